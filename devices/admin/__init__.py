@@ -1,0 +1,19 @@
+"""The admin pages of whom we can reach: applications, their staff and keys, people, devices and segments."""
+
+from devices.admin.application import ApplicationAdmin, MembershipAdmin
+from devices.admin.keys import ApiKeyAdmin, SigningKeyAdmin
+from devices.admin.people import CategoryAdmin, DeviceAdmin, SubscriberAdmin
+from devices.admin.segment import SegmentAdmin
+from devices.admin.users import UserAdmin
+
+__all__ = [
+    "ApiKeyAdmin",
+    "ApplicationAdmin",
+    "CategoryAdmin",
+    "DeviceAdmin",
+    "MembershipAdmin",
+    "SegmentAdmin",
+    "SigningKeyAdmin",
+    "SubscriberAdmin",
+    "UserAdmin",
+]

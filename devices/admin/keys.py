@@ -1,0 +1,234 @@
+"""The pages of API keys and of the keys that sign subscriber tokens; what is secret is shown once or never."""
+
+import json
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.crypto import get_random_string
+from django.utils.html import format_html
+from joserfc.errors import JoseError
+from joserfc.jwk import OctKey, OKPKey
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from devices import keys
+from devices.confirmation import RefusedError, confirmed
+from devices.models import ApiKey, Role, SigningKey
+from devices.models.application import LANES
+from devices.scoped_admin import ScopedAdmin
+from devices.scoped_form import ChoicesField, ScopedForm
+
+
+class ApiKeyForm(ScopedForm):
+    """What a key may do; the key itself is minted by the hub."""
+
+    scopes = ChoicesField(choices=[(scope, f"{scope}: {said}") for scope, said in keys.SCOPES.items()])
+    lanes = ChoicesField(
+        choices=[(lane, lane.capitalize()) for lane in LANES],
+        help_text="Lanes this key may use; an event in another is refused.",
+    )
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ScopedAdmin):
+    """What services authenticate with."""
+
+    form = ApiKeyForm
+    change_role = Role.OWNER
+    secret_fields = ("digest",)
+    list_display = ["name", "application", "shown", "standing", "used_at", "expires_at"]
+    list_filter = ["application"]
+    list_select_related = ["application"]
+    search_fields = ["name", "prefix"]
+    fieldsets = [
+        (None, {"fields": ["application", "name"]}),
+        ("What it may do", {"fields": ["scopes", "lanes", "source_prefixes"]}),
+        ("When", {"fields": ["expires_at"]}),
+        ("Use", {"fields": ["shown", "standing", ("created_at", "used_at", "revoked_at")]}),
+    ]
+    readonly_fields = ["shown", "standing", "created_at", "used_at", "revoked_at"]
+    actions_detail = ["revoke"]
+
+    @display(description="Key")
+    def shown(self, key: ApiKey) -> str:
+        return f"nh_{key.prefix}_…" if key.prefix else "Shown once, when it is saved."
+
+    @display(description="State", label={"Works": "success", "Revoked": "danger", "Expired": "warning"})
+    def standing(self, key: ApiKey) -> str:
+        if key.revoked_at:
+            return "Revoked"
+        return "Expired" if key.expires_at and key.expires_at <= timezone.now() else "Works"
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        return fieldsets if obj else fieldsets[:-1]
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> Any:
+        return {"lanes": ["normal", "bulk"], **super().get_changeform_initial_data(request)}
+
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
+        if change:
+            super().save_model(request, obj, form, change)
+            return
+        minted, plain = keys.mint(
+            obj.application,
+            name=obj.name,
+            scopes=obj.scopes,
+            lanes=obj.lanes,
+            source_prefixes=obj.source_prefixes,
+            expires_at=obj.expires_at,
+        )
+        vars(obj).update(vars(minted))
+        messages.warning(
+            request,
+            format_html("Copy this key now, it is shown only this once: <code>{}</code>", plain),
+        )
+
+    def has_revoke_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(request, self.change_role, obj)
+
+    def offers(self, action: str, obj: Any) -> bool:
+        return obj.revoked_at is None
+
+    @action(description="Revoke", permissions=["revoke"], icon="key_off", variant=ActionVariant.DANGER)
+    def revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        key: ApiKey = self.get_object(request, object_id)
+
+        def do() -> str:
+            if not ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()):
+                raise RefusedError("This key was revoked before.")
+            return f"The key “{key.name}” is revoked."
+
+        used = f"{key.used_at:%-d %B %Y, %H:%M} UTC" if key.used_at else "never"
+        return confirmed(
+            self,
+            request,
+            key,
+            question=f"Revoke the key “{key.name}” for good?",
+            facts=[
+                f"Last used: {used}.",
+                "Services that use it are refused within a second.",
+                "It cannot be undone.",
+            ],
+            button="Revoke the key",
+            do=do,
+            danger=True,
+        )
+
+
+class SigningKeyForm(ScopedForm):
+    """A signing key: the public half is pasted (EdDSA), a shared secret (HS256) is made by the hub."""
+
+    public_key = forms.CharField(
+        label="Public key",
+        required=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}),
+        help_text="EdDSA only: an Ed25519 public key, as PEM or as a JWK (RFC 7517). Leave empty for HS256.",
+    )
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        text = (cleaned.get("public_key") or "").strip()
+        if cleaned.get("algorithm") == SigningKey.Algorithm.HS256:
+            if text:
+                self.add_error(
+                    "public_key", "Leave this empty: the hub makes the shared secret and shows it once."
+                )
+            self.instance.jwk = OctKey.generate_key(256).as_dict(private=True)
+        elif not text:
+            self.add_error("public_key", "Paste the public key that your service's private key belongs to.")
+        else:
+            try:
+                self.instance.jwk = read_public_key(text)
+            except ValidationError as error:
+                self.add_error("public_key", error)
+        return cleaned
+
+    def _get_validation_exclusions(self) -> set[str]:
+        return super()._get_validation_exclusions() | {"jwk"}
+
+
+def read_public_key(text: str) -> dict[str, Any]:
+    """Return an Ed25519 public key as a JWK, from PEM or JWK; raises `ValidationError` for anything else."""
+    if "PRIVATE KEY" in text:
+        raise ValidationError("This is the private key: keep it to yourself and paste the public one.")
+    try:
+        key = OKPKey.import_key(json.loads(text) if text.startswith("{") else text)
+    except (JoseError, ValueError, KeyError, TypeError):
+        raise ValidationError(
+            'This is no public key; paste PEM (“-----BEGIN PUBLIC KEY-----…”) or a JWK as {"kty": "OKP", …}.'
+        ) from None
+    if key.is_private:
+        raise ValidationError("This is the private key: keep it to yourself and paste the public one.")
+    jwk: dict[str, Any] = dict(key.as_dict(private=False))
+    if jwk.get("crv") != "Ed25519":
+        raise ValidationError(f"EdDSA here means Ed25519; this key is {jwk.get('crv')}.")
+    return jwk
+
+
+@admin.register(SigningKey)
+class SigningKeyAdmin(ScopedAdmin):
+    """Keys that sign subscriber tokens."""
+
+    form = SigningKeyForm
+    change_role = Role.OWNER
+    secret_fields = ("jwk",)
+    list_display = ["kid", "application", "algorithm", "created_at", "retired_at"]
+    list_filter = ["application", "algorithm"]
+    list_select_related = ["application"]
+    search_fields = ["kid"]
+    readonly_fields = ["created_at", "retired_at"]
+    actions_detail = ["retire"]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is None:
+            return ["application", "kid", "algorithm", "public_key"]
+        return ["application", "kid", "algorithm", "created_at", "retired_at"]
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> Any:
+        return {"kid": f"key-{get_random_string(8).lower()}", **super().get_changeform_initial_data(request)}
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(request, self.change_role, obj)
+
+    def save_model(self, request: HttpRequest, obj: SigningKey, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if obj.algorithm == SigningKey.Algorithm.HS256:
+            shown = format_html(
+                "Copy this secret now, it is shown only this once: <code>{}</code>", obj.jwk["k"]
+            )
+            messages.warning(request, shown)
+
+    def has_retire_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(request, self.change_role, obj)
+
+    def offers(self, action: str, obj: Any) -> bool:
+        return obj.retired_at is None
+
+    @action(description="Retire", permissions=["retire"], icon="key_off", variant=ActionVariant.DANGER)
+    def retire(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        key: SigningKey = self.get_object(request, object_id)
+
+        def do() -> str:
+            if not SigningKey.objects.filter(pk=key.pk, retired_at=None).update(retired_at=timezone.now()):
+                raise RefusedError("This key was retired before.")
+            return f"The signing key {key.kid} is retired."
+
+        return confirmed(
+            self,
+            request,
+            key,
+            question=f"Retire the signing key {key.kid}?",
+            facts=["Subscriber tokens signed with it are refused from now on.", "It cannot be undone."],
+            button="Retire the key",
+            do=do,
+            danger=True,
+        )

@@ -1,0 +1,163 @@
+"""The pages of people, their devices, and what they may choose to hear of."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+
+from devices.confirmation import RefusedError, confirmed
+from devices.models import Category, Device, Preference, Subscriber
+from devices.scoped_admin import ReadOnlyAdmin, ScopedAdmin
+from devices.scoped_inlines import ScopedTabularInline
+
+
+def mask(token: str) -> str:
+    """Return enough of a token to tell two apart, and too little to send to."""
+    if not token:
+        return "—"
+    return f"…{token[-4:]} ({len(token)} characters)" if len(token) >= 16 else "•" * 8
+
+
+class DeviceInline(ScopedTabularInline):
+    """A subscriber's devices: they come and go by the API, so they are shown and not edited."""
+
+    model = Device
+    read_only = True
+    fields = ["device", "state", "token_shown", "locale", "app_version", "seen_at"]
+    readonly_fields = fields
+    ordering = ["-seen_at"]
+
+    @display(description="Device")
+    def device(self, device: Device) -> str:
+        return format_html(
+            '<a class="text-link" href="{}">{}</a>',
+            reverse("admin:devices_device_change", args=[device.pk]),
+            device,
+        )
+
+    @display(description="Token")
+    def token_shown(self, device: Device) -> str:
+        return mask(device.token)
+
+
+class PreferenceInline(ScopedTabularInline):
+    """What a subscriber chose, category by category."""
+
+    model = Preference
+    fields = ["category", "allowed", "changed_at"]
+    readonly_fields = ["changed_at"]
+
+
+@admin.register(Subscriber)
+class SubscriberAdmin(ScopedAdmin):
+    """People, with their devices and preferences."""
+
+    list_display = ["external_id", "application", "locale", "time_zone", "consent", "created_at"]
+    list_filter = ["application", "consent"]
+    list_select_related = ["application"]
+    search_fields = ["external_id"]
+    search_help_text = "The person's id in your own system"
+    readonly_fields = ["uid", "consent_at", "created_at", "updated_at"]
+    fieldsets = [
+        (None, {"fields": ["application", "external_id", ("locale", "time_zone"), "consent"]}),
+        (
+            "Attributes",
+            {"fields": ["attributes"], "description": "What texts and segments may use, as JSON."},
+        ),
+        ("For developers", {"fields": ["uid", "revoked_before", ("consent_at", "created_at", "updated_at")]}),
+    ]
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:
+        return [] if obj is None else [DeviceInline, PreferenceInline]
+
+    def save_model(self, request: HttpRequest, obj: Subscriber, form: Any, change: bool) -> None:
+        if not change or "consent" in form.changed_data:
+            obj.consent_at = timezone.now()
+        super().save_model(request, obj, form, change)
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        for inner in formset.forms:
+            if isinstance(inner.instance, Preference) and "allowed" in inner.changed_data:
+                inner.instance.changed_at = timezone.now()
+        super().save_formset(request, form, formset, change)
+
+
+@admin.register(Device)
+class DeviceAdmin(ReadOnlyAdmin):
+    """Devices: applications register them through the API; here they are looked at and retired."""
+
+    list_display = ["__str__", "application", "subscriber", "provider", "state_shown", "seen_at"]
+    list_filter = ["application", "platform", "provider", "state"]
+    list_select_related = ["application", "subscriber"]
+    search_fields = ["subscriber__external_id"]
+    search_help_text = "The person's id in your own system"
+    secret_fields = ("token", "token_digest")
+    fieldsets = [
+        (None, {"fields": ["application", "subscriber", ("platform", "provider"), "token_shown", "sandbox"]}),
+        ("State", {"fields": ["state", ("registered_at", "seen_at"), ("retired_at", "retired_reason")]}),
+        ("Installation", {"fields": [("locale", "time_zone"), "app_version", "uid"]}),
+    ]
+    readonly_fields = ["token_shown"]
+    actions_detail = ["retire"]
+
+    @display(description="Token")
+    def token_shown(self, device: Device) -> str:
+        return mask(device.token)
+
+    @display(description="State", ordering="state", label={"Active": "success", "Retired": "warning"})
+    def state_shown(self, device: Device) -> str:
+        return device.get_state_display()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(request, self.change_role, obj)
+
+    def has_retire_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(request, self.change_role, obj)
+
+    def offers(self, action: str, obj: Any) -> bool:
+        return bool(obj.state == Device.State.ACTIVE)
+
+    @action(
+        description="Retire", permissions=["retire"], icon="phonelink_erase", variant=ActionVariant.DANGER
+    )
+    def retire(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        device: Device = self.get_object(request, object_id)
+
+        def do() -> str:
+            done = Device.objects.filter(pk=device.pk, state=Device.State.ACTIVE).update(
+                state=Device.State.RETIRED, retired_at=timezone.now(), retired_reason="by_staff"
+            )
+            if not done:
+                raise RefusedError("This device was retired before.")
+            return f"{device} is retired: nothing is sent to it any more."
+
+        return confirmed(
+            self,
+            request,
+            device,
+            question=f"Retire this {device.get_platform_display()} device of {device.subscriber}?",
+            facts=["Nothing is sent to it any more.", "It comes back when the app registers it again."],
+            button="Retire the device",
+            do=do,
+            danger=True,
+        )
+
+
+@admin.register(Category)
+class CategoryAdmin(ScopedAdmin):
+    """What a notification may be about, as far as people may choose."""
+
+    list_display = ["name", "application", "key", "opt_in"]
+    list_filter = ["application", "opt_in"]
+    list_select_related = ["application"]
+    search_fields = ["name", "key"]
+    prepopulated_fields = {"key": ["name"]}
+    fields = ["application", "name", "key", "opt_in"]
+
+    def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return {} if obj else super().get_prepopulated_fields(request, obj)

@@ -1,0 +1,120 @@
+"""A product of the host's: the application, its staff and its keys."""
+
+import uuid
+from zoneinfo import available_timezones
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.utils import timezone
+
+from devices.secrets import EncryptedJSONField
+
+LANES = ("critical", "high", "normal", "bulk")
+
+
+def validate_time_zone(name: str) -> None:
+    """Refuse a name that is not in the IANA time zone database."""
+    if name and name not in available_timezones():
+        raise ValidationError(
+            f"“{name}” is no IANA time zone; write one such as Europe/Berlin or America/Sao_Paulo."
+        )
+
+
+class Application(models.Model):
+    """A product with its own keys, people and provider credentials; every row belongs to one."""
+
+    uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    name = models.CharField(max_length=100)
+    slug = models.SlugField(max_length=50, unique=True)
+    time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
+    locale = models.CharField(max_length=35, default="en")
+    origins = models.JSONField(
+        default=list,
+        blank=True,
+        help_text='Web origins that may open a WebSocket, as ["https://app.example.com"]; empty: any.',
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Role(models.TextChoices):
+    """What a member of the staff may do in one application; each includes the ones before it."""
+
+    VIEWER = "viewer", "Viewer: sees everything"
+    EDITOR = "editor", "Editor: makes campaigns and segments"
+    APPROVER = "approver", "Approver: launches and stops them"
+    OWNER = "owner", "Owner: keys, credentials, members"
+
+    @property
+    def rank(self) -> int:
+        return list(Role).index(self)
+
+
+class Membership(models.Model):
+    """That a member of the staff works in an application, and as what."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=16, choices=Role.choices, default=Role.VIEWER)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["user", "application"], name="one_membership_per_application")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.application}"
+
+
+class ApiKey(models.Model):
+    """What a service authenticates with: kept as a digest, known by its prefix."""
+
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="api_keys")
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=16, unique=True, editable=False)
+    digest = models.CharField(max_length=64, editable=False)
+    scopes = models.JSONField(default=list)
+    lanes = models.JSONField(
+        default=list, help_text="Lanes this key may use; an event in another is refused."
+    )
+    source_prefixes = models.JSONField(
+        default=list, blank=True, help_text='CloudEvents `source` prefixes, as ["/shop/"]; empty: any source.'
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    used_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        verbose_name = "API key"
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+
+class SigningKey(models.Model):
+    """A key that signs subscriber tokens: the hub's own (HS256) or a service's public one (EdDSA)."""
+
+    class Algorithm(models.TextChoices):
+        HS256 = "HS256", "HS256 (shared secret)"
+        EDDSA = "EdDSA", "EdDSA (public key, Ed25519)"
+
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="signing_keys")
+    kid = models.CharField("key id", max_length=64, unique=True)
+    algorithm = models.CharField(max_length=8, choices=Algorithm.choices, default=Algorithm.HS256)
+    jwk = EncryptedJSONField(help_text="The key as a JWK (RFC 7517); write-only.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    retired_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return self.kid

@@ -1,0 +1,139 @@
+"""The people of an application, their devices and what they want to hear of."""
+
+import uuid
+
+from django.db import models
+from django.utils import timezone
+
+from devices.fields import TokenDigestField, VersionOrderField
+from devices.models.application import Application, validate_time_zone
+
+
+class Platform(models.TextChoices):
+    """What kind of installation a device is."""
+
+    ANDROID = "android", "Android"
+    IOS = "ios", "iOS"
+    WEB = "web", "Web"
+    TV = "tv", "TV"
+    STICK = "stick", "Streaming stick"
+
+
+class Provider(models.TextChoices):
+    """The way to a device."""
+
+    FCM = "fcm", "FCM"
+    APNS = "apns", "APNs"
+    SOCKET = "socket", "WebSocket"
+
+
+class Subscriber(models.Model):
+    """A person, known by the service's own id."""
+
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="subscribers")
+    uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    external_id = models.CharField(max_length=255)
+    locale = models.CharField(
+        max_length=35, blank=True, help_text="BCP 47, as pt-BR; empty: the application's."
+    )
+    time_zone = models.CharField(max_length=64, blank=True, validators=[validate_time_zone])
+    attributes = models.JSONField(default=dict, blank=True)
+    consent = models.BooleanField(default=True, help_text="Whether this person wants notifications at all.")
+    consent_at = models.DateTimeField(null=True, blank=True, editable=False)
+    revoked_before = models.DateTimeField(
+        null=True, blank=True, help_text="Subscriber tokens issued before this instant are refused."
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["application", "external_id"], name="one_subscriber_per_external_id"
+            )
+        ]
+        indexes = [models.Index(fields=["application", "id"], name="subscribers_in_order")]
+
+    def __str__(self) -> str:
+        return self.external_id
+
+
+class Device(models.Model):
+    """One installation: platform, way to reach it, locale and time zone."""
+
+    class State(models.TextChoices):
+        ACTIVE = "active", "Active"
+        RETIRED = "retired", "Retired"
+
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="devices")
+    subscriber = models.ForeignKey(Subscriber, on_delete=models.CASCADE, related_name="devices")
+    uid = models.UUIDField(default=uuid.uuid4, unique=True)
+    platform = models.CharField(max_length=8, choices=Platform.choices)
+    provider = models.CharField(max_length=8, choices=Provider.choices)
+    token = models.TextField(
+        blank=True, help_text="The device's address at its provider; empty for WebSocket."
+    )
+    token_digest = TokenDigestField(max_length=64, blank=True, editable=False)
+    sandbox = models.BooleanField(
+        default=False, help_text="APNs: the token belongs to the development environment."
+    )
+    locale = models.CharField(max_length=35, blank=True)
+    time_zone = models.CharField(max_length=64, blank=True, validators=[validate_time_zone])
+    app_version = models.CharField(max_length=32, blank=True)
+    version_order = VersionOrderField(max_length=27, blank=True, editable=False)
+    state = models.CharField(max_length=8, choices=State.choices, default=State.ACTIVE)
+    retired_at = models.DateTimeField(null=True, blank=True, editable=False)
+    retired_reason = models.CharField(max_length=64, blank=True, editable=False)
+    registered_at = models.DateTimeField(
+        default=timezone.now, help_text="When the token was last registered."
+    )
+    seen_at = models.DateTimeField(default=timezone.now)
+    acknowledged = models.CharField(
+        max_length=64, blank=True, editable=False, help_text="Durable cursor (position)."
+    )
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["application", "provider", "token_digest"],
+                condition=models.Q(state="active") & ~models.Q(token_digest=""),
+                name="one_active_device_per_token",
+            )
+        ]
+        indexes = [models.Index(fields=["subscriber", "state"], name="devices_of_subscriber")]
+
+    def __str__(self) -> str:
+        return f"{self.get_platform_display()} {str(self.uid)[:8]}"
+
+
+class Category(models.Model):
+    """What a notification is about, as far as people may choose."""
+
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="categories")
+    key = models.SlugField(max_length=50)
+    name = models.CharField(max_length=100)
+    opt_in = models.BooleanField(default=False, help_text="Reaches only those who asked for it.")
+
+    class Meta:
+        verbose_name_plural = "categories"
+        constraints = [models.UniqueConstraint(fields=["application", "key"], name="one_category_per_key")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Preference(models.Model):
+    """What a person chose for one category."""
+
+    subscriber = models.ForeignKey(Subscriber, on_delete=models.CASCADE, related_name="preferences")
+    category = models.ForeignKey(Category, on_delete=models.CASCADE, related_name="preferences")
+    allowed = models.BooleanField()
+    changed_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["subscriber", "category"], name="one_preference_per_category")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.category}: {'yes' if self.allowed else 'no'}"

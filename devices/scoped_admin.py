@@ -1,0 +1,225 @@
+"""The admin pages' base: whatever a member of the staff sees, picks or does stays within their applications."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from django.contrib.admin import ListFilter, RelatedFieldListFilter
+from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
+from django.db.models import Field, ForeignKey, JSONField, Model, QuerySet
+from django.forms import ModelChoiceField
+from django.http import Http404, HttpRequest
+from django.utils.formats import date_format
+from unfold.admin import ModelAdmin
+from unfold.dataclasses import UnfoldAction
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from devices import staff
+from devices.models import Application, Role
+from devices.scoped_form import ScopedForm, application_id_of
+
+
+class ScopedRelatedFilter(RelatedFieldListFilter):
+    """A list filter that offers only what the member may see."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[Any, Any]]:
+        return [
+            (found.pk, str(found)) for found in model_admin.choices(request, field.remote_field.model)[:200]
+        ]
+
+
+class Scoping:
+    """What pages and inlines share: the choices of related fields."""
+
+    admin_site: Any
+    change_role: ClassVar[Role] = Role.EDITOR
+
+    def choices(self, request: HttpRequest, model: type[Model]) -> QuerySet[Any]:
+        """Return the objects of another model that may be shown to the member, and so picked."""
+        if model is Application:
+            return staff.applications(request, self.change_role)
+        related = self.admin_site._registry.get(model)
+        if not isinstance(related, ScopedAdmin):
+            raise ImproperlyConfigured(
+                f"{model.__name__} has no ScopedAdmin: nothing says whose its objects are."
+            )
+        return related.get_queryset(request)
+
+    def formfield_for_foreignkey(
+        self, db_field: ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any
+    ) -> "ModelChoiceField[Any] | None":
+        kwargs["queryset"] = self.choices(request, db_field.remote_field.model)
+        field: ModelChoiceField[Any] | None = super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
+        return field
+
+    def _paths(self, model: type[Model]) -> dict[str, str]:
+        """Return, by the name of each related field, the way from its object to the application."""
+        paths = {}
+        for field in model._meta.fields:
+            related = self.admin_site._registry.get(field.related_model) if field.related_model else None
+            if isinstance(related, ScopedAdmin) and field.related_model is not Application:
+                paths[field.name] = related.application_path
+        return paths
+
+
+class ScopedAdmin(Scoping, ModelAdmin):
+    """A page of objects that belong to applications.
+
+    Every queryset starts from the member's applications, so another's object is a 404 everywhere.
+    `application_path` leads to the application as in a lookup; `change_role` is the least role that
+    may add, change and delete; `secret_fields` are never looked up by, whatever the address says.
+    """
+
+    form = ScopedForm
+    application_path: ClassVar[str] = "application"
+    secret_fields: ClassVar[tuple[str, ...]] = ()
+    show_full_result_count = False
+    warn_unsaved_form = True
+    list_per_page = 50
+    formfield_overrides = {
+        JSONField: {"widget": UnfoldAdminTextareaWidget(attrs={"rows": 4, "spellcheck": "false"})}
+    }
+
+    class Media:
+        css: ClassVar[dict[str, list[str]]] = {"all": ["devices/admin.css"]}
+
+    # -- what is seen
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        queryset = super().get_queryset(request)
+        return queryset.filter(**{f"{self.application_path}__in": staff.enters(request)})
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Return one of the member's objects, or raise the 404 that a foreign or missing one is.
+
+        Raised here, before any permission is asked: a 403 would tell a stranger that there is one.
+        """
+        obj = super().get_object(request, str(object_id), from_field)
+        if obj is None:
+            raise Http404(f"There is no {self.opts.verbose_name} {object_id} in your applications.")
+        return obj
+
+    def get_ordering(self, request: HttpRequest) -> Sequence[Any]:
+        return self.ordering or self.opts.ordering or ["-pk"]
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        if lookup.split("__")[0] in self.secret_fields:
+            return False
+        return bool(super().lookup_allowed(lookup, value, request))
+
+    # -- what may be done
+
+    def _may(self, request: HttpRequest, role: Role, obj: Any = None) -> bool:
+        """Return whether the member has the role where `obj` (an object, its key, or None: anywhere) belongs."""
+        if obj is None:
+            return staff.may(request, role)
+        if not isinstance(obj, Model):  # Unfold asks with the key that stands in the address
+            obj = self.get_object(request, str(obj))
+        return staff.may(request, role, application_id_of(obj, self.application_path))
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return staff.may(request, Role.VIEWER)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(request, Role.VIEWER, obj)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self._may(request, self.change_role)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(request, self.change_role, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(request, self.change_role, obj)
+
+    def offers(self, action: str, obj: Any) -> bool:
+        """Return whether a button of the object's page makes sense in its present state."""
+        return True
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[UnfoldAction]:
+        obj = self.get_object(request, object_id)
+        offered = super().get_actions_detail(request, object_id)
+        return [action for action in offered if self.offers(action.path, obj)]
+
+    # -- the application: asked for only when there is a choice, and never changed
+
+    def _asks_application(self, request: HttpRequest, obj: Any) -> bool:
+        return len(staff.enters(request, self.change_role if obj is None else Role.VIEWER)) > 1
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        if self._asks_application(request, obj):
+            return fieldsets
+        return [(name, {**options, "fields": _without(options["fields"])}) for name, options in fieldsets]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
+        fields = tuple(super().get_readonly_fields(request, obj))
+        return fields if obj is None or "application" in fields else (*fields, "application")
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change=change, **kwargs)
+        if issubclass(form, ScopedForm):
+            mine = staff.enters(request, self.change_role)
+            form.preset = mine[0] if len(mine) == 1 and has_application(self.model) else None
+            form.paths = self._paths(self.model)
+            form.names_application = len(mine) > 1
+        return form
+
+    # -- lists: no column and no filter that has one value only
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        return self._with_choice(request, super().get_list_display(request))
+
+    def get_list_filter(self, request: HttpRequest) -> list[Any]:
+        found = self._with_choice(request, super().get_list_filter(request))
+        return [(name, ScopedRelatedFilter) if self._is_relation(name) else name for name in found]
+
+    def _with_choice(self, request: HttpRequest, names: Sequence[Any]) -> list[Any]:
+        several = len(staff.enters(request)) > 1
+        return [name for name in names if several or name != "application"]
+
+    def _is_relation(self, name: str | tuple[Any, ...] | type[ListFilter]) -> bool:
+        if not isinstance(name, str):
+            return False
+        try:
+            field = self.model._meta.get_field(name)
+        except FieldDoesNotExist:
+            return False
+        return isinstance(field, Field) and bool(field.is_relation)
+
+
+class ReadOnlyAdmin(ScopedAdmin):
+    """Pages to look at: what they show is made by the hub, not by hand."""
+
+    warn_unsaved_form = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def instant(epoch: float) -> str:
+    """Return an instant of epoch seconds as pages write a date and time."""
+    return date_format(datetime.fromtimestamp(epoch, UTC), "DATETIME_FORMAT")
+
+
+def has_application(model: type[Model]) -> bool:
+    """Return whether a model's rows name their application themselves."""
+    return any(field.name == "application" for field in model._meta.fields)
+
+
+def _without(fields: Sequence[Any]) -> list[Any]:
+    """Return the fields of a fieldset without `application`, lines of several included."""
+    kept: list[Any] = []
+    for field in fields:
+        if isinstance(field, list | tuple):
+            line = [name for name in field if name != "application"]
+            kept += [tuple(line)] if line else []
+        elif field != "application":
+            kept.append(field)
+    return kept

@@ -1,0 +1,46 @@
+"""What a signed-in member of the staff may do in which application."""
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from devices.models import Application, Membership, Role
+
+
+def roles(request: HttpRequest) -> dict[int, Role]:
+    """Return the role in every application the person may enter, by its primary key.
+
+    A superuser owns them all. Read once per request.
+    """
+    known: dict[int, Role] | None = vars(request).get("_staff_roles")
+    if known is None:
+        known = _read_roles(request)
+        vars(request)["_staff_roles"] = known
+    return known
+
+
+def _read_roles(request: HttpRequest) -> dict[int, Role]:
+    user = request.user
+    if not user.is_active or not user.is_staff:
+        return {}
+    if user.is_superuser:
+        return dict.fromkeys(Application.objects.order_by("pk").values_list("pk", flat=True), Role.OWNER)
+    members = Membership.objects.filter(user_id=user.pk).values_list("application_id", "role")
+    return {application: Role(role) for application, role in members}
+
+
+def enters(request: HttpRequest, role: Role = Role.VIEWER) -> list[int]:
+    """Return the primary keys of the applications in which the person has at least this role."""
+    return [application for application, held in roles(request).items() if held.rank >= role.rank]
+
+
+def may(request: HttpRequest, role: Role, application_id: int | None = None) -> bool:
+    """Return whether the person has at least this role in an application, or in any when none is named."""
+    if application_id is None:
+        return bool(enters(request, role))
+    held = roles(request).get(application_id)
+    return held is not None and held.rank >= role.rank
+
+
+def applications(request: HttpRequest, role: Role = Role.VIEWER) -> "QuerySet[Application]":
+    """Return the applications in which the person has at least this role."""
+    return Application.objects.filter(pk__in=enters(request, role))
