@@ -1,0 +1,7 @@
+"""The admin pages of delivery: runs, what is stuck, and the providers' credentials and gates."""
+
+from delivery.admin.credentials import CredentialAdmin, GateAdmin
+from delivery.admin.runs import RunAdmin
+from delivery.admin.stuck import PageAdmin, ParcelAdmin
+
+__all__ = ["CredentialAdmin", "GateAdmin", "PageAdmin", "ParcelAdmin", "RunAdmin"]

@@ -1,0 +1,156 @@
+"""`/runs`: what was launched, how far it is, and the four ways to stop it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
+from rest_framework import mixins, serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from delivery import runs
+from delivery.models import Run
+from devices.isolation import ScopedViewSet
+from devices.problems import refuse
+
+STOPPING: dict[str, Callable[[Run], None]] = {
+    "pause": runs.pause,
+    "resume": runs.resume,
+    "cancel": runs.cancel,
+    "recall": runs.recall,
+}
+"""What may be done to a run that was launched."""
+
+
+class RunSerializer(serializers.ModelSerializer[Run]):
+    """One execution of a campaign version, or a rule's events of a day."""
+
+    id = serializers.UUIDField(source="uid", read_only=True)
+    category = serializers.CharField(source="category.key", default=None, read_only=True)
+
+    class Meta:
+        model = Run
+        fields = [
+            "id",
+            "title",
+            "kind",
+            "origin",
+            "lane",
+            "state",
+            "category",
+            "reason",
+            "created_at",
+            "started_at",
+            "finished_at",
+            "expires_at",
+            "recalled_at",
+        ]
+        read_only_fields = fields
+
+
+_COUNTS = {"type": "object", "additionalProperties": {"type": "integer"}}
+
+
+@extend_schema_field(
+    {
+        "type": "object",
+        "properties": {
+            "audience": {"type": "integer"},
+            "stopped": _COUNTS,
+            "logged": {"type": "integer"},
+            "messages": {"type": "integer"},
+            "outcomes": _COUNTS,
+            "reasons": _COUNTS,
+            "waiting": {"type": "integer"},
+            "deferred": {"type": "integer"},
+            "planned": {"type": "boolean"},
+        },
+    }
+)
+class ProgressField(serializers.Field[Any, Any, Any, Any]):
+    """A run's sums; `audience = Σ stopped + logged`, `messages = Σ outcomes + waiting`."""
+
+    def to_representation(self, value: Any) -> Any:
+        return msgspec.to_builtins(runs.progress(value))
+
+
+class RunProgressSerializer(RunSerializer):
+    """A run with what it has come to so far."""
+
+    progress = ProgressField(source="*", read_only=True)
+
+    class Meta(RunSerializer.Meta):
+        fields = [*RunSerializer.Meta.fields, "progress"]
+
+
+def do(name: str, run: Run) -> None:
+    """Pause, resume, cancel or recall a run; raises a 409 problem when its state does not allow that."""
+    try:
+        STOPPING[name](run)
+    except runs.StateError as error:
+        raise refuse(409, "run-state", "The run is in another state", str(error)) from None
+
+
+class RunViewSet(ScopedViewSet, mixins.ListModelMixin, mixins.RetrieveModelMixin):
+    """Runs of the application."""
+
+    model = Run
+    related = ("category", "application")
+    serializer_class = RunSerializer
+    required_scope = {"list": "runs:read", "retrieve": "runs:read", "*": "runs:write"}
+
+    def get_serializer_class(self) -> Any:
+        return RunSerializer if self.action == "list" else RunProgressSerializer
+
+    def get_queryset(self) -> Any:
+        rows = super().get_queryset()
+        if self.action == "list":
+            if state := self.request.query_params.get("state"):
+                rows = rows.filter(state=state)
+            if origin := self.request.query_params.get("origin"):
+                rows = rows.filter(origin__startswith=origin)
+        return rows
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("state", OpenApiTypes.STR, description="In this state only."),
+            OpenApiParameter(
+                "origin", OpenApiTypes.STR, description="Whose origin starts so, as campaign:<id>."
+            ),
+        ]
+    )
+    def list(self, request: Request) -> Response:
+        """Show runs, newest first."""
+        return super().list(request)
+
+    def _do(self, name: str) -> Response:
+        run = self.get_object()
+        do(name, run)
+        return Response(self.get_serializer(run).data)
+
+    @extend_schema(request=None)
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, uid: Any) -> Response:
+        """Stop taking work of the run."""
+        return self._do("pause")
+
+    @extend_schema(request=None)
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, uid: Any) -> Response:
+        """Go on with a paused run."""
+        return self._do("resume")
+
+    @extend_schema(request=None)
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, uid: Any) -> Response:
+        """End the run; what a provider has accepted cannot be stopped."""
+        return self._do("cancel")
+
+    @extend_schema(request=None)
+    @action(detail=True, methods=["post"])
+    def recall(self, request: Request, uid: Any) -> Response:
+        """Take back what the run said: readers hide its entries, nothing more of it is sent."""
+        return self._do("recall")

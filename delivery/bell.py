@@ -1,0 +1,94 @@
+"""The bell: tells workers that a lane has work. It rings in the background and may fail; the truth is in the database.
+
+Bells carry a stage and a lane, nothing else. A ring that is lost is made good by `ring_due`,
+which the clock calls. A publisher thread of its own keeps a slow or absent broker away from
+whoever rings, and rings the same lane once however often it was asked meanwhile.
+"""
+
+import os
+import threading
+
+import structlog
+from celery import current_app
+from django.db.models import Model
+from kombu.exceptions import OperationalError
+
+from delivery import dbclock, lanes
+from delivery.models import Page, Parcel, Run, WorkState
+
+log = structlog.get_logger(__name__)
+
+TASKS = {"decide": "campaigns.decide", "plan": "delivery.plan"}
+SEND = "delivery.send"
+OVERDUE = 2.0
+"""Seconds after which work that nobody has taken is rung for again."""
+
+
+class _Publisher:
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.due: dict[tuple[str, str], None] = {}
+        self.changed = threading.Condition()
+        threading.Thread(target=self._publish, name="bell", daemon=True).start()
+
+    def ring(self, stage: str, lane: str) -> None:
+        with self.changed:
+            self.due[(stage, lane)] = None
+            self.changed.notify()
+
+    def _publish(self) -> None:
+        while True:
+            with self.changed:
+                while not self.due:
+                    self.changed.wait()
+                rings, self.due = self.due, {}
+            for stage, lane in rings:
+                args = [lane] if stage in TASKS else [stage, lane]
+                try:
+                    current_app.send_task(
+                        TASKS.get(stage, SEND),
+                        args=args,
+                        queue=lanes.queue(stage, lane),
+                        retry=False,
+                        ignore_result=True,
+                    )
+                except (OperationalError, OSError) as error:
+                    log.warning("bell.unheard", stage=stage, lane=lane, error=str(error))
+
+
+_publisher: _Publisher | None = None
+_making = threading.Lock()
+
+
+def ring(stage: str, lane: str) -> None:
+    """Tell the workers of a stage (`lanes.STAGES`) that a lane has work. Never blocks, never raises."""
+    global _publisher
+    publisher = _publisher
+    if publisher is None or publisher.pid != os.getpid():
+        with _making:
+            if _publisher is None or _publisher.pid != os.getpid():
+                _publisher = _Publisher()
+            publisher = _publisher
+    publisher.ring(stage, lane)
+
+
+def ring_due() -> int:
+    """Ring for every page and parcel that is overdue; return how many lanes were rung."""
+    overdue = dbclock.now() - OVERDUE
+    rung = 0
+    for lane in _open(Page, overdue).values_list("lane", flat=True).distinct():
+        ring("plan", lane)
+        rung += 1
+    for provider, lane in _open(Parcel, overdue).values_list("provider", "lane").distinct():
+        ring(provider, lane)
+        rung += 1
+    return rung
+
+
+def _open(model: type[Model], overdue: float):  # type: ignore[no-untyped-def]
+    return model._default_manager.filter(
+        state__in=[WorkState.WAITING, WorkState.CLAIMED],
+        due_at__lt=overdue,
+        lease_until__lt=overdue,
+        run__state=Run.State.RUNNING,
+    )

@@ -1,0 +1,80 @@
+"""The log's Cassandra tables, made by `manage.py sync_cassandra`.
+
+Time-windowed compaction and a TTL at insert: whole files are dropped when they are past their
+time, nothing is ever deleted. A log's partition is a subscriber's month.
+"""
+
+from cassandra.cqlengine import columns
+from cassandra.cqlengine.models import Model
+
+_BY_DAY = {
+    "compaction": {
+        "class": "org.apache.cassandra.db.compaction.TimeWindowCompactionStrategy",
+        "compaction_window_unit": "DAYS",
+        "compaction_window_size": "1",
+    },
+    "gc_grace_seconds": 86_400,
+}
+
+
+class LogEntryRow(Model):
+    """One notification in a subscriber's log; newest first within a month."""
+
+    __table_name__ = "log_entries"
+    __connection__ = "cassandra"
+    __options__ = _BY_DAY
+
+    subscriber = columns.UUID(partition_key=True)
+    month = columns.Integer(partition_key=True)
+    position = columns.TimeUUID(primary_key=True, clustering_order="DESC")
+    notification = columns.UUID()
+    run = columns.UUID()
+    body = columns.Blob()
+
+
+class LogOutcomeRow(Model):
+    """What sending one message came to; every version stands, the highest counts."""
+
+    __table_name__ = "log_outcomes"
+    __connection__ = "cassandra"
+    __options__ = _BY_DAY
+
+    subscriber = columns.UUID(partition_key=True)
+    run = columns.UUID(partition_key=True)
+    notification = columns.UUID(primary_key=True)
+    device = columns.UUID(primary_key=True)
+    version = columns.BigInt(primary_key=True)
+    outcome = columns.Text()
+    reason = columns.Text()
+    provider_id = columns.Text()
+    at = columns.Double()
+
+
+class LogReceiptRow(Model):
+    """What a device said about a notification; every time it said so stands, the first counts."""
+
+    __table_name__ = "log_receipts"
+    __connection__ = "cassandra"
+    __options__ = _BY_DAY
+
+    subscriber = columns.UUID(partition_key=True)
+    notification = columns.UUID(partition_key=True)
+    device = columns.UUID(primary_key=True)
+    kind = columns.Text(primary_key=True)
+    at = columns.Double(primary_key=True)
+
+
+class LogMarkRow(Model):
+    """That a subscriber has read or archived a notification."""
+
+    __table_name__ = "log_marks"
+    __connection__ = "cassandra"
+    __options__ = _BY_DAY
+
+    subscriber = columns.UUID(partition_key=True)
+    notification = columns.UUID(primary_key=True)
+    state = columns.Text()
+    at = columns.Double()
+
+
+TABLES = (LogEntryRow, LogOutcomeRow, LogReceiptRow, LogMarkRow)

@@ -1,0 +1,103 @@
+"""What a log store must do, whichever database stands behind it, and which one is in use."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+from django.conf import settings
+
+
+class LogEntry(msgspec.Struct, frozen=True, gc=False):
+    """One notification in a subscriber's log; `body` is `delivery.log.body.Body` encoded."""
+
+    subscriber: UUID
+    position: bytes
+    notification: UUID
+    run: UUID
+    body: bytes
+
+
+class OutcomeRow(msgspec.Struct, frozen=True, gc=False):
+    """What sending one message came to; of two for the same message the higher `version` stands."""
+
+    subscriber: UUID
+    notification: UUID
+    device: UUID
+    run: UUID
+    outcome: str
+    reason: str
+    provider_id: str
+    version: int
+    at: float
+
+
+class ReceiptRow(msgspec.Struct, frozen=True, gc=False):
+    """What a device said about a notification; `at` is in epoch seconds."""
+
+    subscriber: UUID
+    notification: UUID
+    device: UUID
+    kind: str
+    at: float
+
+
+class LogStore(Protocol):
+    """A subscriber's entries in order of position, and what became of them.
+
+    Every write may be repeated: the same rows again change nothing. Everything written is
+    forgotten after `settings.LOG_DAYS`.
+    """
+
+    def append(self, entries: Sequence[LogEntry]) -> None:
+        """Store entries; when this returns, `read` sees them."""
+        ...
+
+    def read(self, subscriber: UUID, *, after: bytes, limit: int) -> list[LogEntry]:
+        """Return up to `limit` entries behind the position `after`, oldest first."""
+        ...
+
+    def newest(self, subscriber: UUID, *, before: bytes | None, limit: int) -> list[LogEntry]:
+        """Return up to `limit` entries before a position (None: from the end), newest first."""
+        ...
+
+    def write_outcomes(self, rows: Sequence[OutcomeRow]) -> None: ...
+
+    def outcomes(self, subscriber: UUID, run: UUID) -> list[OutcomeRow]: ...
+
+    def write_receipts(self, rows: Sequence[ReceiptRow]) -> None:
+        """Store receipts; of the same kind for the same message the first stands."""
+        ...
+
+    def receipts(self, subscriber: UUID, notifications: Iterable[UUID]) -> list[ReceiptRow]: ...
+
+    def mark(self, subscriber: UUID, notifications: Iterable[UUID], state: str, at: float) -> None:
+        """Note that a subscriber has `read` or `archived` notifications."""
+        ...
+
+    def marks(self, subscriber: UUID, notifications: Iterable[UUID]) -> dict[UUID, str]: ...
+
+    def identities(self, run: UUID) -> Iterator[tuple[UUID, UUID]]:
+        """Read back every (subscriber, notification) of a run, for the ledger; slow by design."""
+        ...
+
+    def forget(self, now: float) -> int:
+        """Drop what is past its time, if the database does not do so itself; return how many."""
+        ...
+
+    def check(self) -> None:
+        """Raise an error when the store cannot be reached or its tables are not as they should be."""
+        ...
+
+
+@cache
+def log_store() -> LogStore:
+    """Return this process's log store, as `settings.LOG_STORE` says."""
+    if settings.LOG_STORE == "cassandra":
+        from delivery.cassandra.store import CassandraLogStore
+
+        return CassandraLogStore.from_settings()
+    from delivery.log.relational import RelationalLogStore
+
+    return RelationalLogStore(settings.LOG_DATABASE)

@@ -1,0 +1,180 @@
+"""The node: this process's WebSockets by device, and the receiver that works the node's two streams."""
+
+import asyncio
+import secrets
+import socket
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+import structlog
+from django.conf import settings
+from redis import asyncio as aioredis
+from redis.exceptions import RedisError
+
+from delivery import presence
+from delivery.node import frames
+from delivery.node.connection import Connection, Piece
+
+log = structlog.get_logger(__name__)
+
+SOCKETS_A_DEVICE = 4
+BLOCK_MS = 2_000
+"""How long a read of the streams waits; shorter than redis-py's socket timeout, which would cut it."""
+SOCKET_TIMEOUT = 10.0
+REDIS_CONNECTIONS = 16
+"""One reads the streams; the others are taken in turns."""
+SIGN_OF_LIFE = 3.0
+RENEW_EVERY = 30.0
+RENEW_AT_ONCE = 500
+
+
+class Node:
+    """One start of one WebSocket server process: its table of connections and its receiver."""
+
+    def __init__(self) -> None:
+        self.name = f"{socket.gethostname().split('.')[0][:24]}-{secrets.token_hex(5)}"
+        self.table: dict[bytes, list[Connection]] = {}
+        # The default pool has no bound and opens a connection for each caller: thousands of devices that come
+        # at once would open as many, and most of these attempts would time out.
+        self.redis: aioredis.Redis = aioredis.Redis.from_pool(
+            aioredis.BlockingConnectionPool.from_url(
+                settings.REDIS_URL,
+                max_connections=REDIS_CONNECTIONS,
+                timeout=None,  # how long to wait for one of them: as long as the queue before takes
+                socket_timeout=SOCKET_TIMEOUT,
+                socket_connect_timeout=2.0,
+            )
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+        self._present = self.redis.register_script(presence.PRESENT)
+        self._absent = self.redis.register_script(presence.ABSENT)
+
+    def start(self) -> None:
+        """Start the receiver and the signs of life on the running loop, once (Daphne has no lifespan)."""
+        if not self._tasks:
+            loop = asyncio.get_running_loop()
+            self._tasks = [loop.create_task(self._supervised(work)) for work in (self._receive, self._live)]
+
+    async def _supervised(self, work: Any) -> None:
+        while True:
+            try:
+                await work()
+            except asyncio.CancelledError:
+                raise
+            except (RedisError, OSError) as error:
+                log.warning("node.redis_lost", node=self.name, work=work.__name__, error=str(error))
+            except Exception:
+                log.exception("node.restarted", node=self.name, work=work.__name__)
+            await asyncio.sleep(0.5)
+
+    # -- connections
+
+    async def add(self, connection: Connection) -> None:
+        """Register a connection's presence; the oldest of too many of one device is told it was replaced."""
+        held = self.table.setdefault(connection.device, [])
+        held.append(connection)
+        await self._present(
+            keys=[presence.key(connection.device)], args=[self.name, presence.PRESENCE_SECONDS]
+        )
+        if len(held) > SOCKETS_A_DEVICE:
+            await held.pop(0).close(frames.REPLACED)
+
+    async def remove(self, connection: Connection) -> None:
+        """Take a connection out; presence goes with the device's last one here."""
+        held = self.table.get(connection.device)
+        if held is None or connection not in held:
+            return
+        held.remove(connection)
+        if not held:
+            del self.table[connection.device]
+            with suppress(RedisError, OSError):
+                await self._absent(keys=[presence.key(connection.device)], args=[self.name])
+
+    def connections(self) -> Iterable[Connection]:
+        for held in list(self.table.values()):
+            yield from list(held)
+
+    # -- signs of life
+
+    async def _live(self) -> None:
+        renewed = 0.0
+        known_run = ""
+        while True:
+            await self.redis.zadd(presence.NODES, {self.name: time.time()})
+            await self.redis.zremrangebyscore(presence.NODES, 0, time.time() - 3600)
+            run = (await self.redis.info("server"))["run_id"]
+            if run != known_run or time.monotonic() - renewed > RENEW_EVERY:
+                known_run, renewed = run, time.monotonic()
+                await self._renew()
+            await asyncio.sleep(SIGN_OF_LIFE)
+
+    async def _renew(self) -> None:
+        devices = list(self.table)
+        for start in range(0, len(devices), RENEW_AT_ONCE):
+            async with self.redis.pipeline(transaction=False) as pipe:
+                for device in devices[start : start + RENEW_AT_ONCE]:
+                    await self._present(
+                        keys=[presence.key(device)], args=[self.name, presence.PRESENCE_SECONDS], client=pipe
+                    )
+                await pipe.execute()
+            await asyncio.sleep(0)
+
+    # -- the receiver
+
+    async def _receive(self) -> None:
+        urgent, rest = (presence.stream(self.name, urgent=kind) for kind in (True, False))
+        last: dict[Any, Any] = {urgent: "0", rest: "0"}
+        while True:
+            got = await self.redis.xread(last, count=20, block=BLOCK_MS)
+            found = {name.decode(): entries for name, entries in got or ()}
+            for name in (urgent, rest):
+                await self._work(name, found.get(name, ()), last)
+
+    async def _work(self, name: str, entries: Any, last: dict[Any, Any]) -> None:
+        for identity, fields in entries:
+            last[name] = identity
+            await self._obey(presence.decode_order(fields[b"d"]))
+            await self.redis.xdel(name, identity)
+            await asyncio.sleep(0)
+
+    async def _obey(self, order: presence.Order) -> None:
+        match order:
+            case presence.Delivery():
+                await self._deliver(order)
+            case presence.Recall(application=application, run=run):
+                frame = frames.recall(run)
+                for connection in self.connections():
+                    if connection.application == application:
+                        await connection.send(frame)
+            case presence.Revoke(subscriber=subscriber, before=before):
+                for connection in self.connections():
+                    if connection.subscriber.bytes == subscriber and connection.issued_at < before:
+                        await connection.close(frames.TOKEN_REFUSED)
+
+    async def _deliver(self, delivery: presence.Delivery) -> None:
+        gone: list[int] = []
+        for index, pair in enumerate(delivery.pairs):
+            held = self.table.get(pair.device)
+            if not held:
+                gone.append(index)
+                continue
+            piece: Piece = (pair.notification, pair.place, pair.entry)
+            for connection in list(held):
+                await connection.deliver([piece])
+        answer = presence.Answer(delivery.parcel, delivery.fence, self.name, gone)
+        async with self.redis.pipeline(transaction=False) as pipe:
+            pipe.rpush(delivery.reply, presence.encode(answer))
+            pipe.expire(delivery.reply, presence.REPLY_SECONDS)
+            for index in gone:
+                key = presence.key(delivery.pairs[index].device)
+                await self._absent(keys=[key], args=[self.name], client=pipe)
+            await pipe.execute()
+
+
+@cache
+def node() -> Node:
+    """Return this process's node."""
+    return Node()

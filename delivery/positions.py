@@ -1,0 +1,87 @@
+"""The identity and the place of a log entry, and the opaque cursor that points behind one.
+
+A position is 16 bytes that sort as the log does: a version 1 UUID's timestamp (100 ns since
+1582-10-15, RFC 9562 section 5.1), big-endian, then eight bytes made from the notification's
+id. Those eight are kept below 0x80 (but for the variant), because Cassandra compares the low
+half of a timeuuid byte by byte with sign.
+"""
+
+import binascii
+import uuid
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+
+COMMIT_WINDOW = 10.0
+"""W: seconds within which a page commits after its stamp, else it is stamped anew."""
+CLOCK_SKEW = 2.0
+"""Seconds by which the clocks of database, nodes and web servers may differ."""
+
+START = bytes(16)
+"""The position before every entry."""
+
+_GREGORIAN = 0x01B21DD213814000
+_LOW_MASK = int.from_bytes(b"\x3f" + b"\x7f" * 7, "big")
+_LOW_VARIANT = 0x80 << 56
+
+
+class CursorError(ValueError):
+    """A cursor that this server did not make."""
+
+
+def notification_id(run: uuid.UUID, subscriber: uuid.UUID, occurrence: str = "") -> uuid.UUID:
+    """Return the identity of what one run tells one subscriber, the same for ever (UUIDv5)."""
+    return uuid.uuid5(run, subscriber.hex + occurrence)
+
+
+def position(stamp: float, notification: uuid.UUID) -> bytes:
+    """Return the place in the log of a notification stamped at `stamp` (epoch seconds)."""
+    ticks = int(stamp * 10_000_000) + _GREGORIAN
+    low = (notification.int & _LOW_MASK) | _LOW_VARIANT
+    return ticks.to_bytes(8, "big") + low.to_bytes(8, "big")
+
+
+def floor(at: float) -> bytes:
+    """Return the position before every entry stamped at or after `at` (epoch seconds)."""
+    return max(0, int(at * 10_000_000) + _GREGORIAN).to_bytes(8, "big") + bytes(8)
+
+
+def stamp_of(place: bytes) -> float:
+    """Return the instant (epoch seconds) that a position was stamped with."""
+    return (int.from_bytes(place[:8], "big") - _GREGORIAN) / 10_000_000
+
+
+def to_timeuuid(place: bytes) -> uuid.UUID:
+    """Return a position as the timeuuid that Cassandra sorts alike."""
+    ticks = int.from_bytes(place[:8], "big")
+    high = ((ticks & 0xFFFFFFFF) << 32) | ((ticks >> 32 & 0xFFFF) << 16) | 0x1000 | (ticks >> 48 & 0x0FFF)
+    low = int.from_bytes(place[8:], "big")
+    return uuid.UUID(int=(high << 64) | (low or _LOW_VARIANT))
+
+
+def from_timeuuid(value: uuid.UUID) -> bytes:
+    """Return the position that `to_timeuuid` was given."""
+    return value.time.to_bytes(8, "big") + value.bytes[8:]
+
+
+def cursor(place: bytes, now: float) -> str:
+    """Return the opaque bookmark behind `place`, but never later than now − W − skew.
+
+    An entry may be committed W after its stamp, so a bookmark closer to now could pass over one
+    that is still to come; the reader sees the last seconds twice and drops them by id.
+    """
+    return encode(min(place, floor(now - COMMIT_WINDOW - CLOCK_SKEW)))
+
+
+def encode(place: bytes) -> str:
+    """Return a position as the text of a cursor."""
+    return urlsafe_b64encode(b"\x01" + place).decode().rstrip("=")
+
+
+def decode(text: str) -> bytes:
+    """Return the position in a cursor; raises `CursorError` for anything the server did not make."""
+    try:
+        raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except (binascii.Error, ValueError, UnicodeEncodeError):
+        raw = b""
+    if len(raw) != 17 or raw[0] != 1:
+        raise CursorError("This cursor was not made by this server; start without one.")
+    return raw[1:]

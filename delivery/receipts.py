@@ -1,0 +1,32 @@
+"""Receipts: what a device said later about notifications."""
+
+import time
+from collections.abc import Iterable
+from uuid import UUID
+
+from delivery.log.store import ReceiptRow, log_store
+
+KINDS = ("acknowledged", "displayed", "opened", "dismissed", "read")
+MARKING = {"opened": "read", "read": "read"}
+"""Receipts after which the notification counts as read for the subscriber."""
+MOST_IDS = 500
+
+
+class ReceiptError(ValueError):
+    """A receipt that cannot be taken: an unknown kind, or too many ids at once."""
+
+
+def record(
+    subscriber: UUID, device: UUID, notifications: Iterable[UUID], kind: str, *, at: float | None = None
+) -> int:
+    """Store receipts of one kind; return how many. A repeated one changes nothing. Raises `ReceiptError`."""
+    if kind not in KINDS:
+        raise ReceiptError(f"'{kind}' is no kind of receipt; use one of {', '.join(KINDS)}.")
+    ids = list(dict.fromkeys(notifications))
+    if len(ids) > MOST_IDS:
+        raise ReceiptError(f"{len(ids)} ids at once; at most {MOST_IDS}.")
+    when = time.time() if at is None else at
+    log_store().write_receipts([ReceiptRow(subscriber, item, device, kind, when) for item in ids])
+    if kind in MARKING:
+        log_store().mark(subscriber, ids, MARKING[kind], when)
+    return len(ids)

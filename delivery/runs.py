@@ -1,0 +1,344 @@
+"""Runs: how they begin, stop and end, and what they have come to.
+
+`planned → running ⇄ paused → done | cancelled | failed`; `recalled_at` is a mark beside it.
+"""
+
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
+
+import msgspec
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Sum
+from django.utils import timezone
+
+from delivery import bell, dbclock
+from delivery.claims import OPEN
+from delivery.models import Page, Parcel, Run, Shard, Stopped, WorkState
+from delivery.snapshot import Named, Snapshot, encode_people, to_json
+from devices.models import Application, Category, Subscriber
+
+STANDING_GRACE = timedelta(hours=1)
+"""How long after its day a standing run may still be given pages."""
+
+
+class StateError(Exception):
+    """What was asked cannot be done to a run in this state; says which state it is in."""
+
+
+TRANSITIONS: dict[str, tuple[tuple[str, ...], str]] = {
+    "pause": ((Run.State.RUNNING,), Run.State.PAUSED),
+    "resume": ((Run.State.PAUSED,), Run.State.RUNNING),
+    "cancel": ((Run.State.PLANNED, Run.State.RUNNING, Run.State.PAUSED), Run.State.CANCELLED),
+}
+"""What may be done to a run, in which states, and the state that follows."""
+
+
+def launch(
+    *,
+    application: Application,
+    origin: str,
+    title: str,
+    lane: str,
+    snapshot: Snapshot,
+    category: Category | None = None,
+    people: list[Named] | None = None,
+    expires_at: datetime | None = None,
+    uid: UUID | None = None,
+) -> Run:
+    """Begin a run to the snapshot's audience, or to `people` when given, and return it.
+
+    The audience's highest subscriber id is frozen here; its members are read page by page. A
+    `uid` that has a run already returns that run: two clocks launch once.
+    """
+    if uid is not None and (existing := Run.objects.filter(uid=uid).first()):
+        return existing
+    now = timezone.now()
+    values = {"uid": uid} if uid is not None else {}
+    try:
+        with transaction.atomic():
+            run = Run.objects.create(
+                application=application,
+                origin=origin,
+                title=title[:200],
+                kind=Run.Kind.AUDIENCE if people is None else Run.Kind.DIRECT,
+                lane=lane,
+                state=Run.State.RUNNING,
+                snapshot=to_json(snapshot),
+                category=category,
+                expires_at=expires_at or now + timedelta(seconds=snapshot.ttl),
+                started_at=now,
+                **values,
+            )
+            if people is None:
+                _cut(run)
+                transaction.on_commit(lambda: bell.ring("plan", run.lane))
+            else:
+                add_people(run, people)
+    except IntegrityError:
+        if uid is None:
+            raise
+        return Run.objects.get(uid=uid)
+    return run
+
+
+def _cut(run: Run) -> None:
+    """Cut the audience into shards of equal width by subscriber id, each with its first page."""
+    ids = Subscriber.objects.filter(application=run.application)
+    last = ids.aggregate(last=Max("id"))["last"] or 0
+    first = ids.order_by("id").values_list("id", flat=True).first() or 0
+    width = last - first + 1
+    shards = max(1, min(settings.SHARDS, width // settings.PAGE_PEOPLE))
+    now = dbclock.now()
+    for number in range(shards):
+        cursor = first - 1 + width * number // shards
+        shard = Shard.objects.create(
+            run=run, number=number, cursor=cursor, last=first - 1 + width * (number + 1) // shards
+        )
+        next_page(run, shard, now=now)
+
+
+def next_page(run: Run, shard: Shard, *, now: float) -> Page:
+    """Make the page that goes on behind the shard's cursor."""
+    return Page.objects.create(
+        run=run,
+        application_id=run.application_id,
+        lane=run.lane,
+        kind=Page.Kind.SHARD,
+        shard=shard,
+        after=shard.cursor,
+        due_at=now,
+        created_at=now,
+    )
+
+
+def standing_run(
+    *,
+    application: Application,
+    origin: str,
+    title: str,
+    lane: str,
+    snapshot: Snapshot,
+    day: date,
+    category: Category | None = None,
+) -> Run:
+    """Return the run of one day that events of `origin` share, made when it is not there yet."""
+    key = f"{application.pk}:{origin}:{lane}:{day.isoformat()}"
+    run = Run.objects.filter(standing_key=key).first()
+    if run is not None:
+        return run
+    try:
+        with transaction.atomic():
+            return Run.objects.create(
+                application=application,
+                origin=origin,
+                title=title[:200],
+                kind=Run.Kind.STANDING,
+                standing_key=key,
+                lane=lane,
+                state=Run.State.RUNNING,
+                snapshot=to_json(snapshot),
+                category=category,
+                expires_at=datetime(day.year, day.month, day.day, tzinfo=UTC)
+                + timedelta(days=1, seconds=snapshot.ttl)
+                + STANDING_GRACE,
+                started_at=timezone.now(),
+            )
+    except IntegrityError:
+        return Run.objects.get(standing_key=key)
+
+
+def add_people(run: Run, people: list[Named]) -> None:
+    """Give a run ordinary pages of named people, inside the caller's transaction; rings when it commits."""
+    now = dbclock.now()
+    Page.objects.bulk_create(
+        Page(
+            run=run,
+            application_id=run.application_id,
+            lane=run.lane,
+            kind=Page.Kind.PEOPLE,
+            people=encode_people(people[start : start + settings.PAGE_PEOPLE]),
+            due_at=now,
+            created_at=now,
+        )
+        for start in range(0, len(people), settings.PAGE_PEOPLE)
+    )
+    transaction.on_commit(lambda: bell.ring("plan", run.lane))
+
+
+def pause(run: Run) -> None:
+    """Stop claiming work of the run; raises `StateError`."""
+    _move(run, "pause")
+
+
+def resume(run: Run) -> None:
+    """Go on with a paused run; raises `StateError`."""
+    _move(run, "resume")
+    bell.ring_due()
+
+
+def cancel(run: Run, reason: str = "") -> None:
+    """End the run: pages are not planned, parcels not sent, what is waiting counts as cancelled."""
+    with transaction.atomic():
+        _move(run, "cancel", reason=reason[:300], finished_at=timezone.now())
+        _drop_open_work(run)
+
+
+def _drop_open_work(run: Run) -> None:
+    now = dbclock.now()
+    pages = Page.objects.filter(run=run, state__in=[*OPEN, WorkState.DEAD])
+    pages.update(state=WorkState.CANCELLED, closed_at=now, people=None)
+    for parcel in (
+        Parcel.objects.filter(run=run, state__in=[*OPEN, WorkState.DEAD]).only("pk", "size").iterator()
+    ):
+        Parcel.objects.filter(pk=parcel.pk, state__in=[*OPEN, WorkState.DEAD]).update(
+            state=WorkState.CANCELLED,
+            closed_at=now,
+            body=None,
+            cancelled=parcel.size,
+            reasons={"cancelled": parcel.size},
+        )
+
+
+def recall(run: Run) -> None:
+    """Take back what the run said: readers hide its entries, nodes tell their devices, no parcel starts."""
+    from delivery import presence
+
+    if run.recalled_at is None:
+        Run.objects.filter(pk=run.pk, recalled_at=None).update(recalled_at=timezone.now())
+    run.refresh_from_db()
+    if run.state in TRANSITIONS["cancel"][0]:
+        cancel(run, reason="recalled")
+    presence.recall(run.application.uid, run.uid)
+
+
+def _move(run: Run, action: str, **values: object) -> None:
+    allowed, state = TRANSITIONS[action]
+    if not Run.objects.filter(pk=run.pk, state__in=allowed).update(state=state, **values):
+        run.refresh_from_db()
+        raise StateError(
+            f"This run is {run.get_state_display().lower()}; {action} works on one that is {' or '.join(allowed)}."
+        )
+    run.refresh_from_db()
+
+
+def finish_due() -> int:
+    """End the runs that have nothing left to do; return how many."""
+    now = timezone.now()
+    open_pages = Page.objects.filter(run=OuterRef("pk"), state__in=[*OPEN, WorkState.DEAD])
+    open_parcels = Parcel.objects.filter(run=OuterRef("pk"), state__in=[*OPEN, WorkState.DEAD])
+    idle = (
+        Run.objects.filter(state=Run.State.RUNNING).exclude(Exists(open_pages)).exclude(Exists(open_parcels))
+    )
+    ended = idle.exclude(kind=Run.Kind.STANDING).update(state=Run.State.DONE, finished_at=now)
+    old = idle.filter(kind=Run.Kind.STANDING, created_at__lt=now - timedelta(days=1) - STANDING_GRACE)
+    return ended + old.update(state=Run.State.DONE, finished_at=now)
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """What a run has come to so far.
+
+    Two balances hold when `waiting` is 0 and `planned`: `audience = Σ stopped + logged` in
+    subscribers, `messages = Σ outcomes` in devices (a subscriber without one is `no_device`).
+    """
+
+    audience: int
+    stopped: dict[str, int]
+    logged: int
+    messages: int
+    outcomes: dict[str, int]
+    reasons: dict[str, int]
+    waiting: int
+    deferred: int
+    planned: bool
+
+    @property
+    def balanced(self) -> bool:
+        return (
+            self.audience == sum(self.stopped.values()) + self.logged
+            and self.messages == sum(self.outcomes.values()) + self.waiting
+        )
+
+    @property
+    def complete(self) -> bool:
+        return self.planned and self.waiting == 0
+
+
+OUTCOMES = ("sent", "stored", "expired", "cancelled", "failed")
+
+
+def progress(run: Run) -> Progress:
+    """Return the sums over a run's pages and parcels.
+
+    Pages are summed first and in one query, then parcels in one: once every page is closed all its
+    parcels are there, and a parcel closes in the same instant as its retry is made.
+    """
+    open_work = Q(state__in=[*OPEN, WorkState.DEAD])
+    pages = Page.objects.filter(run=run).aggregate(
+        *(Sum(name) for name in ("audience", "logged", "messages", "no_device", "deferred")),
+        # people put off stand in their page's `deferred` and again in the `audience` of their slice
+        put_off=Sum("audience", filter=Q(kind=Page.Kind.SLICE)),
+        open=Count("pk", filter=open_work),
+    )
+    parcels = Parcel.objects.filter(run=run).aggregate(
+        *(Sum(name) for name in OUTCOMES), waiting=Sum("size", filter=open_work)
+    )
+    put_off = pages["put_off"] or 0
+    deferred = (pages["deferred__sum"] or 0) - put_off
+    outcomes = {name: parcels[f"{name}__sum"] for name in OUTCOMES if parcels[f"{name}__sum"]}
+    if pages["no_device__sum"]:
+        outcomes["no_device"] = pages["no_device__sum"]
+    return Progress(
+        audience=(pages["audience__sum"] or 0) - put_off - deferred,
+        stopped=_summed(Page.objects.filter(run=run)),
+        logged=pages["logged__sum"] or 0,
+        messages=pages["messages__sum"] or 0,
+        outcomes=outcomes,
+        reasons=_summed(Parcel.objects.filter(run=run)),
+        waiting=parcels["waiting"] or 0,
+        deferred=deferred,
+        planned=not pages["open"],
+    )
+
+
+def _summed(rows: QuerySet[Page] | QuerySet[Parcel]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for reasons in rows.exclude(reasons={}).values_list("reasons", flat=True).iterator():
+        for reason, count in reasons.items():
+            total[reason] = total.get(reason, 0) + count
+    return dict(sorted(total.items()))
+
+
+class Balance(msgspec.Struct, frozen=True):
+    """A run's sums beside independent counts of the same: the rows of the stopped, and the log read back."""
+
+    run: str
+    title: str
+    progress: Progress
+    stopped_rows: int
+    log_entries: int
+
+    @property
+    def faults(self) -> list[str]:
+        """What does not agree, a sentence each."""
+        found, sums = [], self.progress
+        if sums.complete and not sums.balanced:
+            found.append(f"sums do not balance: {msgspec.json.encode(sums).decode()}")
+        if sum(sums.stopped.values()) != self.stopped_rows:
+            found.append(f"{sum(sums.stopped.values())} stopped in the sums, {self.stopped_rows} rows")
+        if sums.logged != self.log_entries and sums.complete:
+            found.append(f"{sums.logged} logged in the sums, {self.log_entries} entries in the log")
+        return found
+
+
+def balances(run: Run) -> Balance:
+    """Return a run's sums with independent counts beside them, for `doctor ledger`."""
+    from delivery.log.store import log_store
+
+    return Balance(
+        run=str(run.uid),
+        title=run.title,
+        progress=progress(run),
+        stopped_rows=Stopped.objects.filter(run=run).count(),
+        log_entries=sum(1 for _ in set(log_store().identities(run.uid))),
+    )

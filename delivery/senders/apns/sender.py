@@ -1,0 +1,146 @@
+"""The sender of APNs: envelopes in, results out.
+
+Headers: "Sending notification requests to APNs" (developer.apple.com/documentation/usernotifications/
+sending-notification-requests-to-apns).
+"""
+
+import re
+from collections.abc import Iterator
+
+from delivery.senders.apns.errors import EXPIRED_PROVIDER_TOKEN, judge
+from delivery.senders.apns.identity import apns_id, collapse_id
+from delivery.senders.apns.key import Key
+from delivery.senders.apns.payload import ContentError, template
+from delivery.senders.contract import (
+    Credential,
+    CredentialError,
+    Envelope,
+    Message,
+    Result,
+    UnreachableError,
+    Verdict,
+)
+from delivery.senders.dispatch import Batch
+from delivery.senders.engine import STREAMS, Answer, Engine, Request, engine
+from delivery.senders.keeping import Kept
+from delivery.senders.template import Template
+from delivery.senders.tokens import SharedTokens
+
+BAD_TOKEN = "0" * 64
+"""Well-formed, and no device's: what `check` sends to."""
+
+_TOKEN = re.compile(r"(?:[0-9A-Fa-f]{2}){1,100}")
+
+
+class ApnsSender:
+    """Hands messages to APNs."""
+
+    provider = "apns"
+
+    def __init__(self, tokens: SharedTokens, *, streams: int = STREAMS) -> None:
+        self._tokens = tokens
+        self._streams = streams
+        self._keys: Kept[Key] = Kept(Key)
+
+    def send(
+        self, envelope: Envelope, credential: Credential, *, deadline: float | None = None
+    ) -> Iterator[Result]:
+        """Yield one result for every message (`Sender.send`)."""
+        try:
+            key = self._keys.of(credential)
+        except CredentialError as error:
+            for index in range(len(envelope.messages)):
+                yield Result(index, Verdict.SHUT, error.code)
+            return
+        templates = [_template(envelope, index) for index in range(len(envelope.contents))]
+        production, sandbox = key.prefix(sandbox=False), key.prefix(sandbox=True)
+        tag = collapse_id(envelope.tag) if envelope.tag else ""
+        shared = shared_headers(envelope, key.topic)
+        identities: dict[int, str] = {}
+
+        def build(index: int, message: Message, token: str) -> Request | Result:
+            filled = templates[message.content]
+            if isinstance(filled, str):
+                return Result(index, Verdict.FAILED, filled)
+            if not _TOKEN.fullmatch(message.token):
+                return Result(index, Verdict.DEAD, "bad_device_token")
+            identities[index] = identity = apns_id(message.notification, message.device)
+            headers = [
+                *shared,
+                "authorization: bearer " + token,
+                "apns-id: " + identity,
+                "apns-collapse-id: " + (tag or message.notification),
+            ]
+            url = (sandbox if message.sandbox else production) + message.token
+            return index, url, headers, filled.fill(message.notification)
+
+        def judged(answer: Answer) -> Result:
+            index = answer.key
+            return judge(answer, apns_id=identities.pop(index), sandbox=envelope.messages[index].sandbox)
+
+        yield from Batch(
+            envelope,
+            engine=_engine(key, credential),
+            build=build,
+            judge=judged,
+            authorize=lambda refused: self._token(key, refused=refused),
+            renewable=frozenset({EXPIRED_PROVIDER_TOKEN}),
+            deadline=deadline,
+            streams=self._streams,
+        ).results()
+
+    def check(self, credential: Credential) -> None:
+        """Ask APNs to send to a token that is no device's (`Sender.check`)."""
+        key = self._keys.of(credential)
+        token = self._token(key, refused="")
+        headers = [
+            f"apns-topic: {key.topic}",
+            "apns-push-type: alert",
+            f"authorization: bearer {token}",
+            "content-type: application/json",
+            "Expect:",
+        ]
+        url = key.prefix(sandbox=False) + BAD_TOKEN
+        answer = next(iter(_engine(key, credential).run([(0, url, headers, b'{"aps":{}}')])))
+        if answer.error:
+            raise UnreachableError("unreachable", f"APNs cannot be reached: {answer.error}.")
+        result = judge(answer, apns_id="", sandbox=False)
+        if result.verdict is Verdict.SHUT:
+            raise CredentialError(
+                result.reason,
+                f"APNs refuses key {credential.secret['key_id']} for {key.topic}: {result.reason}.",
+            )
+        if result.verdict in (Verdict.RETRY, Verdict.SLOW):
+            raise UnreachableError(result.reason, f"APNs cannot say now: {result.reason}.")
+
+    def _token(self, key: Key, *, refused: str) -> str:
+        if refused:
+            return self._tokens.renewed(f"apns:{key.identity}", key.mint, refused=refused)
+        return self._tokens.current(f"apns:{key.identity}", key.mint)
+
+
+def shared_headers(envelope: Envelope, topic: str) -> list[str]:
+    """Return the header lines that all messages of an envelope have; no `Expect: 100-continue`."""
+    lines = [
+        f"apns-topic: {topic}",
+        "apns-push-type: alert",
+        f"apns-priority: {10 if envelope.urgent else 5}",
+        "content-type: application/json",
+        "Expect:",
+    ]
+    if envelope.expires_at is not None:
+        lines.append(f"apns-expiration: {int(envelope.expires_at)}")
+    return lines
+
+
+def _engine(key: Key, credential: Credential) -> Engine:
+    # A connection takes the tokens of one key only (UnrelatedKeyIdInToken).
+    return engine(f"apns:{key.identity}", ca_file=credential.ca_file)
+
+
+def _template(envelope: Envelope, index: int) -> Template | str:
+    """Return the content's template, or the reason why it has none."""
+    try:
+        return template(envelope.contents[index], envelope)
+    except ContentError as error:
+        return str(error)

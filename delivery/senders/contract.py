@@ -1,0 +1,169 @@
+"""What a sender takes and gives: messages in an envelope, a credential, one result for every message."""
+
+import enum
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import msgspec
+
+from delivery.content import Content
+
+REASON_BYTES = 64
+"""The longest reason code."""
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A notification for one device.
+
+    `device` and `subscriber` are primary keys, `notification` is the UUID as text, `content` an
+    index into the envelope's contents. `sandbox`: the token belongs to APNs's development environment.
+    """
+
+    device: int
+    subscriber: int
+    token: str
+    notification: str
+    content: int
+    sandbox: bool = False
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """A parcel's body: messages to one provider and what they share.
+
+    `run` is the UUID as text, `lane` one of `delivery.lanes.LANES`, `expires_at` in epoch seconds.
+    `tag` is the display identity that the campaign set for itself; empty: each notification's id, so
+    that a repeated message replaces itself on the screen. `collapse_key` is FCM's, empty for none.
+    """
+
+    run: str
+    lane: str
+    expires_at: float | None
+    contents: list[Content]
+    messages: list[Message]
+    tag: str = ""
+    collapse_key: str = ""
+
+    @property
+    def urgent(self) -> bool:
+        """Whether the provider should wake the device for it."""
+        return self.lane in ("critical", "high")
+
+    def encode(self) -> bytes:
+        """Return the envelope as MessagePack."""
+        return _encode(self)
+
+    @staticmethod
+    def decode(body: bytes) -> "Envelope":
+        """Return the envelope of `encode`; raises `msgspec.DecodeError` for anything else."""
+        return _decoder.decode(body)
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decoder = msgspec.msgpack.Decoder(Envelope)
+
+
+class Credential(msgspec.Struct, frozen=True):
+    """What an application shows a provider, decrypted.
+
+    FCM: `secret` is {"service_account": {…}}. APNs: `secret` is {"private_key": PEM, "key_id",
+    "team_id"}, `settings` {"topic"}. An empty URL means the provider's own; `ca_file` replaces the
+    public certificate authorities.
+    """
+
+    uid: str
+    application: int
+    secret: dict[str, Any]
+    settings: dict[str, Any] = {}
+    base_url: str = ""
+    sandbox_url: str = ""
+    token_url: str = ""
+    ca_file: str = ""
+
+
+class Verdict(enum.IntEnum):
+    """What became of a message at its provider."""
+
+    SENT = 0
+    """Accepted: the end we see."""
+    DEAD = 1
+    """Failed, and the token is dead for good."""
+    FAILED = 2
+    """Failed for good; the token lives."""
+    RETRY = 3
+    """Not accepted now: try this message again, not before `retry_after`."""
+    SHUT = 4
+    """Not accepted because the credential is refused: shut the gate, keep the message."""
+    SLOW = 5
+    """Not accepted because the application's quota is used up: slow the gate, keep the message."""
+
+
+class Result(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What became of the message at `index` of the envelope.
+
+    `reason` is a stable code of at most 64 bytes, empty when sent; `retry_after` is in seconds, None
+    when the provider named no time. `dead_since` is the instant (epoch seconds) from which the
+    provider knows the token as dead: a device registered later lives. `unknown`: the request may have
+    arrived, so a retry may be a repeat.
+    """
+
+    index: int
+    verdict: Verdict
+    reason: str = ""
+    provider_id: str = ""
+    retry_after: float | None = None
+    dead_since: float | None = None
+    unknown: bool = False
+
+
+#   CredentialError            the provider refuses the credential, or it is not well-formed
+#   └── UnreachableError       the provider could not be asked
+
+
+class CredentialError(Exception):
+    """A credential that cannot be used: `code` for machines, the message a sentence for the operator."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code[:REASON_BYTES]
+
+
+class UnreachableError(CredentialError):
+    """Nothing is known against the credential: the provider did not answer, or asked for patience."""
+
+    def __init__(self, code: str, sentence: str, *, retry_after: float | None = None) -> None:
+        super().__init__(code, sentence)
+        self.retry_after = retry_after
+
+
+class TokenStore(Protocol):
+    """Where processes share provider tokens. Never raises: a lost store costs only new tokens."""
+
+    def get(self, key: str) -> tuple[str, float] | None:
+        """Return the live token and its end (epoch seconds), or None."""
+
+    def put(self, key: str, token: str, expires_at: float) -> tuple[str, float]:
+        """Keep a token unless a live one is there already; return the one that stands."""
+
+    def drop(self, key: str, token: str) -> None:
+        """Forget the token, unless another stands in its place by now."""
+
+
+class Sender(Protocol):
+    """Hands messages to one provider. Safe to share between threads."""
+
+    provider: str
+
+    def send(
+        self, envelope: Envelope, credential: Credential, *, deadline: float | None = None
+    ) -> Iterator[Result]:
+        """Yield exactly one result for every message, in any order, as they come in.
+
+        Nothing is started after `deadline` (`time.monotonic()`), and what is under way then is
+        given up as unknown. Never raises for what a message, the credential or the provider does.
+        """
+
+    def check(self, credential: Credential) -> None:
+        """Ask the provider whether it takes the credential; nothing reaches a device.
+
+        Raises `CredentialError` when it does not, `UnreachableError` when it cannot be asked.
+        """

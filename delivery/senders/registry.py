@@ -1,0 +1,17 @@
+"""Which sender goes with which provider."""
+
+from delivery.senders.apns.sender import ApnsSender
+from delivery.senders.contract import Sender, TokenStore
+from delivery.senders.engine import STREAMS
+from delivery.senders.fcm.sender import FcmSender
+from delivery.senders.tokens import SharedTokens
+
+
+def sender_for(provider: str, *, tokens: TokenStore, streams: int = STREAMS) -> Sender:
+    """Return a new sender for `fcm` or `apns`; keep it, one for each process. Raises `LookupError` for others."""
+    shared = SharedTokens(tokens)
+    if provider == FcmSender.provider:
+        return FcmSender(shared, streams=streams)
+    if provider == ApnsSender.provider:
+        return ApnsSender(shared, streams=streams)
+    raise LookupError(f"there is no sender for {provider!r}, only for 'fcm' and 'apns'")

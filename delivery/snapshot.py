@@ -1,0 +1,75 @@
+"""What a campaign hands down at launch: its content and policy, frozen."""
+
+from typing import Any
+
+import msgspec
+
+
+class Text(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is said, as Liquid templates; an empty field of an override leaves the field below it as it is."""
+
+    title: str = ""
+    body: str = ""
+    subtitle: str = ""
+    image: str = ""
+    link: str = ""
+    sound: str = ""
+    data: dict[str, str] = {}
+    android: dict[str, Any] = {}
+    ios: dict[str, Any] = {}
+
+
+class Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A campaign version as delivery knows it.
+
+    `texts` maps a locale (BCP 47) to its text and always holds `locale`, the fallback of all;
+    `overrides` maps a platform to the fields that differ there. `predicate` is a segment's
+    (`devices.segments`), None for everybody; `platforms` is empty for all. `ttl` is in seconds.
+    `variables` are known to every text, as `event` of a rule whose recipients are an audience.
+    """
+
+    texts: dict[str, Text]
+    locale: str = "en"
+    overrides: dict[str, Text] = {}
+    predicate: Any = None
+    platforms: list[str] = []
+    category: str = ""
+    ttl: int = 86_400
+    tag: str = ""
+    variables: dict[str, Any] = {}
+
+
+class Named(msgspec.Struct, frozen=True, array_like=True):
+    """A subscriber of a page of named people: by primary key, with what made them one.
+
+    `occurrence` tells several notifications of one standing run to one subscriber apart (the
+    event's uid); `variables` are known to their text; `expires_at` is in epoch seconds.
+    """
+
+    subscriber: int
+    occurrence: str = ""
+    variables: dict[str, Any] | None = None
+    expires_at: float | None = None
+
+
+def to_json(snapshot: Snapshot) -> Any:
+    """Return the snapshot as plain JSON values, for a database field."""
+    return msgspec.to_builtins(snapshot)
+
+
+def from_json(value: Any) -> Snapshot:
+    """Return the snapshot of `to_json`; raises `msgspec.ValidationError` for anything else."""
+    return msgspec.convert(value, Snapshot)
+
+
+def encode_people(people: list[Named]) -> bytes:
+    """Return a page's named people as MessagePack."""
+    return msgspec.msgpack.encode(people)
+
+
+_people = msgspec.msgpack.Decoder(list[Named])
+
+
+def decode_people(body: bytes) -> list[Named]:
+    """Return the people of `encode_people`."""
+    return _people.decode(body)

@@ -1,0 +1,115 @@
+"""The sender to WebSockets: presence names the node, its stream takes the entries, its answer is the outcome."""
+
+import os
+import secrets
+import threading
+import time
+from uuid import UUID
+
+import msgspec
+import structlog
+from redis.exceptions import RedisError
+
+from delivery import positions, presence
+from delivery.log import body as bodies
+from delivery.models import Parcel
+from delivery.outgoing import Outgoing, Target
+
+log = structlog.get_logger(__name__)
+
+ANSWER_SECONDS = 2.0
+SILENT_SECONDS = 15.0
+"""For how long a node that did not answer is handed entries without waiting for it."""
+
+_silent: dict[str, float] = {}
+_local = threading.local()
+
+Written = tuple[str, str]
+"""An outcome and its reason."""
+
+
+def _reply() -> str:
+    name = getattr(_local, "reply", None)
+    if name is None or _local.pid != os.getpid():
+        name = _local.reply = f"nh:reply:{secrets.token_hex(8)}"
+        _local.pid = os.getpid()
+    return str(name)
+
+
+def send(parcel: Parcel, outgoing: Outgoing) -> list[Written]:
+    """Hand the messages to the nodes that hold their devices; return what came of each, in order.
+
+    `sent` is what a node says it wrote; everything else is `stored`: the entry stands in the log
+    and the device reads it when it connects or pulls.
+    """
+    written: list[Written] = [("stored", "offline")] * outgoing.size
+    try:
+        return _send(parcel, outgoing, written)
+    except RedisError as error:
+        log.warning("sockets.no_redis", parcel=parcel.pk, error=str(error))
+        return written
+
+
+def _send(parcel: Parcel, outgoing: Outgoing, written: list[Written]) -> list[Written]:
+    reply = _reply()
+    indexes: dict[str, list[int]] = {}
+    for index, nodes in enumerate(presence.where([target.device_uid for target in outgoing.targets])):
+        for node in nodes:
+            indexes.setdefault(node, []).append(index)
+    if not indexes:
+        return written
+    run = str(parcel.run.uid)
+    category = parcel.run.category.key if parcel.run.category else ""
+    held = {index for mine in indexes.values() for index in mine}
+    pairs = {index: _pair(outgoing, outgoing.targets[index], run, category) for index in held}
+    presence.hand_over(
+        {
+            node: presence.Delivery(parcel.pk, parcel.fence, reply, [pairs[index] for index in mine])
+            for node, mine in indexes.items()
+        },
+        parcel.lane,
+    )
+    now = time.monotonic()
+    waiting = {node for node in indexes if _silent.get(node, 0.0) < now}
+    for index in held:
+        written[index] = ("stored", "node_silent")
+    until = now + ANSWER_SECONDS
+    while waiting and (left := until - time.monotonic()) > 0:
+        for answer in presence.answers(reply, 1, seconds=left):
+            if (answer.parcel, answer.fence) != (parcel.pk, parcel.fence):
+                continue  # a late answer to an earlier parcel
+            waiting.discard(answer.node)
+            _enter(answer, indexes[answer.node], written)
+    for node in waiting:
+        _silent[node] = time.monotonic() + SILENT_SECONDS
+        log.warning("sockets.node_silent", node=node, parcel=parcel.pk)
+    return written
+
+
+def _enter(answer: presence.Answer, mine: list[int], written: list[Written]) -> None:
+    gone = set(answer.gone)
+    for at, index in enumerate(mine):
+        if at not in gone:
+            written[index] = ("sent", "written")
+        elif written[index][0] != "sent":
+            written[index] = ("stored", "offline")
+
+
+def _pair(outgoing: Outgoing, target: Target, run: str, category: str) -> presence.Pair:
+    place = positions.position(outgoing.stamp, UUID(bytes=target.notification))
+    content = outgoing.contents[target.content]
+    entry = bodies.Shown(
+        id=str(UUID(bytes=target.notification)),
+        position=positions.encode(place),
+        kind="notification",
+        run=run,
+        title=content.title,
+        body=content.body,
+        subtitle=content.subtitle,
+        image=content.image,
+        link=content.link,
+        category=category,
+        data=content.data,
+        sent_at=bodies.instant(int(outgoing.stamp * 1000)),
+    )
+    return presence.Pair(target.device_uid, target.notification, place, msgspec.json.encode(entry))
