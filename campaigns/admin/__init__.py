@@ -1,0 +1,8 @@
+"""The marketers' pages: campaigns, and the events and rules that send them."""
+
+from campaigns.admin.campaign import CampaignAdmin
+from campaigns.admin.event import EventAdmin, EventTypeAdmin
+from campaigns.admin.rule import RuleAdmin
+from campaigns.admin.schedule import ScheduleAdmin
+
+__all__ = ["CampaignAdmin", "EventAdmin", "EventTypeAdmin", "RuleAdmin", "ScheduleAdmin"]

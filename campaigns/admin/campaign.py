@@ -1,0 +1,261 @@
+"""The composer: what a campaign says, to whom and when; and the buttons that bring it to people."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html_join
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+
+from campaigns import launching
+from campaigns.admin.campaign_form import CampaignForm
+from campaigns.admin.reach import reach_of
+from campaigns.admin.versions import VersionInline, is_edited, runs_of
+from campaigns.models import Campaign
+from delivery.models import Run
+from devices.confirmation import RefusedError, confirmed
+from devices.models import Role
+from devices.scoped_admin import ScopedAdmin
+
+STATE_LABELS = {
+    "Draft": "default",
+    "In review": "info",
+    "Approved": "primary",
+    "Live": "success",
+    "Ended": "default",
+    "Archived": "default",
+}
+
+
+@admin.register(Campaign)
+class CampaignAdmin(ScopedAdmin):
+    """Campaigns, from draft to launch."""
+
+    form = CampaignForm
+    list_display = ["name", "application", "state_shown", "title", "segment", "send_at", "created_at"]
+    list_filter = ["application", "state", "lane", "category"]
+    list_select_related = ["application", "segment"]
+    search_fields = ["name", "title"]
+    date_hierarchy = "created_at"
+    fieldsets = [
+        (None, {"fields": ["application", "name", "state_now"]}),
+        ("Content", {"fields": ["title", "body", "link", "image"]}),
+        ("Audience", {"fields": ["segment", "category"]}),
+        ("When", {"fields": ["send_at", "ttl"]}),
+        ("More", {"fields": ["lane", "data", "locales", "overrides"], "classes": ["collapse"]}),
+    ]
+    readonly_fields = ["state_now"]
+    actions_detail = [
+        "launch",
+        "unschedule",
+        "approve",
+        "submit",
+        {"title": "More", "items": ["withdraw", "end", "archive"]},
+    ]
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "segment" and isinstance(field, forms.ModelChoiceField):
+            field.empty_label = "Everybody"
+        if db_field.name == "category" and isinstance(field, forms.ModelChoiceField):
+            field.empty_label = "None: whoever wants notifications at all"
+        return field
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        return [VersionInline] if obj is not None and obj.versions.exists() else []
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is not None:
+            return [*fieldsets, ("Runs", {"fields": ["runs"]})]
+        name, options = fieldsets[0]
+        first = [field for field in options["fields"] if field != "state_now"]
+        return [(name, {**options, "fields": first}), *fieldsets[1:]]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return (*super().get_readonly_fields(request, obj), "runs")
+
+    @display(description="State", ordering="state", label=STATE_LABELS)
+    def state_shown(self, campaign: Campaign) -> str:
+        return campaign.get_state_display()
+
+    @display(description="State")
+    def state_now(self, campaign: Campaign) -> str:
+        return campaign.get_state_display()
+
+    @display(description="Begun")
+    def runs(self, campaign: Campaign) -> str:
+        links = (
+            (
+                reverse("admin:delivery_run_change", args=[run.pk]),
+                f"{run.created_at:%-d %b %Y, %H:%M}",
+                run.get_state_display(),
+            )
+            for run in runs_of(campaign)[:10]
+        )
+        found = format_html_join("", '<div><a class="text-link" href="{}">{} UTC</a>: {}</div>', links)
+        return found or "None yet: it has not been launched."
+
+    # -- saving
+
+    def save_model(self, request: HttpRequest, obj: Campaign, form: Any, change: bool) -> None:
+        if not change:
+            obj.created_by_id = request.user.pk
+        super().save_model(request, obj, form, change)
+        if obj.state in launching.IN_FORCE and is_edited(obj):
+            messages.info(
+                request, "Rules go on with the approved text until this edit is approved or launched."
+            )
+
+    # -- the buttons
+
+    def has_approve_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(request, Role.APPROVER, obj)
+
+    def offers(self, action: str, obj: Any) -> bool:
+        if action == "unschedule":
+            return bool(obj.versions.filter(launch_at__isnull=False, launched_at=None).exists())
+        if action == "approve" and obj.state in launching.IN_FORCE:
+            return is_edited(obj)
+        return obj.state in launching.MOVES[action][0]
+
+    @action(
+        description="Launch", permissions=["approve"], icon="rocket_launch", variant=ActionVariant.PRIMARY
+    )
+    def launch(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        campaign: Campaign = self.get_object(request, object_id)
+        reach = reach_of(campaign)
+
+        def done() -> str:
+            begun = launching.launch(campaign, by=request.user)
+            if isinstance(begun, Run):
+                return f"Launched: it is on its way to {reach.people:,} people."
+            return f"Planned: it starts at {begun.launch_at:%-d %B %Y, %H:%M} UTC."
+
+        return self._asked(
+            request,
+            campaign,
+            done,
+            question=f"Launch “{campaign}”?",
+            facts=[*reach.facts, "What a phone has shown cannot be taken back."],
+            problems=reach.problems,
+            button=reach.button,
+        )
+
+    @action(description="Take the launch back", permissions=["approve"], icon="event_busy")
+    def unschedule(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        campaign: Campaign = self.get_object(request, object_id)
+
+        def done() -> str:
+            launching.unschedule(campaign)
+            return "Taken back: it does not start by itself any more."
+
+        return self._asked(
+            request,
+            campaign,
+            done,
+            question=f"Take back the planned launch of “{campaign}”?",
+            facts=["It does not start by itself then. It can be launched again."],
+            button="Take the launch back",
+        )
+
+    @action(description="Approve", permissions=["approve"], icon="check")
+    def approve(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        campaign: Campaign = self.get_object(request, object_id)
+        reach = reach_of(campaign)
+
+        def done() -> str:
+            version = launching.approve(campaign, by=request.user)
+            return f"Approved: rules may send version {version.number}, and it can be launched."
+
+        return self._asked(
+            request,
+            campaign,
+            done,
+            question=f"Approve “{campaign}”?",
+            facts=[
+                reach.text,
+                reach.who,
+                "Rules may send it then, and it can be launched. This alone sends nothing.",
+            ],
+            problems=reach.problems,
+            button="Approve",
+        )
+
+    @action(description="Ask for approval", permissions=["change"], icon="rate_review")
+    def submit(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._moved(
+            request,
+            object_id,
+            "submit",
+            question="Ask for approval?",
+            facts=["Approvers of the application see it on their dashboard."],
+            button="Ask for approval",
+            done="It waits for approval.",
+        )
+
+    @action(description="Back to draft", permissions=["change"], icon="undo")
+    def withdraw(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._moved(
+            request,
+            object_id,
+            "withdraw",
+            question="Make it a draft again?",
+            facts=["Rules do not send it then, until it is approved again."],
+            button="Back to draft",
+            done="It is a draft again.",
+        )
+
+    @action(description="End", permissions=["approve"], icon="stop_circle", variant=ActionVariant.DANGER)
+    def end(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._moved(
+            request,
+            object_id,
+            "end",
+            question="End this campaign?",
+            facts=[
+                "Rules do not send it any more, and a launch that is planned does not start.",
+                "A run that is on its way goes on: pause, cancel or recall it on its own page.",
+            ],
+            button="End the campaign",
+            done="Ended.",
+            danger=True,
+        )
+
+    @action(description="Archive", permissions=["change"], icon="archive")
+    def archive(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._moved(
+            request,
+            object_id,
+            "archive",
+            question="Archive this campaign?",
+            facts=["It cannot be launched any more, and rules do not send it. Its runs stay."],
+            button="Archive",
+            done="Archived.",
+        )
+
+    def _moved(
+        self, request: HttpRequest, object_id: str, move: str, *, done: str, **asked: Any
+    ) -> HttpResponse:
+        campaign: Campaign = self.get_object(request, object_id)
+
+        def act() -> str:
+            launching.move(campaign, move)
+            return done
+
+        return self._asked(request, campaign, act, **asked)
+
+    def _asked(
+        self, request: HttpRequest, campaign: Campaign, do: Callable[[], str], **asked: Any
+    ) -> HttpResponse:
+        def act() -> str:
+            try:
+                return do()
+            except launching.LaunchError as error:
+                raise RefusedError(str(error)) from None
+
+        return confirmed(self, request, campaign, do=act, **asked)

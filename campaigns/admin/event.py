@@ -1,0 +1,98 @@
+"""The pages of event types, and of the events that came with what was decided about each."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.urls import reverse
+from django.utils.html import format_html
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+from unfold.decorators import display
+
+from campaigns.models import Decision, Event, EventType
+from delivery.models import Run
+from devices.scoped_admin import ReadOnlyAdmin, ScopedAdmin, instant
+from devices.scoped_form import ChoicesField, ScopedForm
+from devices.scoped_inlines import ScopedTabularInline
+
+SENDERS = [
+    ("keys", "Keys: services with an API key"),
+    ("clients", "Clients: apps and browsers with a subscriber token"),
+    ("clock", "Clock: schedules"),
+]
+
+
+class EventTypeForm(ScopedForm):
+    """An event type; its schema is checked as a schema."""
+
+    senders = ChoicesField(choices=SENDERS, initial=["keys"], label="Who may send it")
+
+    def clean_schema(self) -> Any:
+        schema = self.cleaned_data["schema"]
+        if schema is None:
+            return None
+        try:
+            Draft202012Validator.check_schema(schema)
+        except SchemaError as error:
+            where = "/".join(str(part) for part in error.absolute_path) or "its top level"
+            raise ValidationError(f"This is no JSON Schema: at {where}, {error.message}.") from None
+        return schema
+
+
+@admin.register(EventType)
+class EventTypeAdmin(ScopedAdmin):
+    """What may happen: names, lanes, who may send them."""
+
+    form = EventTypeForm
+    list_display = ["name", "application", "lane", "description"]
+    list_filter = ["application", "lane"]
+    list_select_related = ["application"]
+    search_fields = ["name", "description"]
+    fieldsets = [
+        (None, {"fields": ["application", "name", "description", "lane", "senders"]}),
+        ("More", {"fields": ["schema"]}),
+    ]
+
+
+class DecisionInline(ScopedTabularInline):
+    """What each rule made of an event."""
+
+    model = Decision
+    read_only = True
+    fields = ["rule", "forwarded", "reason", "detail", "recipients", "run_link"]
+    readonly_fields = fields
+
+    @display(description="Run")
+    def run_link(self, decision: Decision) -> str:
+        found = Run.objects.filter(application_id=decision.event.application_id)
+        run = found.filter(uid=decision.run).first() if decision.run else None
+        if run is None:
+            return "—"
+        return format_html(
+            '<a class="text-link" href="{}">{}</a>', reverse("admin:delivery_run_change", args=[run.pk]), run
+        )
+
+
+@admin.register(Event)
+class EventAdmin(ReadOnlyAdmin):
+    """What happened, as it was accepted."""
+
+    list_display = ["type", "application", "subject", "source", "lane", "decided", "received"]
+    list_filter = ["application", "lane", "decided"]
+    list_select_related = ["application"]
+    search_fields = ["=event_id", "=subject"]
+    search_help_text = "The event's id, or its subject"
+    ordering = ["-id"]
+    secret_fields = ("digest", "claim")
+    inlines = [DecisionInline]
+    fieldsets = [
+        (None, {"fields": ["application", "type", "subject", ("source", "event_id"), ("time", "received")]}),
+        ("Data", {"fields": ["data"]}),
+        ("State", {"fields": [("lane", "sender"), ("decided", "attempts"), "uid"]}),
+    ]
+    readonly_fields = ["received"]
+
+    @display(description="Received", ordering="received_at")
+    def received(self, event: Event) -> str:
+        return instant(event.received_at)

@@ -1,0 +1,59 @@
+"""The page of rules: which events send which campaign, to whom."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from campaigns.models import Rule
+from devices import staff
+from devices.models import Platform, Role
+from devices.scoped_admin import ScopedAdmin
+from devices.scoped_form import ChoicesField, ScopedForm
+
+
+class RuleForm(ScopedForm):
+    """A rule; its expressions are compiled when it is saved (the model's own validators)."""
+
+    platforms = ChoicesField(choices=Platform.choices, required=False, help_text="None ticked: all of them.")
+
+    class Meta:
+        widgets = {
+            "condition": UnfoldAdminTextareaWidget(attrs={"rows": 3, "spellcheck": "false"}),
+            "recipient_ids": UnfoldAdminTextareaWidget(attrs={"rows": 2, "spellcheck": "false"}),
+        }
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        lists = cleaned.get("recipients") == Rule.Recipients.IDS
+        if lists and not cleaned.get("recipient_ids") and "recipient_ids" not in self.errors:
+            self.add_error(
+                "recipient_ids", "Say whom: an expression that gives a list, as event.data.watchers."
+            )
+        return cleaned
+
+
+@admin.register(Rule)
+class RuleAdmin(ScopedAdmin):
+    """Rules: events of one type that meet a condition go to a campaign."""
+
+    form = RuleForm
+    list_display = ["name", "application", "event_type", "campaign", "recipients", "enabled"]
+    list_filter = ["application", "enabled", "event_type", "lane"]
+    list_select_related = ["application", "event_type", "campaign"]
+    search_fields = ["name"]
+    conditional_fields = {"recipient_ids": "typeof recipients == 'undefined' || recipients == 'ids'"}
+    fieldsets = [
+        (None, {"fields": ["application", "name", "enabled"]}),
+        ("When", {"fields": ["event_type", "condition", "max_age"]}),
+        ("Then", {"fields": ["campaign", "recipients", "recipient_ids", "platforms"]}),
+        ("More", {"fields": ["lane", "beyond_sender", ("version", "uid")]}),
+    ]
+    readonly_fields = ["version", "uid"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        # to let one person's event reach others is for those who answer for what is sent
+        where = obj.application_id if obj else None
+        locked = [] if staff.may(request, Role.APPROVER, where) else ["beyond_sender"]
+        return (*super().get_readonly_fields(request, obj), *locked)

@@ -1,0 +1,205 @@
+"""`/campaigns`: what to say, to whom, when; look before the launch, launch, and stop."""
+
+from typing import Any, cast
+
+from django.db.models import Count
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from campaigns import launching
+from campaigns.api.campaign_document import CampaignSerializer, at_field
+from campaigns.models import Campaign
+from delivery.api.runs import RunSerializer, do
+from delivery.models import Run
+from delivery.runs import TRANSITIONS
+from devices import segments
+from devices.isolation import ScopedModelViewSet
+from devices.models import Device
+from devices.problems import refuse
+
+
+class LaunchedSerializer(serializers.Serializer[Any]):
+    """The run, or the instant at which the clock starts it."""
+
+    run = serializers.UUIDField()
+    version = serializers.IntegerField()
+    launch_at = serializers.DateTimeField(allow_null=True)
+
+
+class RunsSerializer(serializers.Serializer[Any]):
+    """The runs that were stopped or continued."""
+
+    runs = RunSerializer(many=True)
+
+
+class FaultSerializer(serializers.Serializer[Any]):
+    """What stands in the way of a launch."""
+
+    pointer = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class PreflightSerializer(serializers.Serializer[Any]):
+    """Whom a launch would reach now: people, those with consent, and their devices by provider."""
+
+    ready = serializers.BooleanField()
+    problems = FaultSerializer(many=True)
+    subscribers = serializers.IntegerField()
+    consenting = serializers.IntegerField()
+    devices = serializers.DictField(child=serializers.IntegerField())
+
+
+class CampaignViewSet(ScopedModelViewSet):
+    """Campaigns of the application."""
+
+    model = Campaign
+    related = ("category", "segment", "application")
+    serializer_class = CampaignSerializer
+    required_scope = {
+        "list": "campaigns:read",
+        "retrieve": "campaigns:read",
+        "preflight": "campaigns:read",
+        "create": "campaigns:write",
+        "partial_update": "campaigns:write",
+        "destroy": "campaigns:write",
+        "*": "campaigns:launch",
+    }
+
+    def perform_create(self, serializer: Any) -> None:
+        self.require_lane(serializer.validated_data.get("lane", "bulk"))
+        super().perform_create(serializer)
+
+    def perform_update(self, serializer: Any) -> None:
+        if "lane" in serializer.validated_data:
+            self.require_lane(serializer.validated_data["lane"])
+        if serializer.instance.state == Campaign.State.ARCHIVED:
+            raise refuse(
+                409, "campaign-state", "The campaign is archived", "An archived campaign is not changed."
+            )
+        super().perform_update(serializer)
+
+    def perform_destroy(self, instance: Any) -> None:
+        if instance.versions.exists():
+            raise refuse(
+                409,
+                "campaign-state",
+                "The campaign was approved or launched",
+                "Its versions are kept for its runs; only a campaign that never left draft can be deleted.",
+            )
+        super().perform_destroy(instance)
+
+    @extend_schema(responses=PreflightSerializer)
+    @action(detail=True, methods=["get"])
+    def preflight(self, request: Request, uid: Any) -> Response:
+        """Say whom a launch would reach now, and what stands in its way."""
+        campaign = self.get_object()
+        predicate = campaign.segment.predicate if campaign.segment else None
+        people = segments.subscribers(self.application, predicate)
+        consenting = people.filter(consent=True)
+        active = Device.objects.filter(
+            segments.devices_q(predicate), subscriber__in=consenting.values("pk"), state=Device.State.ACTIVE
+        )
+        by_provider = active.order_by().values_list("provider").annotate(Count("pk"))
+        problems = []
+        try:
+            launching.checked_snapshot(campaign)
+        except launching.LaunchError as error:
+            problems.append({"pointer": "/" + error.field.replace(".", "/"), "detail": error.reason})
+        return Response(
+            {
+                "ready": not problems,
+                "problems": problems,
+                "subscribers": people.count(),
+                "consenting": consenting.count(),
+                "devices": dict(by_provider),
+            }
+        )
+
+    @extend_schema(request=None)
+    @action(detail=True, methods=["post"])
+    def approve(self, request: Request, uid: Any) -> Response:
+        """Approve what the campaign says now, so that rules and requests may use it."""
+        campaign = self.get_object()
+        self.require_lane(campaign.lane)
+        _tried(launching.approve, campaign, by=f"key {self.key.prefix}")
+        return Response(self.get_serializer(campaign).data)
+
+    @extend_schema(request=None, responses={202: LaunchedSerializer})
+    @action(detail=True, methods=["post"])
+    def launch(self, request: Request, uid: Any) -> Response:
+        """Launch the campaign to its audience: at once, or at `send_at` when that is to come."""
+        campaign = self.get_object()
+        self.require_lane(campaign.lane)
+        _tried(launching.launch, campaign, by=f"key {self.key.prefix}")
+        version = campaign.versions.first()
+        return Response(
+            {
+                "run": str(launching.run_uid(version)),
+                "version": version.number,
+                "launch_at": version.launch_at if version.launched_at is None else None,
+            },
+            status=202,
+        )
+
+    @extend_schema(request=None, responses=RunsSerializer)
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, uid: Any) -> Response:
+        """Pause the campaign's runs."""
+        return self._do("pause")
+
+    @extend_schema(request=None, responses=RunsSerializer)
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, uid: Any) -> Response:
+        """Go on with the campaign's paused runs."""
+        return self._do("resume")
+
+    @extend_schema(request=None, responses=RunsSerializer)
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, uid: Any) -> Response:
+        """End the campaign's runs, and take back a launch whose time has not come."""
+        campaign = self.get_object()
+        waiting = campaign.versions.filter(launch_at__isnull=False, launched_at=None).exists()
+        if waiting:
+            _tried(launching.unschedule, campaign)
+        return self._do("cancel", or_else=waiting)
+
+    @extend_schema(request=None, responses=RunsSerializer)
+    @action(detail=True, methods=["post"])
+    def recall(self, request: Request, uid: Any) -> Response:
+        """Take back what the campaign's runs said."""
+        return self._do("recall")
+
+    def _do(self, name: str, *, or_else: bool = False) -> Response:
+        """Do `name` to every run of the campaign that allows it; a 409 when none does, unless `or_else`."""
+        campaign = self.get_object()
+        going = Run.objects.filter(
+            application=self.application, origin__startswith=f"campaign:{campaign.uid}:"
+        ).select_related("application", "category")
+        if name == "recall":
+            going = going.filter(recalled_at=None)
+        else:
+            going = going.filter(state__in=TRANSITIONS[name][0])
+        done = list(going)
+        if not done and not or_else:
+            raise refuse(
+                409, "run-state", "No run allows that", f"No run of this campaign can be {_PAST[name]} now."
+            )
+        for run in done:
+            do(name, run)
+        return Response({"runs": RunSerializer(done, many=True).data})
+
+
+_PAST = {"pause": "paused", "resume": "resumed", "cancel": "cancelled", "recall": "recalled"}
+
+
+def _tried(what: Any, campaign: Campaign, **values: Any) -> Any:
+    """Do something with a campaign; a state that forbids it is a 409, content that does not hold a 400."""
+    try:
+        return cast(Any, what(campaign, **values))
+    except launching.LaunchError as error:
+        if error.field == "state":
+            raise refuse(409, "campaign-state", "The campaign is in another state", error.reason) from None
+        raise at_field(error) from None

@@ -1,0 +1,98 @@
+"""From the fields a campaign or a request has to the texts of a snapshot, or to what is wrong with them."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from delivery.snapshot import Text
+
+PLATFORMS = ("android", "ios", "web", "tv", "stick")
+FIELDS = Text.__struct_fields__
+LOCALES_LIMIT = 60
+TEXT_LIMITS = {"title": 200, "subtitle": 200, "body": 2_000, "image": 500, "link": 500, "sound": 100}
+"""The most characters of each field, as templates."""
+DATA_KEYS_LIMIT = 50
+
+_LOCALE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*")
+
+
+class ContentError(ValueError):
+    """Content that cannot be used: `field` (as `locales.de.title`) and a sentence about it."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        self.field, self.reason = field, reason
+        super().__init__(f"{field}: {reason}")
+
+
+class Texts(msgspec.Struct, frozen=True):
+    """Content as a snapshot holds it: by locale, and what differs by platform."""
+
+    texts: dict[str, Text]
+    overrides: dict[str, Text]
+
+
+def build(base: Mapping[str, Any], *, locale: str, locales: Any = None, overrides: Any = None) -> Texts:
+    """Return the texts of a base text in `locale`, of other `locales` and of platforms' `overrides`.
+
+    `base` and each value of the two others map fields of `delivery.snapshot.Text` to values.
+    Raises `ContentError`. Templates are not compiled here.
+    """
+    texts = {locale: _text("", base)}
+    for tag, fields in _mapping("locales", locales).items():
+        if not _LOCALE.fullmatch(tag):
+            raise ContentError(f"locales.{tag}", "a language is written as BCP 47 has it, as de or pt-BR")
+        texts[tag] = _text(f"locales.{tag}.", fields)
+    if len(texts) > LOCALES_LIMIT:
+        raise ContentError("locales", f"there are {len(texts)} languages; {LOCALES_LIMIT} are the most")
+    over = {}
+    for platform, fields in _mapping("overrides", overrides).items():
+        if platform not in PLATFORMS:
+            raise ContentError(f"overrides.{platform}", _unknown(platform, "platform", PLATFORMS))
+        over[platform] = _text(f"overrides.{platform}.", fields)
+    return Texts(texts, over)
+
+
+def _mapping(field: str, value: Any) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ContentError(field, 'must be an object, as {"de": {"title": "…"}}')
+    return value
+
+
+def _text(where: str, fields: Any) -> Text:
+    if not isinstance(fields, Mapping):
+        raise ContentError(where.rstrip("."), 'must be an object, as {"title": "…"}')
+    for name, value in fields.items():
+        if name not in FIELDS:
+            raise ContentError(f"{where}{name}", _unknown(name, "field", FIELDS))
+        if name in TEXT_LIMITS:
+            _check_text(f"{where}{name}", value, TEXT_LIMITS[name])
+        elif not isinstance(value, dict):
+            raise ContentError(f"{where}{name}", "must be an object")
+    data = fields.get("data", {})
+    if len(data) > DATA_KEYS_LIMIT:
+        raise ContentError(f"{where}data", f"has {len(data)} keys; {DATA_KEYS_LIMIT} are the most")
+    for key, value in data.items():
+        if not key:
+            raise ContentError(f"{where}data", "has an empty key")
+        _check_text(f"{where}data.{key}", value, TEXT_LIMITS["body"])
+    image = fields.get("image", "")
+    if image and not image.startswith(("https://", "{{", "{%")):
+        raise ContentError(f"{where}image", "must be an address that begins with https://")
+    return msgspec.convert(dict(fields), Text)
+
+
+def _check_text(field: str, value: Any, limit: int) -> None:
+    if not isinstance(value, str):
+        raise ContentError(field, 'must be a text; write numbers and booleans as texts, as "5"')
+    if len(value) > limit:
+        raise ContentError(field, f"has {len(value)} characters; {limit} are the most")
+
+
+def _unknown(name: str, kind: str, known: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"unknown {kind}; " + (f"did you mean “{near[0]}”?" if near else f"there are {', '.join(known)}")

@@ -1,0 +1,291 @@
+"""The engine: claims a batch of events, decides each, and hands the forwarded ones to delivery.
+
+Everything that can be thought out is thought out before the one transaction that writes the
+decisions and the pages; its first statement closes the events and tells whether they are still
+ours. The number of queries does not grow with the number of events (but for events that go to a
+whole audience, each of which is a run).
+"""
+
+import secrets
+import time
+from collections import defaultdict
+from datetime import UTC, date, datetime
+from uuid import UUID, uuid5
+
+import msgspec
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+
+from campaigns import reasons
+from campaigns.deciding import Verdict, judge, told
+from campaigns.models import Decision, Event
+from campaigns.rulebook import Ready, rulebooks
+from delivery import dbclock, runs
+from delivery.lanes import lower_of
+from delivery.models import Run
+from delivery.snapshot import Named
+from devices.models import Subscriber
+
+log = structlog.get_logger(__name__)
+
+ATTEMPTS = 5
+"""Claims after which an event is closed with the reason `error`: it kills its workers."""
+CAREFUL = 2
+"""Claims without an end after which the oldest event is decided alone, so that it harms no other."""
+PEOPLE_A_BATCH = 20_000
+NAMES_A_QUERY = 20_000
+"""SQLite takes 32,766 parameters in one statement."""
+BYTES_A_PAGE = 2 * 1024 * 1024
+"""Bytes of variables that one page of people may carry: each person carries their event."""
+
+
+class _ClaimLostError(Exception):
+    """Others have claimed some of these events since: the lease was too short for the batch."""
+
+
+class _Judged(msgspec.Struct):
+    """An event with what its rules make of it; without a rule, none."""
+
+    event: Event
+    verdicts: list[tuple[Ready, Verdict]]
+
+
+class _Batch(msgspec.Struct):
+    """What one transaction is to write."""
+
+    events: list[Event] = []
+    decisions: list[Decision] = []
+    people: dict[tuple[str, str], list[Named]] = {}
+    rules: dict[str, Ready] = {}
+    launches: list[tuple[Ready, Event, str]] = []
+
+
+def decide(lane: str, *, limit: int = 500) -> int:
+    """Decide up to `limit` events of a lane; return how many were decided.
+
+    Each gets one decision per rule of its type, or one with the reason `no_rule`. 0 also when
+    another worker was faster or took the claim over.
+    """
+    claim, lease = secrets.token_hex(16), dbclock.now() + settings.LEASE_SECONDS
+    events = _claim(lane, limit, claim, lease)
+    if not events:
+        return 0
+    deadline = time.monotonic() + settings.LEASE_SECONDS / 2
+    books = rulebooks({event.application_id for event in events})
+    judged: list[_Judged] = []
+    recipients = 0
+    for event in events:
+        # what does not fit into half the lease, or is too much for one transaction, is left for the next claim
+        if judged and (time.monotonic() > deadline or recipients > PEOPLE_A_BATCH):
+            break
+        one = _judge(event, books[event.application_id].get(event.type, []))
+        judged.append(one)
+        recipients += sum(len(verdict.external_ids or ()) for _, verdict in one.verdicts)
+    batch = _batch(judged, _subscribers(judged))
+    try:
+        with transaction.atomic():
+            _close(batch.events, claim)
+            _release(events[len(batch.events) :], claim)
+            _write(batch)
+    except _ClaimLostError:
+        log.warning("events.claim_lost", lane=lane, events=len(events))
+        return 0
+    log.info(
+        "events.decided", lane=lane, events=len(batch.events), people=sum(map(len, batch.people.values()))
+    )
+    return len(batch.events)
+
+
+def _claim(lane: str, limit: int, claim: str, lease: float) -> list[Event]:
+    """Claim the oldest undecided events of a lane by a conditional UPDATE, and return those that are ours."""
+    now = lease - settings.LEASE_SECONDS
+    free = Event.objects.filter(lane=lane, decided=False, lease_until__lt=now)
+    oldest = list(free.order_by("id").values_list("id", "attempts")[:limit])
+    if not oldest:
+        return []
+    if oldest[0][1] >= CAREFUL:
+        oldest = oldest[:1]
+    ids = [key for key, _ in oldest]
+    # of two workers that read the same ids, the second one's UPDATE finds their leases taken
+    if not free.filter(id__in=ids).update(claim=claim, lease_until=lease, attempts=F("attempts") + 1):
+        return []
+    return list(Event.objects.filter(id__in=ids, claim=claim, decided=False).order_by("id"))
+
+
+def _judge(event: Event, book: list[Ready]) -> _Judged:
+    if event.attempts > ATTEMPTS:
+        log.error("event.given_up", event_uid=str(event.uid), attempts=event.attempts)
+        detail = f"claimed {event.attempts - 1} times without an end"
+        return _Judged(event, [(rule, Verdict(reasons.ERROR, detail)) for rule in book])
+    now = datetime.now(UTC)
+    verdicts = []
+    for rule in book:
+        try:
+            verdict = judge(event, rule, now)
+        except Exception as error:  # a fault of ours in one event must not stop the others
+            log.exception("event.not_judged", event_uid=str(event.uid), rule=str(rule.uid))
+            verdict = Verdict(reasons.ERROR, f"{type(error).__name__}: {error}")
+        verdicts.append((rule, verdict))
+    return _Judged(event, verdicts)
+
+
+def _subscribers(judged: list[_Judged]) -> dict[tuple[int, str], int]:
+    """Return the primary keys of everybody the batch is for, by application and external id, mostly in one query."""
+    wanted: dict[int, set[str]] = defaultdict(set)
+    for one in judged:
+        for _, verdict in one.verdicts:
+            wanted[one.event.application_id].update(verdict.external_ids or ())
+    everybody = list(set().union(*wanted.values()))
+    found = {}
+    for start in range(0, len(everybody), NAMES_A_QUERY):
+        names = everybody[start : start + NAMES_A_QUERY]
+        rows = Subscriber.objects.filter(application__in=list(wanted), external_id__in=names)
+        for application, name, key in rows.values_list("application", "external_id", "pk"):
+            found[(application, name)] = key
+    return found
+
+
+def _batch(judged: list[_Judged], subscribers: dict[tuple[int, str], int]) -> _Batch:
+    batch = _Batch()
+    now = time.time()
+    for one in judged:
+        batch.events.append(one.event)
+        if not one.verdicts:
+            batch.decisions.append(_decision(one.event, None, Verdict(reasons.NO_RULE), now))
+        for rule, verdict in one.verdicts:
+            _add(batch, one.event, rule, verdict, subscribers, now)
+    return batch
+
+
+def _add(
+    batch: _Batch,
+    event: Event,
+    rule: Ready,
+    verdict: Verdict,
+    subscribers: dict[tuple[int, str], int],
+    now: float,
+) -> None:
+    reached = 0
+    lane = lower_of(event.lane, rule.lane) if rule.lane else event.lane
+    if verdict.forwarded and verdict.external_ids is None:
+        batch.launches.append((rule, event, lane))
+    elif verdict.forwarded:
+        ids = verdict.external_ids or []
+        known = [key for name in ids if (key := subscribers.get((event.application_id, name))) is not None]
+        reached = len(known)
+        if not known:
+            verdict = Verdict(reasons.UNKNOWN_SUBSCRIBER, ", ".join(ids)[:250])
+        else:
+            if reached < len(ids):
+                verdict = Verdict(
+                    verdict.reason, f"{len(ids) - reached} of {len(ids)} are no subscribers", ids
+                )
+            assert rule.snapshot is not None
+            variables = {"event": told(event)}
+            expires_at = min(event.time.timestamp(), event.received_at) + rule.snapshot.ttl
+            batch.rules[rule.origin] = rule
+            batch.people.setdefault((rule.origin, lane), []).extend(
+                Named(key, str(event.uid), variables, expires_at) for key in known
+            )
+    batch.decisions.append(_decision(event, rule, verdict, now, reached))
+
+
+def _decision(event: Event, rule: Ready | None, verdict: Verdict, now: float, reached: int = 0) -> Decision:
+    return Decision(
+        event=event,
+        rule_id=rule.pk if rule else None,
+        rule_version=rule.version if rule else 0,
+        forwarded=verdict.forwarded,
+        reason=verdict.reason,
+        detail=verdict.detail[:300],
+        recipients=reached,
+        decided_at=now,
+    )
+
+
+def _close(events: list[Event], claim: str) -> None:
+    """Mark the events decided, if all of them are still ours; raises `_ClaimLostError`."""
+    ours = Event.objects.filter(id__in=[event.pk for event in events], claim=claim, decided=False)
+    if ours.update(decided=True, lease_until=0) != len(events):
+        raise _ClaimLostError
+
+
+def _release(events: list[Event], claim: str) -> None:
+    """Give back what was claimed and not decided, as if it had not been claimed."""
+    if events:
+        left = Event.objects.filter(id__in=[event.pk for event in events], claim=claim, decided=False)
+        left.update(claim="", lease_until=0, attempts=F("attempts") - 1)
+
+
+def _write(batch: _Batch) -> None:
+    """Hand people and launches to delivery, then write the decisions with the runs they led to."""
+    found: dict[tuple[int, UUID], UUID] = {}
+    cancelled: set[str] = set()
+    today = datetime.now(UTC).date()
+    for (origin, lane), people in batch.people.items():
+        rule = batch.rules[origin]
+        run = _standing_run(rule, lane, today)
+        if run.state == Run.State.CANCELLED:
+            cancelled.add(origin)
+            continue
+        for page in _pages(people):
+            runs.add_people(run, page)
+        found.update({(rule.pk, UUID(person.occurrence)): run.uid for person in people})
+    for rule, event, lane in batch.launches:
+        found[(rule.pk, event.uid)] = _launch(rule, event, lane).uid
+    origins = {rule.pk: origin for origin, rule in batch.rules.items()}
+    for decision in batch.decisions:
+        if not decision.forwarded or decision.rule_id is None:
+            continue
+        decision.run = found.get((decision.rule_id, decision.event.uid))
+        if decision.run is None and origins.get(decision.rule_id) in cancelled:
+            decision.forwarded, decision.reason, decision.recipients = False, reasons.RUN_CANCELLED, 0
+    Decision.objects.bulk_create(batch.decisions)
+
+
+def _standing_run(rule: Ready, lane: str, day: date) -> Run:
+    assert rule.snapshot is not None
+    return runs.standing_run(
+        application=rule.application,
+        origin=rule.origin,
+        title=rule.title,
+        lane=lane,
+        # a rule names its people: the campaign's audience does not choose among them
+        snapshot=msgspec.structs.replace(rule.snapshot, predicate=None),
+        category=rule.category,
+        day=day,
+    )
+
+
+def _launch(rule: Ready, event: Event, lane: str) -> Run:
+    """Begin the run of one event to the campaign's audience, once: its uid is of the rule and the event."""
+    assert rule.snapshot is not None
+    expires_at = min(event.time.timestamp(), event.received_at) + rule.snapshot.ttl
+    return runs.launch(
+        application=rule.application,
+        origin=rule.origin,
+        title=rule.title,
+        lane=lane,
+        snapshot=msgspec.structs.replace(rule.snapshot, variables={"event": told(event)}),
+        category=rule.category,
+        expires_at=datetime.fromtimestamp(expires_at, UTC),
+        uid=uuid5(rule.uid, str(event.uid)),
+    )
+
+
+def _pages(people: list[Named]) -> list[list[Named]]:
+    """Cut people into pages of at most `PAGE_PEOPLE`, and of `BYTES_A_PAGE` of the events they carry."""
+    pages: list[list[Named]] = [[]]
+    sizes: dict[str, int] = {}
+    held = 0
+    for person in people:
+        if person.occurrence not in sizes:
+            sizes[person.occurrence] = len(msgspec.msgpack.encode(person.variables))
+        held += sizes[person.occurrence]
+        if pages[-1] and (held > BYTES_A_PAGE or len(pages[-1]) >= settings.PAGE_PEOPLE):
+            pages.append([])
+            held = sizes[person.occurrence]
+        pages[-1].append(person)
+    return pages

@@ -1,0 +1,15 @@
+"""The rows of who hears what, and when."""
+
+from campaigns.models.campaign import Campaign, CampaignVersion
+from campaigns.models.event import Decision, Event, EventType, IdempotencyKey, Rule, Schedule
+
+__all__ = [
+    "Campaign",
+    "CampaignVersion",
+    "Decision",
+    "Event",
+    "EventType",
+    "IdempotencyKey",
+    "Rule",
+    "Schedule",
+]

@@ -1,0 +1,106 @@
+"""Campaigns: what to say, to whom, when, under which policy; and their versions."""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from delivery.models.run import LANE_CHOICES
+from devices.models import Application, Category, Segment
+
+
+class Campaign(models.Model):
+    """What to say, to whom, when, under which policy; an edit makes a new version."""
+
+    class State(models.TextChoices):
+        DRAFT = "draft", "Draft"
+        IN_REVIEW = "in_review", "In review"
+        APPROVED = "approved", "Approved"
+        LIVE = "live", "Live"
+        ENDED = "ended", "Ended"
+        ARCHIVED = "archived", "Archived"
+
+    uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="campaigns")
+    name = models.CharField(max_length=150)
+    state = models.CharField(max_length=9, choices=State.choices, default=State.DRAFT, editable=False)
+    lane = models.CharField(max_length=8, choices=LANE_CHOICES, default="bulk")
+    category = models.ForeignKey(
+        Category, null=True, blank=True, on_delete=models.PROTECT, related_name="campaigns"
+    )
+    segment = models.ForeignKey(
+        Segment,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="campaigns",
+        help_text="Who it is for; empty: everybody.",
+    )
+    title = models.CharField(
+        max_length=200, blank=True, help_text="Liquid: {{ first_name }}, {{ event.order }}."
+    )
+    body = models.TextField(max_length=2000, blank=True)
+    link = models.CharField(max_length=500, blank=True, help_text="https:// or the app's own scheme.")
+    image = models.CharField(max_length=500, blank=True, help_text="https:// address of a picture.")
+    data = models.JSONField(
+        default=dict, blank=True, help_text='Keys and texts for the app, as {"screen": "offers"}.'
+    )
+    locales = models.JSONField(
+        default=dict, blank=True, help_text='Other languages, as {"de": {"title": "…", "body": "…"}}.'
+    )
+    overrides = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='Per platform, as {"tv": {"title": "…"}, "ios": {"sound": "ping.caf"}}.',
+    )
+    send_at = models.DateTimeField(
+        null=True, blank=True, help_text="When a launch starts it; empty: at once."
+    )
+    ttl = models.PositiveIntegerField(
+        "time to live", default=86_400, help_text="Seconds after which it is no longer worth telling."
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [models.UniqueConstraint(fields=["application", "name"], name="one_campaign_per_name")]
+        permissions = [("approve", "May approve and launch campaigns")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CampaignVersion(models.Model):
+    """What a campaign said at one time; runs keep theirs."""
+
+    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    snapshot = models.JSONField()
+    digest = models.CharField(max_length=64)
+    launch_at = models.DateTimeField(null=True, help_text="When the clock is to start it.")
+    launched_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [models.UniqueConstraint(fields=["campaign", "number"], name="one_version_per_number")]
+        indexes = [
+            models.Index(
+                fields=["launch_at"],
+                condition=models.Q(launched_at__isnull=True, launch_at__isnull=False),
+                name="versions_to_launch",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.campaign} v{self.number}"

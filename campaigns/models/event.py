@@ -1,0 +1,262 @@
+"""Events, what may be said about them, and what was decided."""
+
+import uuid
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.utils import timezone
+
+from campaigns import rules
+from campaigns.models.campaign import Campaign
+from campaigns.schemas import SchemaError, check_schema
+from delivery.models.run import LANE_CHOICES
+from devices.models import Application, Platform
+from devices.models.application import validate_time_zone
+
+SENDERS = ("keys", "clients", "clock")
+
+
+def validate_condition(text: str) -> None:
+    """Refuse a CEL expression that does not compile, with its line and reason."""
+    try:
+        rules.compile_expression(text)
+    except rules.RuleError as error:
+        raise ValidationError(str(error)) from None
+
+
+def validate_schema(schema: Any) -> None:
+    """Refuse what is no JSON Schema, with the place and the reason."""
+    try:
+        check_schema(schema)
+    except SchemaError as error:
+        raise ValidationError(str(error)) from None
+
+
+def validate_senders(senders: Any) -> None:
+    """Refuse anything but a list of kinds of senders."""
+    if not isinstance(senders, list) or not all(isinstance(one, str) and one in SENDERS for one in senders):
+        raise ValidationError(f'Write a list of {", ".join(SENDERS)}, as ["keys", "clients"].')
+
+
+def validate_platforms(platforms: Any) -> None:
+    """Refuse anything but a list of platforms."""
+    known = Platform.values
+    if not isinstance(platforms, list) or not all(isinstance(one, str) and one in known for one in platforms):
+        raise ValidationError(f'Write a list of {", ".join(known)}, as ["tv", "web"]; empty: all.')
+
+
+def default_senders() -> list[str]:
+    """Keys may send an event unless more is said."""
+    return ["keys"]
+
+
+class EventType(models.Model):
+    """An event's name, schema, lane and who may send it."""
+
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="event_types")
+    name = models.CharField(max_length=150, help_text="The CloudEvents `type`, as com.example.order.shipped.")
+    lane = models.CharField(max_length=8, choices=LANE_CHOICES, default="normal")
+    senders = models.JSONField(
+        default=default_senders,
+        validators=[validate_senders],
+        help_text='Who may send it, of ["keys", "clients", "clock"].',
+    )
+    schema = models.JSONField(
+        null=True,
+        blank=True,
+        validators=[validate_schema],
+        help_text="JSON Schema of `data`; empty: anything.",
+    )
+    description = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["application", "name"], name="one_event_type_per_name")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Rule(models.Model):
+    """Forwards events of one type that meet a condition to a campaign."""
+
+    class Recipients(models.TextChoices):
+        SUBJECT = "subject", "The event's subject"
+        IDS = "ids", "Subscribers that an expression lists"
+        AUDIENCE = "audience", "The campaign's audience"
+
+    uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="rules")
+    event_type = models.ForeignKey(EventType, on_delete=models.CASCADE, related_name="rules")
+    name = models.CharField(max_length=150)
+    condition = models.TextField(
+        blank=True,
+        validators=[validate_condition],
+        help_text="CEL over `event`, as event.data.total > 100; empty: always.",
+    )
+    campaign = models.ForeignKey(Campaign, on_delete=models.PROTECT, related_name="rules")
+    recipients = models.CharField(max_length=8, choices=Recipients.choices, default=Recipients.SUBJECT)
+    recipient_ids = models.TextField(
+        blank=True,
+        validators=[validate_condition],
+        help_text="CEL that gives a list of external ids, as event.data.watchers.",
+    )
+    beyond_sender = models.BooleanField(
+        "may reach others",
+        default=False,
+        help_text="A client's event may reach more than the client's subscriber.",
+    )
+    platforms = models.JSONField(
+        default=list, blank=True, validators=[validate_platforms], help_text='As ["tv", "web"]; empty: all.'
+    )
+    lane = models.CharField(
+        max_length=8, choices=LANE_CHOICES, blank=True, help_text="May only lower the type's."
+    )
+    max_age = models.PositiveIntegerField(
+        default=86_400, help_text="Seconds after which an event is too old."
+    )
+    enabled = models.BooleanField(default=True)
+    version = models.PositiveIntegerField(default=1, editable=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["application", "name"], name="one_rule_per_name")]
+
+    DECIDING = (
+        *("event_type_id", "condition", "campaign_id", "recipients", "recipient_ids"),
+        *("beyond_sender", "platforms", "lane", "max_age"),
+    )
+    """What an event's decision depends on: a change of it makes a new version."""
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        if self.recipients == self.Recipients.IDS and not self.recipient_ids.strip():
+            raise ValidationError(
+                {"recipient_ids": "Write an expression that gives the list of external ids."}
+            )
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save the rule, as a new version when anything that decides has changed."""
+        before = (
+            type(self).objects.filter(pk=self.pk).values("version", *self.DECIDING).first()
+            if self.pk
+            else None
+        )
+        if before is not None and any(before[name] != getattr(self, name) for name in self.DECIDING):
+            self.version = before["version"] + 1
+            if kwargs.get("update_fields") is not None:
+                kwargs["update_fields"] = {*kwargs["update_fields"], "version"}
+        super().save(*args, **kwargs)
+
+
+class Event(models.Model):
+    """What happened: a CloudEvent that was accepted."""
+
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="events")
+    uid = models.UUIDField(default=uuid.uuid4, editable=False)
+    source = models.CharField(max_length=300)
+    event_id = models.CharField(max_length=200)
+    type = models.CharField(max_length=150)
+    subject = models.CharField(max_length=255, blank=True)
+    time = models.DateTimeField()
+    data = models.JSONField(null=True)
+    digest = models.CharField(max_length=64, help_text="Of the whole event, to tell a repeat from a clash.")
+    sender = models.CharField(max_length=8, help_text="keys, clients or clock")
+    lane = models.CharField(max_length=8, choices=LANE_CHOICES)
+    received_at = models.FloatField()
+    decided = models.BooleanField(default=False)
+    claim = models.CharField(max_length=40, blank=True)
+    lease_until = models.FloatField(default=0)
+    attempts = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["application", "source", "event_id"], name="one_event_per_identity"
+            )
+        ]
+        indexes = [
+            models.Index(fields=["lane", "id"], condition=models.Q(decided=False), name="events_undecided"),
+            models.Index(fields=["application", "-id"], name="events_newest_first"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.event_id}"
+
+
+class Decision(models.Model):
+    """What the engine made of an event, rule by rule, and why."""
+
+    event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="decisions")
+    rule = models.ForeignKey(Rule, null=True, on_delete=models.SET_NULL, related_name="decisions")
+    rule_version = models.PositiveIntegerField(default=0)
+    forwarded = models.BooleanField()
+    reason = models.CharField(max_length=40)
+    detail = models.CharField(max_length=300, blank=True)
+    run = models.UUIDField(null=True)
+    recipients = models.PositiveIntegerField(default=0)
+    decided_at = models.FloatField()
+
+    def __str__(self) -> str:
+        return f"{self.event}: {self.reason}"
+
+
+class Schedule(models.Model):
+    """An event that the clock sends: a type, a crontab and a time zone."""
+
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="schedules")
+    uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    name = models.CharField(max_length=150)
+    event_type = models.ForeignKey(EventType, on_delete=models.CASCADE, related_name="schedules")
+    crontab = models.CharField(max_length=100, help_text="Minute hour day month weekday, as 0 9 * * mon-fri.")
+    time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
+    subject = models.CharField(max_length=255, blank=True)
+    data = models.JSONField(default=dict, blank=True)
+    enabled = models.BooleanField(default=True)
+    due_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["application", "name"], name="one_schedule_per_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save the schedule; when its times have changed, or it is enabled again, it begins anew from now."""
+        timing = ("crontab", "time_zone", "enabled")
+        before = type(self).objects.filter(pk=self.pk).values(*timing).first() if self.pk else None
+        if before is not None and any(before[name] != getattr(self, name) for name in timing):
+            self.due_at = None
+            if kwargs.get("update_fields") is not None:
+                kwargs["update_fields"] = {*kwargs["update_fields"], "due_at"}
+        super().save(*args, **kwargs)
+
+    def clean(self) -> None:
+        from campaigns.schedule import CrontabError, validate_crontab
+
+        try:
+            validate_crontab(self.crontab)
+        except CrontabError as error:
+            raise ValidationError({"crontab": str(error)}) from None
+
+
+class IdempotencyKey(models.Model):
+    """That a request with this `Idempotency-Key` was taken, and what it was answered."""
+
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=255)
+    digest = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField(null=True)
+    answer = models.JSONField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["application", "key"], name="one_answer_per_idempotency_key")
+        ]
+
+    def __str__(self) -> str:
+        return self.key
