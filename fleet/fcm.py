@@ -1,0 +1,133 @@
+"""FCM's HTTP v1 endpoint: who may send, to whom, and what becomes of it.
+
+Sources: "Method: projects.messages.send", "ErrorCode" and "FCM error codes",
+firebase.google.com/docs/reference/fcm/rest/v1 and firebase.google.com/docs/cloud-messaging/error-codes.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+
+from fleet import fcm_message, google
+from fleet.fcm_schema import Message
+from fleet.http import JSON, Reply, Request
+from fleet.oauth import TOKEN_PATH, TokenEndpoint
+from fleet.world import World
+
+_SEND = re.compile(r"/v1/projects/([^/]+)/messages:send").fullmatch
+_OK_HEADERS = [JSON]
+
+
+class Fcm:
+    """Answers the token endpoint and messages:send on one port, as two Google hosts would."""
+
+    def __init__(self, world: World, oauth: TokenEndpoint) -> None:
+        self._world = world
+        self._oauth = oauth
+        self._sent = 0
+        self.answers: Counter[str] = Counter()
+
+    def handle(self, request: Request) -> Reply:
+        """Answer one request."""
+        if request.path == TOKEN_PATH:
+            self._oauth.refuses = self._world.faults["fcm"].refuse_credentials
+            return self._oauth.answer(request)
+        path = _SEND(request.path)
+        if path is None or request.method != "POST":
+            return google.not_found()
+        reply = self._send(path.group(1), request)
+        latency = self._world.faults["fcm"].latency_ms
+        return reply._replace(wait=latency / 1000) if latency and reply.wait == 0 else reply
+
+    def _send(self, project: str, request: Request) -> Reply:
+        refusal = self._unauthorised(project, request) or self._out_of_order()
+        if refusal is not None:
+            return refusal
+        try:
+            sent = fcm_message.read(request.body)
+            message = sent.message
+            device = None if message.token is None else self._world.devices.mint.fcm_device(message.token)
+            if message.token is not None and device is None:
+                fcm_message.check_token(message.token)
+        except fcm_message.MessageError as error:
+            self.answers["INVALID_ARGUMENT"] += 1
+            return google.invalid_argument(error.field, error.description, by_parser=error.by_parser)
+        if message.token is not None:
+            code = self._undeliverable(project, device)
+            if code is not None:
+                return self._refuse(code)
+        if sent.validate_only:
+            return self._accepted(project, "fake_message_id")
+        if device is not None:
+            self._deliver(device, message)
+        self._sent += 1
+        reply = self._accepted(project, f"0:{time.time_ns() // 1000}%{self._sent:016x}")
+        return reply._replace(wait=None) if self._world.faults["fcm"].take_lost_answer() else reply
+
+    def _unauthorised(self, project: str, request: Request) -> Reply | None:
+        scheme, _, token = (request.headers.get("authorization") or "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            self.answers["UNAUTHENTICATED"] += 1
+            return google.unauthenticated("CREDENTIALS_MISSING")
+        grant = self._oauth.grant(token)
+        if grant is None or self._world.faults["fcm"].refuse_credentials:
+            self.answers["UNAUTHENTICATED"] += 1
+            return google.unauthenticated("ACCESS_TOKEN_TYPE_UNSUPPORTED")
+        if grant.expires_at <= time.time():
+            self.answers["UNAUTHENTICATED"] += 1
+            return google.unauthenticated("ACCESS_TOKEN_EXPIRED")
+        if grant.project != project:
+            self.answers["PERMISSION_DENIED"] += 1
+            return google.permission_denied(project)
+        return None
+
+    def _out_of_order(self) -> Reply | None:
+        faults = self._world.faults["fcm"]
+        failure = faults.take_failure()
+        if failure is not None:
+            code = "INTERNAL" if failure.status == 500 else "UNAVAILABLE"
+            return self._refuse(code, retry_after=failure.retry_after)
+        quota = faults.take_quota()
+        if quota is not None:
+            return self._refuse("QUOTA_EXCEEDED", retry_after=quota.retry_after)
+        chosen = faults.take_refusal()
+        if chosen is not None:
+            return self._refuse(chosen.reason, retry_after=chosen.retry_after)
+        return None
+
+    def _undeliverable(self, project: str, device: int | None) -> str | None:
+        batch = None if device is None else self._world.devices.batch(device)
+        if device is None or batch is None or batch.provider != "fcm":
+            return "UNREGISTERED"
+        if batch.home != project:
+            return "SENDER_ID_MISMATCH"
+        if self._world.is_dead("fcm", device):
+            self._world.refused_dead[device] += 1
+            return "UNREGISTERED"
+        return None
+
+    def _deliver(self, device: int, message: Message) -> None:
+        data = message.data or {}
+        android = message.android
+        own = android and android.notification
+        shown = message.notification
+        self._world.record.accept(
+            "fcm",
+            device,
+            run=data.get("nh_run", ""),
+            notification=data.get("nh_id", ""),
+            identity=(own and own.tag) or "",
+            title=(own and own.title) or (shown and shown.title) or "",
+            body=(own and own.body) or (shown and shown.body) or "",
+            visible=shown is not None or own is not None,
+        )
+
+    def _accepted(self, project: str, name: str) -> Reply:
+        self.answers["200"] += 1
+        return Reply(200, f'{{"name": "projects/{project}/messages/{name}"}}'.encode(), _OK_HEADERS)
+
+    def _refuse(self, code: str, *, retry_after: int | None = None) -> Reply:
+        self.answers[code] += 1
+        return google.fcm_error(code, retry_after=retry_after)

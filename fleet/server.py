@@ -1,0 +1,163 @@
+"""Starts the fleet: certificates, endpoints, the ready file; and ends it within two seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import resource
+import signal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fleet.apns import Apns
+from fleet.apns_keys import ProviderTokens
+from fleet.control import Control
+from fleet.fcm import Fcm
+from fleet.http import Endpoint, Handler, PortError
+from fleet.oauth import TOKEN_PATH, TokenEndpoint
+from fleet.sockets import Sockets
+from fleet.tls import TlsFiles, ensure_certificates
+from fleet.world import World
+
+READY_FILE = "fleet.json"
+_LOCK_FILE = "fleet.lock"
+
+
+class StartError(RuntimeError):
+    """The fleet cannot start; the text says why and what to do."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How to start; port 0 takes the port of the last start on this folder, else any free one.
+
+    `parent` is the id of a process whose end ends the fleet too.
+    """
+
+    data: Path
+    fcm_port: int = 0
+    apns_port: int = 0
+    apns_sandbox_port: int = 0
+    control_port: int = 0
+    latency_ms: float = 0.0
+    parent: int | None = None
+
+
+class FleetServer:
+    """The fleet in one process and one event loop, so that there is one record.
+
+    FCM and its token endpoint share a port; APNs has one for each environment, as Apple has hosts.
+    """
+
+    def __init__(self, options: Options) -> None:
+        options.data.mkdir(parents=True, exist_ok=True)
+        self._options = options
+        self._lock = _lock(options.data)
+        self.world = World(options.data)
+        for provider in ("fcm", "apns"):
+            self.world.faults[provider].latency_ms = options.latency_ms
+        self.oauth = TokenEndpoint()
+        self.keys = ProviderTokens()
+        for account in self.world.accounts.values():
+            self.oauth.enrol(account)
+        for key in self.world.apns_keys.values():
+            self.keys.enrol(key)
+        self.fcm = Fcm(self.world, self.oauth)
+        self.apns = Apns(self.world, self.keys, "production")
+        self.apns_sandbox = Apns(self.world, self.keys, "sandbox")
+        self.sockets = Sockets(self.world)
+        self.control = Control(
+            self.world,
+            oauth=self.oauth,
+            keys=self.keys,
+            fcm=self.fcm,
+            apns=[self.apns, self.apns_sandbox],
+            sockets=self.sockets,
+        )
+        self._endpoints: list[Endpoint] = []
+
+    async def start(self) -> dict[str, Any]:
+        """Listen everywhere and write the ready file; return what stands in it."""
+        tls = ensure_certificates(self._options.data)
+        options = self._options
+        fcm = self._listen("fcm", self.fcm.handle, options.fcm_port, tls)
+        apns = self._listen("apns", self.apns.handle, options.apns_port, tls, only_http2=True)
+        sandbox = self._listen(
+            "apns_sandbox", self.apns_sandbox.handle, options.apns_sandbox_port, tls, only_http2=True
+        )
+        control = self._listen("control", self.control.handle, options.control_port, None)
+        self.oauth.url = f"https://127.0.0.1:{fcm.port}{TOKEN_PATH}"
+        await asyncio.gather(*(endpoint.start() for endpoint in self._endpoints))
+        self.world.keep()
+        ready = {
+            "fcm_url": f"https://127.0.0.1:{fcm.port}",
+            "apns_url": f"https://127.0.0.1:{apns.port}",
+            "apns_sandbox_url": f"https://127.0.0.1:{sandbox.port}",
+            "oauth_url": self.oauth.url,
+            "control_url": f"http://127.0.0.1:{control.port}",
+            "ca_file": str(tls.ca.resolve()),
+            "pid": os.getpid(),
+        }
+        partial = options.data / (READY_FILE + ".partial")
+        partial.write_bytes(msgspec.json.encode(ready))
+        partial.replace(options.data / READY_FILE)
+        return ready
+
+    def _listen(
+        self, name: str, handler: Handler, port: int, tls: TlsFiles | None, *, only_http2: bool = False
+    ) -> Endpoint:
+        endpoint = None
+        former = self.world.ports.get(name, 0)
+        if not port and former:
+            with contextlib.suppress(PortError):
+                endpoint = Endpoint(handler, port=former, tls=tls, only_http2=only_http2)
+        endpoint = endpoint or Endpoint(handler, port=port, tls=tls, only_http2=only_http2)
+        self.world.ports[name] = endpoint.port
+        self._endpoints.append(endpoint)
+        return endpoint
+
+    async def stop(self) -> None:
+        """Close the sockets and the endpoints; remove the ready file."""
+        (self._options.data / READY_FILE).unlink(missing_ok=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await self.sockets.close()
+        await asyncio.gather(*(endpoint.stop(within=0.7) for endpoint in self._endpoints))
+        os.close(self._lock)
+
+
+async def serve(options: Options) -> None:
+    """Run until SIGTERM or Ctrl-C; print the ready file's content as one line once ready."""
+    _allow_many_files()
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    server = FleetServer(options)
+    try:
+        ready = await server.start()
+        print(msgspec.json.encode(ready).decode(), flush=True)
+        while not ended.is_set() and (options.parent is None or os.getppid() == options.parent):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), None if options.parent is None else 1.0)
+    finally:
+        await server.stop()
+
+
+def _lock(folder: Path) -> int:
+    descriptor = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise StartError(f"{folder} is in use by another fleet; stop it or choose another --data") from error
+    return descriptor
+
+
+def _allow_many_files() -> None:
+    """A socket is a file; take as many as the system grants."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
