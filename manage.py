@@ -1,0 +1,19 @@
+#!/usr/bin/env python3
+"""The command line of the hub: every command is run through here."""
+
+import os
+import sys
+
+
+def main() -> None:
+    """Run one management command."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "notifyhub.settings")
+    from django.core.management import execute_from_command_line
+
+    import notifyhub  # noqa: F401  (prepares imports that daphne and apns2 need)
+
+    execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""The Celery app: queues per lane and stage, and a broker that is only a bell.
+
+A message carries a stage and a lane and says that there is work; what the work is stands in the
+database, claimed there with a lease. So messages are acknowledged early and never retried: a
+lost one is rung again by the clock, a repeated one finds nothing left to claim. Late
+acknowledgement would only keep bells ringing for work that is long done.
+"""
+
+import os
+from urllib.parse import urlsplit
+
+from celery import Celery
+from kombu.entity import Exchange, Queue
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "notifyhub.settings")
+
+from django.conf import settings
+
+from delivery import lanes
+
+MAX_BELLS = 10_000
+"""RabbitMQ drops the oldest bells of a queue beyond these: workers that were away need one, not a million."""
+
+
+def _queues(*, quorum: bool) -> list[Queue]:
+    arguments = (
+        {"x-queue-type": "quorum", "x-max-length": MAX_BELLS, "x-overflow": "drop-head"} if quorum else None
+    )
+    exchange = Exchange("notifyhub", type="direct")  # type: ignore[no-untyped-call]
+    return [
+        Queue(name, exchange=exchange, routing_key=name, queue_arguments=arguments)  # type: ignore[no-untyped-call]
+        for name in lanes.queues(lanes.LANES)
+    ]
+
+
+def _transport_options(scheme: str) -> dict[str, object]:
+    if scheme.startswith("amqp"):
+        return {"confirm_publish": True}
+    if scheme.startswith("redis"):
+        return {
+            "queue_order_strategy": "priority",  # a worker's first queue first: critical before high
+            "priority_steps": [0],  # one Redis list a queue instead of four
+            "global_keyprefix": "nh:bell:",
+            "socket_connect_timeout": 5,
+            "socket_keepalive": True,
+            "health_check_interval": 25,
+        }
+    return {}
+
+
+_scheme = urlsplit(settings.BROKER_URL).scheme
+
+app = Celery("notifyhub")
+app.conf.update(
+    broker_url=settings.BROKER_URL,
+    broker_transport_options=_transport_options(_scheme),
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,  # a broker that is away comes back; the worker waits for it
+    broker_heartbeat=30 if _scheme.startswith("amqp") else 0,
+    task_queues=_queues(quorum=_scheme.startswith("amqp")),
+    task_default_queue=lanes.queue("plan", "bulk"),
+    task_default_exchange="notifyhub",
+    task_create_missing_queues=False,
+    task_ignore_result=True,
+    task_serializer="json",
+    accept_content=["json"],
+    task_acks_late=False,
+    task_send_sent_event=False,
+    worker_prefetch_multiplier=1,
+    worker_soft_shutdown_timeout=5,
+    worker_enable_remote_control=False,
+    worker_send_task_events=False,
+    worker_hijack_root_logger=False,
+    worker_redirect_stdouts=False,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    enable_utc=True,
+)
+app.autodiscover_tasks()
+# `delivery.bell` rings from a thread of its own, which sees the default app and not the current one.
+app.set_default()

@@ -1,0 +1,93 @@
+"""System checks of the whole: what is missing or wrong in the settings, and how to put it right."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from cryptography.fernet import Fernet
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+_PREPARE = "Run `manage.py prepare`, which makes it in the data folder, or set {name} in the environment."
+
+
+@register(Tags.security)
+def check_secrets(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """The secrets stand and can be used (E001 to E003)."""
+    found: list[CheckMessage] = []
+    if not settings.KEY_RING:
+        hint = _PREPARE.format(name="NOTIFYHUB_KEY_RING")
+        found.append(
+            Error("The key ring that encrypts credentials is missing.", hint=hint, id="notifyhub.E001")
+        )
+    for number, key in enumerate(settings.KEY_RING, start=1):
+        try:
+            Fernet(key)
+        except ValueError:
+            found.append(
+                Error(
+                    f"Key {number} of the key ring is no Fernet key (32 bytes in URL-safe base64).",
+                    hint="NOTIFYHUB_KEY_RING holds such keys, newest first, with spaces between.",
+                    id="notifyhub.E002",
+                )
+            )
+    # Read from the environment's copy: the attribute of Django's settings raises when it is empty.
+    from notifyhub import settings as module
+
+    if not module.SECRET_KEY:
+        hint = _PREPARE.format(name="SECRET_KEY")
+        found.append(Error("SECRET_KEY is missing.", hint=hint, id="notifyhub.E003"))
+    return found
+
+
+@register(Tags.compatibility)
+def check_servers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """The addresses of servers and the choice of the log are ones we know (E004 to E007, W001)."""
+    found: list[CheckMessage] = []
+    if urlsplit(settings.REDIS_URL).scheme not in ("redis", "rediss", "unix"):
+        found.append(
+            Error(
+                "NOTIFYHUB_REDIS_URL is no address of a Redis.",
+                hint="Write redis://:password@host:6379/0, or leave it out to use the embedded one.",
+                id="notifyhub.E004",
+            )
+        )
+    if urlsplit(settings.BROKER_URL).scheme not in ("redis", "rediss", "amqp", "amqps", "memory"):
+        found.append(
+            Error(
+                "NOTIFYHUB_BROKER_URL is no address of a broker we know.",
+                hint="Write amqp://user:password@host:5672/vhost or redis://…, or leave it out to use the Redis.",
+                id="notifyhub.E005",
+            )
+        )
+    if settings.LOG_STORE not in ("relational", "cassandra"):
+        found.append(
+            Error(
+                f"NOTIFYHUB_LOG_STORE is {settings.LOG_STORE!r}, which is no log store.",
+                hint="Write relational (the default) or cassandra.",
+                id="notifyhub.E006",
+            )
+        )
+    for name, least in (
+        ("LEASE_SECONDS", 2),
+        ("PAGE_PEOPLE", 1),
+        ("SHARDS", 1),
+        ("STREAMS", 1),
+        ("LOG_DAYS", 1),
+    ):
+        if getattr(settings, name) < least:
+            found.append(
+                Error(
+                    f"The setting {name} must be at least {least}.",
+                    hint="See docs/reference/settings.md.",
+                    id="notifyhub.E007",
+                )
+            )
+    if settings.REDIS_EMBEDDED and not settings.REDIS_PASSWORD:
+        found.append(
+            Warning(
+                "The embedded Redis has no password yet.",
+                hint="Run `manage.py prepare`, which makes one.",
+                id="notifyhub.W001",
+            )
+        )
+    return found

@@ -1,0 +1,47 @@
+"""The admin's first page: a few true numbers of the member's applications, and what to do next."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Sum
+from django.http import HttpRequest
+from django.utils import timezone
+
+from campaigns.models import Campaign
+from delivery.models import Gate, Page, Parcel, Run, WorkState
+from devices import staff
+from devices.models import Device, Role, Subscriber
+
+GOING = (Run.State.PLANNED, Run.State.RUNNING, Run.State.PAUSED)
+
+
+def numbers(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Add the dashboard's numbers to the index page's context; Unfold calls it."""
+    mine = staff.enters(request)
+    since = timezone.now() - timedelta(hours=24)
+    closed = Parcel.objects.filter(application__in=mine, closed_at__gte=since.timestamp())
+    sums = closed.aggregate(sent=Sum("sent"), stored=Sum("stored"), failed=Sum("failed"))
+    going = Run.objects.filter(application__in=mine, state__in=GOING).exclude(kind=Run.Kind.STANDING)
+    stuck = [
+        model.objects.filter(application__in=mine, state=WorkState.DEAD).count() for model in (Page, Parcel)
+    ]
+    return {
+        **context,
+        "title": "Dashboard",
+        "member": bool(mine),
+        "several": len(mine) > 1,
+        "may_edit": bool(staff.enters(request, Role.EDITOR)),
+        "going": going.select_related("application")[:8],
+        "going_count": going.count(),
+        "latest": Run.objects.filter(application__in=mine).select_related("application")[:8],
+        "sent": (sums["sent"] or 0),
+        "stored": (sums["stored"] or 0),
+        "failed": (sums["failed"] or 0),
+        "gates": Gate.objects.filter(application__in=mine)
+        .exclude(state=Gate.State.OPEN)
+        .select_related("application"),
+        "stuck": sum(stuck),
+        "people": Subscriber.objects.filter(application__in=mine).count(),
+        "devices": Device.objects.filter(application__in=mine, state=Device.State.ACTIVE).count(),
+        "in_review": Campaign.objects.filter(application__in=mine, state=Campaign.State.IN_REVIEW).count(),
+    }

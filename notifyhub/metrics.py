@@ -1,0 +1,83 @@
+"""Figures for Prometheus: what waits, how long, and which gates are not open, read when asked.
+
+The hub is several processes; what they share is the database, so these figures hold for all of it.
+"""
+
+import hmac
+from collections.abc import Iterable, Iterator
+
+from django.conf import settings
+from django.db.models import Count, Min
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from campaigns.models import Event
+from delivery import dbclock
+from delivery.models import Gate, Page, Parcel, Run, WorkState
+
+OPEN = [WorkState.WAITING, WorkState.CLAIMED]
+
+
+class HubCollector(Collector):
+    """Reads the figures from the database; every query is served by a partial index."""
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the gauges."""
+        now = dbclock.now()
+        waiting = GaugeMetricFamily(
+            "notifyhub_waiting", "Events to decide, pages to plan, parcels to send.", labels=["stage", "lane"]
+        )
+        oldest = GaugeMetricFamily(
+            "notifyhub_oldest_seconds", "How long the oldest of them is overdue.", labels=["stage", "lane"]
+        )
+        for labels, count, since in _waiting():
+            waiting.add_metric(labels, count)
+            oldest.add_metric(labels, max(0.0, now - since))
+        gates = GaugeMetricFamily(
+            "notifyhub_gates", "Gates by provider and state.", labels=["provider", "state"]
+        )
+        for provider, state, count in Gate.objects.values_list("provider", "state", Count("pk")).order_by():
+            gates.add_metric([provider, state], count)
+        runs = GaugeMetricFamily("notifyhub_runs", "Runs that are not over, by state.", labels=["state"])
+        active = Run.objects.filter(state__in=[Run.State.PLANNED, Run.State.RUNNING, Run.State.PAUSED])
+        for state, count in active.values_list("state", Count("pk")).order_by():
+            runs.add_metric([state], count)
+        return [waiting, oldest, gates, runs]
+
+
+def _waiting() -> Iterator[tuple[list[str], int, float]]:
+    """Yield ([stage, lane], how many, since when the oldest) of all that waits."""
+    events = Event.objects.filter(decided=False)
+    for lane, count, since in events.values_list("lane", Count("pk"), Min("received_at")).order_by():
+        yield ["decide", lane], count, since
+    pages = Page.objects.filter(state__in=OPEN)
+    for lane, count, since in pages.values_list("lane", Count("pk"), Min("due_at")).order_by():
+        yield ["plan", lane], count, since
+    parcels = Parcel.objects.filter(state__in=OPEN)
+    rows = parcels.values_list("provider", "lane", Count("pk"), Min("due_at")).order_by()
+    for provider, lane, count, since in rows:
+        yield [provider, lane], count, since
+
+
+registry = CollectorRegistry(auto_describe=False)
+registry.register(HubCollector())
+
+
+def _allowed(request: HttpRequest) -> bool:
+    if settings.METRICS_TOKEN:
+        shown = request.headers.get("Authorization", "")
+        return hmac.compare_digest(shown.encode(), f"Bearer {settings.METRICS_TOKEN}".encode())
+    # Behind a proxy every request comes from this machine; only a token tells them apart then.
+    forwarded = settings.BEHIND_TLS or "X-Forwarded-For" in request.headers
+    return not forwarded and request.META.get("REMOTE_ADDR") in ("127.0.0.1", "::1")
+
+
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Answer with the figures to this machine, or to whoever shows `NOTIFYHUB_METRICS_TOKEN`; else 403."""
+    if not _allowed(request):
+        return HttpResponse("Set NOTIFYHUB_METRICS_TOKEN and show it as a bearer token.\n", "text/plain", 403)
+    return HttpResponse(generate_latest(registry), CONTENT_TYPE_LATEST)

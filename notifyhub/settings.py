@@ -1,0 +1,212 @@
+"""Every setting of the hub, read from the environment once; `docs/reference/settings.md` lists them."""
+
+from pathlib import Path
+from urllib.parse import quote
+
+import environ
+
+from notifyhub.folder import read_secret
+
+env = environ.FileAwareEnv()
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = Path(env.str("NOTIFYHUB_DATA_DIR", str(BASE_DIR / "var"))).resolve()
+
+# -- what is secret: the environment first, else the files that `manage.py prepare` makes (mode 0600)
+SECRET_KEY = env.str("SECRET_KEY", "") or read_secret(DATA_DIR / "secret_key")
+KEY_RING = [
+    key for key in (env.str("NOTIFYHUB_KEY_RING", "") or read_secret(DATA_DIR / "key_ring")).split() if key
+]
+
+DEBUG = env.bool("DEBUG", False)
+BIND = env.str("NOTIFYHUB_BIND", "127.0.0.1")
+PORT = env.int("NOTIFYHUB_PORT", 8000)
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+BEHIND_TLS = env.bool("NOTIFYHUB_BEHIND_TLS", False)
+if BEHIND_TLS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS
+SECURE_CONTENT_TYPE_NOSNIFF = True
+X_FRAME_OPTIONS = "DENY"
+
+INSTALLED_APPS = [
+    "daphne",
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "channels",
+    "axes",
+    "devices",
+    "delivery",
+    "campaigns",
+    "notifyhub",
+]
+ROLE = env.str("NOTIFYHUB_ROLE", "")
+if ROLE in ("urgent", "rest", "clock"):
+    # These serve no pages. What only pages need is 40 MB in each of them, and half their time to start.
+    INSTALLED_APPS = [
+        app for app in INSTALLED_APPS if app not in ("daphne", "unfold", "rest_framework", "drf_spectacular")
+    ]
+    _admin = INSTALLED_APPS.index("django.contrib.admin")
+    INSTALLED_APPS[_admin] = "django.contrib.admin.apps.SimpleAdminConfig"
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = 0.25  # hours
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+]
+ROOT_URLCONF = "notifyhub.urls"
+ASGI_APPLICATION = "notifyhub.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+WHITENOISE_USE_FINDERS = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+DATA_UPLOAD_MAX_MEMORY_SIZE = env.int("NOTIFYHUB_BODY_LIMIT", 1024 * 1024)
+
+# -- databases: SQLite when nothing else is said; the log then has a file of its own
+DATABASES = {"default": env.db("DATABASE_URL", f"sqlite:///{DATA_DIR / 'notifyhub.sqlite3'}")}
+_ON_SQLITE = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
+_SQLITE_OPTIONS = {
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 20,
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;",
+}
+if _ON_SQLITE:
+    DATABASES["default"]["OPTIONS"] = _SQLITE_OPTIONS
+    DATABASES["log"] = {
+        **env.db("NOTIFYHUB_LOG_DATABASE_URL", f"sqlite:///{DATA_DIR / 'log.sqlite3'}"),
+        "OPTIONS": _SQLITE_OPTIONS,
+    }
+# Connections are kept, but not by the web process: each of its requests has a thread of its own.
+for _database in DATABASES.values():
+    _database["CONN_MAX_AGE"] = 0 if ROLE == "web" else 600
+LOG_DATABASE = "log" if _ON_SQLITE else "default"
+DATABASE_ROUTERS = ["notifyhub.routers.LogRouter"]
+
+# -- the log: "relational" or "cassandra"
+LOG_STORE = env.str("NOTIFYHUB_LOG_STORE", "relational")
+LOG_DAYS = env.int("NOTIFYHUB_LOG_DAYS", 30)
+CASSANDRA_HOSTS = env.list("NOTIFYHUB_CASSANDRA_HOSTS", default=["127.0.0.1"])
+CASSANDRA_PORT = env.int("NOTIFYHUB_CASSANDRA_PORT", 9042)
+CASSANDRA_KEYSPACE = env.str("NOTIFYHUB_CASSANDRA_KEYSPACE", "notifyhub")
+CASSANDRA_REPLICATION = env.int("NOTIFYHUB_CASSANDRA_REPLICATION", 1)
+CASSANDRA_DATACENTER = env.str("NOTIFYHUB_CASSANDRA_DATACENTER", "")
+CASSANDRA_USERNAME = env.str("NOTIFYHUB_CASSANDRA_USERNAME", "")
+CASSANDRA_PASSWORD = env.str("NOTIFYHUB_CASSANDRA_PASSWORD", "")
+if LOG_STORE == "cassandra":
+    from delivery.cassandra import connection as cassandra
+
+    INSTALLED_APPS += ["django_cassandra_engine", "delivery.cassandra"]
+    DATABASES[cassandra.ALIAS] = cassandra.options(
+        hosts=CASSANDRA_HOSTS,
+        port=CASSANDRA_PORT,
+        keyspace=CASSANDRA_KEYSPACE,
+        replication=CASSANDRA_REPLICATION,
+        datacenter=CASSANDRA_DATACENTER,
+        username=CASSANDRA_USERNAME,
+        password=CASSANDRA_PASSWORD,
+    )
+
+# -- Redis and the broker
+REDIS_PORT = env.int("NOTIFYHUB_REDIS_PORT", 8056)
+REDIS_EMBEDDED = not env.str("NOTIFYHUB_REDIS_URL", "")
+REDIS_PASSWORD = read_secret(DATA_DIR / "redis_password") if REDIS_EMBEDDED else ""
+REDIS_URL = env.str(
+    "NOTIFYHUB_REDIS_URL",
+    f"redis://:{quote(REDIS_PASSWORD)}@127.0.0.1:{REDIS_PORT}/0" if REDIS_EMBEDDED else "",
+)
+BROKER_URL = env.str("NOTIFYHUB_BROKER_URL", REDIS_URL)
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.core.RedisChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL], "prefix": "nh:layer"},
+    }
+}
+
+# -- the fleet: where credentials marked "stands in" send to
+FLEET_FILE = Path(env.str("NOTIFYHUB_FLEET_FILE", str(DATA_DIR / "fleet" / "fleet.json")))
+
+# -- delivery
+LEASE_SECONDS = env.int("NOTIFYHUB_LEASE_SECONDS", 15)
+PAGE_PEOPLE = env.int("NOTIFYHUB_PAGE_PEOPLE", 500)
+SHARDS = env.int("NOTIFYHUB_SHARDS", 1 if _ON_SQLITE else 4)
+PAGE_PAUSE_MS = env.int("NOTIFYHUB_PAGE_PAUSE_MS", 20 if _ON_SQLITE else 0)
+STREAMS = env.int("NOTIFYHUB_PROVIDER_STREAMS", 500)
+WORKER_THREADS = env.int("NOTIFYHUB_WORKER_THREADS", 10)  # five stages of two lanes
+METRICS_TOKEN = env.str("NOTIFYHUB_METRICS_TOKEN", "")
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["devices.authentication.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["devices.authentication.HasScope"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["devices.parsing.LimitedJsonParser"],
+    "DEFAULT_PAGINATION_CLASS": "devices.paging.KeysetPagination",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "devices.problems.handle",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "notifyhub",
+    "VERSION": "1.0.0",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "ENUM_NAME_OVERRIDES": {
+        "RunState": "delivery.models.run.Run.State",
+        "RunKind": "delivery.models.run.Run.Kind",
+        "EntryState": "delivery.api.inbox.STATES",
+        "ReceiptKind": "delivery.receipts.KINDS",
+        "DeviceState": "devices.models.people.Device.State",
+        "Platform": "devices.models.people.Platform",
+        "CampaignState": "campaigns.models.campaign.Campaign.State",
+    },
+}
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+UNFOLD = {
+    "SITE_TITLE": "notifyhub",
+    "SITE_HEADER": "notifyhub",
+    "SITE_SYMBOL": "notifications",
+    "SHOW_HISTORY": True,
+    "SIDEBAR": {"navigation": "notifyhub.sidebar.navigation"},
+    "DASHBOARD_CALLBACK": "notifyhub.dashboard.numbers",
+}
+LOGGING_CONFIG = "notifyhub.logs.configure"
+LOG_LEVEL = env.str("NOTIFYHUB_LOG_LEVEL", "INFO").upper()
+LOGGING = {"level": LOG_LEVEL}  # Django hands this to LOGGING_CONFIG, and calls it only when it is not empty

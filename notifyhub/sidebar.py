@@ -1,0 +1,82 @@
+"""The admin's menu: what marketers do every day first, what operators need last."""
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse_lazy
+
+from devices import staff
+
+
+def _item(title: str, icon: str, model: str, permission: str | None = None) -> dict[str, Any]:
+    item: dict[str, Any] = {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{model}_changelist")}
+    return {**item, "permission": permission or "notifyhub.sidebar.is_member"}
+
+
+def is_member(request: HttpRequest) -> bool:
+    """Return whether the person works in any application."""
+    return bool(staff.roles(request)) or is_superuser(request)
+
+
+def is_superuser(request: HttpRequest) -> bool:
+    """Return whether the person runs the hub."""
+    return bool(request.user.is_superuser)
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """Return the menu's groups; Unfold leaves out what a person may not see."""
+    start = {"title": "Dashboard", "icon": "dashboard", "link": reverse_lazy("admin:index")}
+    return [
+        {"items": [start]},
+        {
+            "title": "Messaging",
+            "separator": True,
+            "items": [
+                _item("Campaigns", "campaign", "campaigns_campaign"),
+                _item("Runs", "rocket_launch", "delivery_run"),
+                _item("Segments", "group_work", "devices_segment"),
+                _item("Categories", "sell", "devices_category"),
+            ],
+        },
+        {
+            "title": "Events",
+            "separator": True,
+            "items": [
+                _item("Rules", "alt_route", "campaigns_rule"),
+                _item("Event types", "category", "campaigns_eventtype"),
+                _item("Schedules", "schedule", "campaigns_schedule"),
+                _item("Events", "bolt", "campaigns_event"),
+            ],
+        },
+        {
+            "title": "Audience",
+            "separator": True,
+            "items": [
+                _item("Subscribers", "person", "devices_subscriber"),
+                _item("Devices", "devices", "devices_device"),
+            ],
+        },
+        {
+            "title": "Delivery",
+            "separator": True,
+            "collapsible": True,
+            "items": [
+                _item("Gates", "door_front", "delivery_gate"),
+                _item("Credentials", "key", "delivery_credential"),
+                _item("Stuck pages", "pageview", "delivery_page"),
+                _item("Stuck parcels", "package_2", "delivery_parcel"),
+            ],
+        },
+        {
+            "title": "Settings",
+            "separator": True,
+            "collapsible": True,
+            "items": [
+                _item("Applications", "apps", "devices_application"),
+                _item("Members", "badge", "devices_membership"),
+                _item("API keys", "vpn_key", "devices_apikey"),
+                _item("Signing keys", "draw", "devices_signingkey"),
+                _item("Accounts", "manage_accounts", "auth_user", "notifyhub.sidebar.is_superuser"),
+            ],
+        },
+    ]

@@ -1,0 +1,19 @@
+"""Every address of the hub."""
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+
+from notifyhub import demo_page, health, metrics
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/", admin.site.urls),
+    path("api/v1/", include("notifyhub.api")),
+    path("-/health/live", health.live, name="health-live"),
+    path("-/health/ready", health.ready, name="health-ready"),
+    path("metrics", metrics.metrics, name="metrics"),
+    path("demo/<str:external_id>/", demo_page.find, name="demo-find"),
+    path("demo/<str:external_id>/<str:key>/", demo_page.page, name="demo-page"),
+    path("demo/<str:external_id>/<str:key>/token", demo_page.token, name="demo-token"),
+]
