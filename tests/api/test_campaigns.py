@@ -1,0 +1,238 @@
+"""Campaigns, rules, schedules, runs and transactional notifications by the API."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.utils import timezone
+
+from delivery.models import Run
+from devices.models import Device
+from tests.api.test_problems import problem
+from tests.api_world import CLIENT_EVENT, EVENT, World
+
+
+def make(shop: World, **fields: Any) -> Any:
+    return shop.service("POST", "campaigns", {"name": "summer", "title": "Hi {{ first_name }}", **fields})
+
+
+def test_a_campaign_is_made_looked_at_launched_and_stopped(shop: World) -> None:
+    made = make(shop, segment=str(shop.segment.uid), category="news-shop", lane="normal")
+    assert made.status_code == 201, made.content
+    path = f"campaigns/{made.json()['id']}"
+    assert shop.service("GET", path).json()["segment"] == str(shop.segment.uid)
+    looked = shop.service("GET", f"{path}/preflight").json()
+    assert looked == {
+        "ready": True,
+        "problems": [],
+        "subscribers": 1,
+        "consenting": 1,
+        "devices": {"socket": 1},
+    }
+    launched = shop.service("POST", f"{path}/launch")
+    assert launched.status_code == 202, launched.content
+    run = f"runs/{launched.json()['run']}"
+    assert shop.service("GET", run).json()["state"] == "running"
+    problem(shop.service("POST", f"{path}/launch"), 409, "campaign-state")
+    assert [one["state"] for one in shop.service("POST", f"{path}/pause").json()["runs"]] == ["paused"]
+    problem(shop.service("POST", f"{path}/pause"), 409, "run-state")
+    shop.service("POST", f"{path}/resume")
+    assert shop.service("POST", f"{run}/cancel").json()["state"] == "cancelled"
+    problem(shop.service("POST", f"{run}/resume"), 409, "run-state")
+    progress = shop.service("GET", run).json()["progress"]
+    assert (progress["planned"], progress["waiting"]) == (True, 0)
+
+
+def test_a_launch_to_come_can_be_taken_back(shop: World) -> None:
+    at = (timezone.now() + timedelta(hours=1)).isoformat()
+    path = f"campaigns/{make(shop, send_at=at).json()['id']}"
+    launched = shop.service("POST", f"{path}/launch").json()
+    assert launched["launch_at"] is not None and not Run.objects.filter(uid=launched["run"]).exists()
+    assert shop.service("POST", f"{path}/cancel").json() == {"runs": []}
+    assert shop.service("GET", path).json()["state"] == "approved"
+
+
+def test_a_recalled_run_says_when(shop: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[UUID] = []
+    monkeypatch.setattr("delivery.presence.recall", lambda application, run: told.append(run))
+    answer = shop.service("POST", f"runs/{shop.run.uid}/recall").json()
+    assert answer["recalled_at"] and answer["state"] == "cancelled"
+    assert told == [shop.run.uid]
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer", "said"),
+    [
+        ({"title": "Hi {{ first_name"}, "/title", "line 1"),
+        ({"body": "a\n{% if %}"}, "/body", "line 2"),
+        ({"locales": {"de": {"titel": "x"}}}, "/locales/de/titel", "title"),
+        ({"locales": {"de": {"title": "{% x %}"}}}, "/locales/de/title", "line 1"),
+        ({"overrides": {"tvv": {"title": "x"}}}, "/overrides/tvv", "tv"),
+        ({"data": {"a": {"b": 1}}}, "/data/a", "text"),
+        ({"lane": "slow"}, "/lane", "slow"),
+        ({"segment": "x"}, "/segment", "no segment"),
+        ({"category": "news-bank"}, "/category", "no category"),
+        ({"ttl": 0}, "/ttl", "1"),
+        ({"state": "live"}, "/state", "set by the hub"),
+        ({"titel": "x"}, "/titel", "did you mean “title”"),
+        ({"title": "x" * 201}, "/title", "200"),
+    ],
+)
+def test_a_wrong_campaign_is_refused_when_it_is_saved(
+    shop: World, bank: World, fields: dict[str, Any], pointer: str, said: str
+) -> None:
+    told = problem(make(shop, **fields), 400, "invalid")
+    assert [error["pointer"] for error in told["errors"]] == [pointer]
+    assert said in told["errors"][0]["detail"]
+
+
+def test_a_draft_may_be_empty_but_not_launched(shop: World) -> None:
+    path = f"campaigns/{make(shop, title='').json()['id']}"
+    looked = shop.service("GET", f"{path}/preflight").json()
+    assert (looked["ready"], looked["problems"][0]["pointer"]) == (False, "/title")
+    problem(shop.service("POST", f"{path}/launch"), 400, "invalid")
+    problem(shop.service("PATCH", path, {"body": "{{"}), 400, "invalid")
+    assert shop.service("PATCH", path, {"body": "Now"}).status_code == 200
+    assert shop.service("POST", f"{path}/approve").json()["state"] == "approved"
+
+
+def test_a_key_uses_only_its_lanes(shop: World) -> None:
+    slow = shop.caller(
+        "campaigns:write", "campaigns:launch", "rules:write", "notifications:write", lanes=("bulk",)
+    )
+    problem(slow("POST", "campaigns", {"name": "x", "title": "x", "lane": "critical"}), 403, "lane")
+    problem(slow("PATCH", f"campaigns/{shop.campaign.uid}", {"lane": "high"}), 403, "lane")
+    problem(slow("POST", "event-types", {"name": "a", "lane": "critical"}), 403, "lane")
+    problem(slow("POST", "notifications", {"to": "ada-shop", "title": "x", "lane": "critical"}), 403, "lane")
+    fast = make(shop, lane="critical").json()["id"]
+    problem(slow("POST", f"campaigns/{fast}/launch"), 403, "lane")
+
+
+def test_event_types_rules_and_schedules_are_made_and_changed(shop: World) -> None:
+    made = shop.service(
+        "POST",
+        "event-types",
+        {"name": "com.example.door", "senders": ["clock"], "schema": {"type": "object"}},
+    )
+    assert made.status_code == 201, made.content
+    assert shop.service("GET", "event-types/com.example.door").json()["lane"] == "normal"
+    assert shop.service("PATCH", "event-types/com.example.door", {"description": "x"}).status_code == 200
+    rule = shop.service(
+        "POST",
+        "rules",
+        {
+            "name": "r",
+            "event_type": EVENT,
+            "campaign": str(shop.campaign.uid),
+            "condition": "event.data.order > 3",
+        },
+    )
+    assert (rule.status_code, rule.json()["version"]) == (201, 1)
+    assert shop.service("PATCH", f"rules/{rule.json()['id']}", {"enabled": False}).json()["version"] == 2
+    schedule = shop.service(
+        "POST",
+        "schedules",
+        {
+            "name": "s",
+            "event_type": "com.example.door",
+            "crontab": "0 9 * * mon-fri",
+            "time_zone": "Europe/Berlin",
+        },
+    )
+    assert schedule.status_code == 201, schedule.content
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "pointer"),
+    [
+        ("event-types", {"name": "a/b"}, "/name"),
+        ("event-types", {"name": "a", "schema": {"type": "objekt"}}, "/schema"),
+        ("event-types", {"name": "a", "senders": ["everybody"]}, "/senders/0"),
+        ("rules", {"condition": "event.data >"}, "/condition"),
+        ("rules", {"recipients": "ids"}, "/recipient_ids"),
+        ("rules", {"lane": "critical"}, "/lane"),
+        ("rules", {"event_type": "com.example.nothing"}, "/event_type"),
+        ("rules", {"beyond_sender": True}, "/beyond_sender"),
+        ("rules", {"platforms": ["phone"]}, "/platforms/0"),
+        ("schedules", {"crontab": "9 o'clock"}, "/crontab"),
+        ("schedules", {"time_zone": "Berlin"}, "/time_zone"),
+        ("schedules", {"event_type": CLIENT_EVENT}, "/event_type"),
+    ],
+)
+def test_wrong_rules_are_refused_with_their_place(
+    shop: World, path: str, fields: dict[str, Any], pointer: str
+) -> None:
+    whole: dict[str, dict[str, Any]] = {
+        "event-types": {},
+        "rules": {"name": "r", "event_type": EVENT, "campaign": str(shop.campaign.uid)},
+        "schedules": {"name": "s", "event_type": EVENT, "crontab": "0 9 * * *", "time_zone": "UTC"},
+    }
+    told = problem(shop.service("POST", path, {**whole[path], **fields}), 400, "invalid")
+    assert [error["pointer"] for error in told["errors"]] == [pointer]
+
+
+def test_a_notification_reaches_named_subscribers_once_per_key(shop: World) -> None:
+    body = {"to": "ada-shop", "title": "Your order", "lane": "high"}
+    first = shop.service("POST", "notifications", body, Idempotency_Key="k1")
+    assert first.status_code == 202, first.content
+    assert first.json()["notifications"][0]["to"] == "ada-shop"
+    again = shop.service("POST", "notifications", body, Idempotency_Key="k1")
+    assert (again.status_code, again.json()) == (202, first.json())
+    problem(
+        shop.service("POST", "notifications", {**body, "title": "x"}, Idempotency_Key="k1"),
+        422,
+        "idempotency-key-reused",
+    )
+
+
+def test_waiting_for_outcomes_ends_in_time_and_says_what_is_open(shop: World) -> None:
+    body = {"to": "ada-shop", "title": "Your order"}
+    told = shop.service("POST", "notifications?wait=0.01", body).json()
+    assert (told["complete"], told["outcomes"]) == (False, {})
+    Run.objects.get(uid=told["run"]).pages.update(state="done")
+    problem(shop.service("POST", "notifications?wait=11", body), 400, "invalid")
+    problem(shop.service("POST", "notifications?wait=nan", body), 400, "invalid")
+
+
+def test_a_notification_for_another_applications_subscriber_is_404(shop: World, bank: World) -> None:
+    told = problem(
+        shop.service("POST", "notifications", {"to": ["ada-shop", "ada-bank"], "title": "x"}),
+        404,
+        "subscriber-unknown",
+    )
+    assert "ada-bank" in told["detail"] and "ada-shop" not in told["detail"]
+
+
+def test_a_notification_may_use_a_campaigns_content(shop: World) -> None:
+    body = {"to": "ada-shop", "campaign": str(shop.campaign.uid)}
+    problem(shop.service("POST", "notifications", body), 409, "campaign-not-live")
+    shop.service("POST", f"campaigns/{shop.campaign.uid}/approve")
+    assert shop.service("POST", "notifications", body).status_code == 202
+
+
+def test_runs_are_listed_by_state_and_origin(shop: World, bank: World) -> None:
+    items = shop.service("GET", f"runs?origin=campaign:{shop.campaign.uid}").json()["items"]
+    assert [item["id"] for item in items] == [str(shop.run.uid)]
+    assert shop.service("GET", "runs?state=done").json()["items"] == []
+
+
+def test_preflight_counts_only_who_may_be_told(shop: World) -> None:
+    Device.objects.create(
+        application=shop.application, subscriber=shop.subscriber, platform="tv", provider="socket"
+    )
+    path = f"campaigns/{shop.campaign.uid}/preflight"
+    assert shop.service("GET", path).json()["devices"] == {"socket": 2}
+    shop.service("PUT", "subscribers/ada-shop", {"consent": False})
+    looked = shop.service("GET", path).json()
+    assert (looked["subscribers"], looked["consenting"], looked["devices"]) == (1, 0, {})
+
+
+@pytest.mark.django_db(databases=["default", "log"])
+def test_why_is_answered_for_the_applications_own_people(shop: World, bank: World) -> None:
+    told = shop.service("GET", f"why?subscriber=ada-shop&campaign={shop.campaign.uid}")
+    assert told.status_code == 200 and told.json()["audience"]["member"] is True
+    problem(shop.service("GET", f"why?subscriber=ada-bank&campaign={shop.campaign.uid}"), 404, "not-found")
+    problem(shop.service("GET", f"why?subscriber=ada-shop&campaign={bank.campaign.uid}"), 404, "not-found")
+    problem(shop.service("GET", "why?subscriber=ada-shop&campaign=x"), 404, "not-found")
+    problem(shop.service("GET", "why"), 400, "invalid")

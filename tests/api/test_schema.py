@@ -1,0 +1,37 @@
+"""The schema of the API is whole and generated without a warning."""
+
+from typing import Any
+
+import pytest
+from drf_spectacular.drainage import GENERATOR_STATS
+from drf_spectacular.generators import SchemaGenerator
+
+from tests.api_world import Caller
+
+
+@pytest.fixture(scope="module")
+def schema() -> Any:
+    return SchemaGenerator(urlconf="notifyhub.urls").get_schema(request=None, public=True)
+
+
+def test_the_schema_generates_without_a_warning(schema: Any) -> None:
+    assert not GENERATOR_STATS
+    assert schema["openapi"].startswith("3.1")
+
+
+def test_the_schema_names_every_address(schema: Any) -> None:
+    first = {path.removeprefix("/api/v1/").partition("/")[0] for path in schema["paths"]}
+    assert first == {
+        "campaigns", "categories", "devices", "event-types", "events", "inbox", "notifications", "receipts",
+        "rules", "runs", "schedules", "segments", "subscribers", "tokens", "why",
+    }  # fmt: skip
+
+
+def test_no_answer_of_the_schema_has_a_token_of_a_device(schema: Any) -> None:
+    assert schema["components"]["schemas"]["Device"]["properties"]["token"]["writeOnly"] is True
+
+
+@pytest.mark.django_db
+def test_everybody_may_read_the_schema() -> None:
+    answer = Caller()("GET", "schema/")
+    assert answer.status_code == 200 and b"/api/v1/events" in answer.content

@@ -1,0 +1,1 @@
+"""The browser and TV client and the demo page, in a real Chromium."""

@@ -1,0 +1,281 @@
+"""A tiny hub that speaks the WebSocket protocol from a log in memory, and does to a client what a network may do."""
+
+import asyncio
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, TypeVar
+
+from aiohttp import WSMsgType, web
+
+from .page import render_device_page, static_folder
+
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'"
+}
+WAIT_SECONDS = 10.0
+Frame: TypeAlias = dict[str, Any]
+T = TypeVar("T")
+
+
+@dataclass(eq=False)
+class Connection:
+    """One socket as the hub saw it."""
+
+    number: int
+    request: web.Request
+    socket: web.WebSocketResponse
+    token: str | None
+    frames: list[Frame] = field(default_factory=list)
+    seq: int = 0
+    open: bool = True
+    close_code: int | None = None
+    came_at: float = field(default_factory=time.monotonic)
+
+
+class FakeHub:
+    """Serves the page, its token and the socket on one free port of 127.0.0.1, from a thread of its own.
+
+    A cursor is the count of the log's entries up to it. Every method may be called from the test's thread.
+    """
+
+    def __init__(self) -> None:
+        self.log: list[Frame] = []
+        self.connections: list[Connection] = []
+        self.token = "token-1"
+        self.tokens_given = 0
+        self.device = "device-1"
+        self.refusals: list[int] = []  # close codes for the next sockets, instead of hello
+        self.silent = False  # True: read everything, say nothing
+        self._changed = threading.Condition()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="fake-hub", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+        self.port: int = self._run(self._serve())
+
+    def stop(self) -> None:
+        self._run(self._runner.cleanup())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    @property
+    def page_url(self) -> str:
+        """The demo subscriber's page."""
+        return f"http://127.0.0.1:{self.port}/demo/"
+
+    @property
+    def blank_url(self) -> str:
+        """A page with nothing but the client."""
+        return f"http://127.0.0.1:{self.port}/blank/"
+
+    # -- what the hub does to its clients
+
+    def push(self, title: str, *, to: int | None = None, **fields: Any) -> str:
+        """Log a notification, send it to every open socket (or only to connection `to`) and return its id."""
+        entry = {
+            "id": str(uuid.uuid4()),
+            "position": str(len(self.log) + 1),
+            "kind": "notification",
+            "run": "run-1",
+            "title": title,
+            "body": "",
+            "link": "",
+            "image": "",
+            "data": {},
+            "sent_at": "2026-11-24T09:30:00Z",
+        } | fields
+        self.log.append(entry)
+        self._run(self._broadcast(lambda connection: self._entries(connection, [entry]), to=to))
+        return str(entry["id"])
+
+    def repeat(self, *ids: str) -> None:
+        """Send entries again."""
+        again = [entry for entry in self.log if entry["id"] in ids]
+        self._run(self._broadcast(lambda connection: self._entries(connection, again)))
+
+    def say(self, frame: Frame | str | bytes) -> None:
+        """Send a frame, or text or bytes as they stand, to every open socket."""
+        self._run(self._broadcast(lambda connection: self._send(connection, frame)))
+
+    def lose_frame(self) -> None:
+        """Log a notification and send its frame to every open socket with half of it missing."""
+        self.log.append({"id": str(uuid.uuid4()), "kind": "notification", "run": "run-1", "title": "lost"})
+
+        async def half(connection: Connection) -> None:
+            connection.seq += 1
+            await self._send(connection, f'{{"type":"entries","seq":{connection.seq},"entries":[{{"id"')
+
+        self._run(self._broadcast(half))
+
+    def cut(self) -> None:
+        """Break every connection without a word, as a pulled cable does (the client sees 1006)."""
+
+        async def abort(connection: Connection) -> None:
+            transport = connection.request.transport
+            if transport is not None:
+                transport.abort()
+
+        self._run(self._broadcast(abort))
+
+    def close(self, code: int, *, to: int | None = None) -> None:
+        """Close every open socket (or only connection `to`) with `code`."""
+
+        async def close(connection: Connection) -> None:
+            await connection.socket.close(code=code)
+
+        self._run(self._broadcast(close, to=to))
+
+    # -- what the test waits for
+
+    def wait_until(self, look: Callable[[], T], what: str = "the condition") -> T:
+        """Return what `look` gives as soon as it is true; asserts that this happens within ten seconds."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: bool(look()), WAIT_SECONDS), (
+                f"{what} did not come; {self.story()}"
+            )
+            return look()
+
+    def wait_for_frame(self, kind: str, /, **fields: Any) -> tuple[Connection, Frame]:
+        """Return the first frame of this type with these fields, and its connection."""
+
+        def look() -> tuple[Connection, Frame] | None:
+            for connection in self.connections:
+                for frame in connection.frames:
+                    if frame["type"] == kind and fields.items() <= frame.items():
+                        return connection, frame
+            return None
+
+        found = self.wait_until(look, f"a frame {kind} {fields}")
+        assert found is not None
+        return found
+
+    def wait_for_connection(self, number: int) -> Connection:
+        """Return the connection with this number (the first is 1) once it has sent its first frame."""
+        self.wait_until(
+            lambda: len(self.connections) >= number and self.connections[number - 1].frames, "a connection"
+        )
+        return self.connections[number - 1]
+
+    def frames(self, kind: str) -> list[Frame]:
+        """All frames of one type, over all connections."""
+        return [
+            frame for connection in self.connections for frame in connection.frames if frame["type"] == kind
+        ]
+
+    def story(self) -> str:
+        """Return all that the clients said, for a failing test."""
+        return (
+            "; ".join(f"{c.number}: {c.frames} closed {c.close_code}" for c in self.connections)
+            or "nobody came"
+        )
+
+    # -- inside the thread
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        future: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        return future.result(WAIT_SECONDS)
+
+    def _note(self, change: Callable[[], Any]) -> None:
+        with self._changed:
+            change()
+            self._changed.notify_all()
+
+    async def _serve(self) -> int:
+        app = web.Application()
+        app.router.add_get("/demo/", self._page)
+        app.router.add_get("/blank/", self._blank)
+        app.router.add_post("/demo/token/", self._token)
+        app.router.add_get("/ws/v1/", self._socket)
+        app.router.add_static("/static/notifyhub/", static_folder())
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        return int(self._runner.addresses[0][1])
+
+    async def _page(self, request: web.Request) -> web.Response:
+        html = render_device_page(
+            socket_path="/ws/v1/",
+            token_url="/demo/token/",
+            subscriber="Amina Okafor",
+            application="Corner Cinema",
+        )
+        return web.Response(text=html, content_type="text/html", headers=PAGE_HEADERS)
+
+    async def _blank(self, request: web.Request) -> web.Response:
+        html = '<!doctype html><title>blank</title><script src="/static/notifyhub/notifyhub.js"></script>'
+        return web.Response(text=html, content_type="text/html")
+
+    async def _token(self, request: web.Request) -> web.Response:
+        self._note(lambda: setattr(self, "tokens_given", self.tokens_given + 1))
+        return web.json_response({"token": self.token})
+
+    async def _socket(self, request: web.Request) -> web.WebSocketResponse:
+        offered = [name.strip() for name in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
+        tokens = [
+            name.removeprefix("notifyhub.auth.") for name in offered if name.startswith("notifyhub.auth.")
+        ]
+        socket = web.WebSocketResponse(protocols=["notifyhub.v1"])
+        await socket.prepare(request)
+        number = len(self.connections) + 1
+        connection = Connection(
+            number=number, request=request, socket=socket, token=tokens[0] if tokens else None
+        )
+        self._note(lambda: self.connections.append(connection))
+        try:
+            async for message in socket:
+                if message.type is WSMsgType.TEXT:
+                    await self._answer(connection, json.loads(message.data))
+        finally:
+            connection.open = False
+            self._note(lambda: setattr(connection, "close_code", socket.close_code))
+        return socket
+
+    async def _answer(self, connection: Connection, frame: Frame) -> None:
+        first = not connection.frames
+        self._note(lambda: connection.frames.append(frame))
+        if self.silent:
+            return
+        if frame["type"] == "ping":
+            await self._send(connection, {"type": "pong"})
+        if not first:
+            return
+        if self.refusals:
+            await connection.socket.close(code=self.refusals.pop(0))
+        elif (connection.token or frame.get("token")) != self.token:
+            await connection.socket.close(code=4401)
+        else:
+            await self._greet(connection, frame["cursor"])
+
+    async def _greet(self, connection: Connection, cursor: str | None) -> None:
+        start = len(self.log) if cursor is None else int(cursor)
+        hello = {"type": "hello", "device": self.device, "node": "node-1", "cursor": str(start)}
+        await self._send(connection, hello | {"recovered": cursor is not None})
+        if self.log[start:]:
+            await self._entries(connection, self.log[start:])
+
+    async def _entries(self, connection: Connection, entries: list[Frame]) -> None:
+        connection.seq += 1
+        frame = {"type": "entries", "seq": connection.seq, "entries": entries, "cursor": str(len(self.log))}
+        await self._send(connection, frame)
+
+    async def _broadcast(
+        self, act: Callable[[Connection], Coroutine[Any, Any, None]], *, to: int | None = None
+    ) -> None:
+        for connection in self.connections:
+            if connection.open and to in (None, connection.number):
+                await act(connection)
+
+    async def _send(self, connection: Connection, frame: Frame | str | bytes) -> None:
+        if isinstance(frame, bytes):
+            await connection.socket.send_bytes(frame)
+        else:
+            await connection.socket.send_str(frame if isinstance(frame, str) else json.dumps(frame))

@@ -1,0 +1,298 @@
+"""The marketers' pages: composing, approving and launching, and the events and rules, as members use them."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from campaigns.models import Campaign, Event, EventType, Rule, Schedule
+from delivery.models import Run
+from devices.models import Category, Preference, Role, Segment, Subscriber
+from tests.admin_world import World, build, member
+
+pytestmark = pytest.mark.django_db(databases=["default", "log"])
+
+
+@pytest.fixture
+def meadow() -> World:
+    return build("Meadow")
+
+
+@pytest.fixture
+def harbour() -> World:
+    return build("Harbour")
+
+
+def sign_in(world: World, role: Role) -> Client:
+    client = Client()
+    client.force_login(member(f"a-{role}", world.application, role))
+    return client
+
+
+def content(**changes: Any) -> dict[str, Any]:
+    whole = {"name": "Autumn", "title": "20 % off", "body": "Until Sunday", "lane": "bulk", "ttl": 3600}
+    return {**whole, "data": "{}", "locales": "{}", "overrides": "{}", **changes}
+
+
+def add(client: Client, model: str, posted: dict[str, Any]) -> Any:
+    return client.post(reverse(f"admin:campaigns_{model}_add"), posted, follow=True)
+
+
+def errors(response: Any) -> dict[str, str]:
+    found = json.loads(response.context["adminform"].form.errors.as_json())
+    return {field: " ".join(one["message"] for one in every) for field, every in found.items()}
+
+
+def press(client: Client, button: str, campaign: Campaign) -> Any:
+    response = client.post(reverse(f"admin:campaigns_campaign_{button}", args=[campaign.pk]), follow=True)
+    campaign.refresh_from_db()
+    return response
+
+
+def look(client: Client, button: str, campaign: Campaign) -> str:
+    return str(client.get(reverse(f"admin:campaigns_campaign_{button}", args=[campaign.pk])).content.decode())
+
+
+# -- composing
+
+
+def test_an_editor_writes_a_draft(meadow: World) -> None:
+    add(sign_in(meadow, Role.EDITOR), "campaign", content())
+    made = Campaign.objects.get(name="Autumn")
+    assert (made.application, made.state, str(made.created_by)) == (meadow.application, "draft", "a-editor")
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "said"),
+    [
+        ({"title": "Hello {{ name"}, "title", "Line 1"),
+        ({"body": "One\n{% if x %}two"}, "body", "Line"),
+        ({"body": "One\n{{ x | shout }}"}, "body", "Line 2: unknown filter 'shout'"),
+        ({"title": "", "body": ""}, "title", "write a title or a body"),
+        ({"data": '{"screen": "{{ x | shout }}"}'}, "data", "screen, line 1: unknown filter"),
+        ({"data": '{"screen": 5}'}, "data", "must be a text"),
+        ({"locales": '{"de": {"title": "{{ x | shout }}"}}'}, "locales", "de, title, line 1: unknown filter"),
+        ({"locales": '{"de": {"titel": "Hallo"}}'}, "locales", "did you mean “title”?"),
+        (
+            {"overrides": '{"tv": {"body": "{{ x | shout }}"}}'},
+            "overrides",
+            "tv, body, line 1: unknown filter",
+        ),
+        ({"overrides": '{"phone": {}}'}, "overrides", "unknown platform"),
+        ({"image": "http://x"}, "image", "https://"),
+    ],
+)
+def test_what_is_wrong_with_a_text_stands_beside_its_field(
+    meadow: World, changes: dict[str, str], field: str, said: str
+) -> None:
+    found = errors(add(sign_in(meadow, Role.EDITOR), "campaign", content(**changes)))
+    assert list(found) == [field] and said in found[field]
+    assert not Campaign.objects.filter(name="Autumn").exists()
+
+
+@pytest.mark.parametrize("field", ["segment", "category"])
+def test_a_campaign_takes_no_segment_or_category_of_another_application(
+    meadow: World, harbour: World, field: str
+) -> None:
+    theirs = harbour.of({"segment": Segment, "category": Category}[field])
+    found = errors(add(sign_in(meadow, Role.EDITOR), "campaign", content(**{field: theirs.pk})))
+    assert "valid choice" in found[field]
+
+
+def test_somebody_of_both_applications_cannot_mix_them(meadow: World, harbour: World) -> None:
+    from devices.models import Membership
+
+    user = member("both", meadow.application, Role.EDITOR)
+    Membership.objects.create(user=user, application=harbour.application, role=Role.EDITOR)
+    client = Client()
+    client.force_login(user)
+    posted = content(application=meadow.application.pk, segment=harbour.of(Segment).pk)
+    assert "belongs to another application" in errors(add(client, "campaign", posted))["segment"]
+
+
+# -- approving and launching
+
+
+def test_the_page_before_a_launch_says_whom_it_reaches_and_when(meadow: World) -> None:
+    campaign, category = meadow.of(Campaign), meadow.of(Category)
+    for number in range(12):
+        person = Subscriber.objects.create(
+            application=meadow.application, external_id=f"p{number}", locale="de", consent=number > 1
+        )
+        if number > 8:
+            Preference.objects.create(subscriber=person, category=category, allowed=False)
+    page = look(sign_in(meadow, Role.APPROVER), "launch", campaign)
+    assert "It reaches 7 people now: the segment “Meadow segment”, without 5 who do not want it." in page
+    assert "It starts at once." in page and "Launch to 7 people now" in page and "FCM is shut" in page
+    assert not Run.objects.filter(title=campaign.name).exists()
+
+
+def test_an_opt_in_category_counts_only_those_who_asked(meadow: World) -> None:
+    campaign = meadow.of(Campaign)
+    Category.objects.update(opt_in=True)
+    Campaign.objects.update(segment=None)
+    Subscriber.objects.create(application=meadow.application, external_id="p1")
+    assert "It reaches 1 people now" in look(sign_in(meadow, Role.APPROVER), "launch", campaign)
+
+
+def test_an_approver_launches_and_the_run_stands_on_the_campaigns_page(meadow: World) -> None:
+    client, campaign = sign_in(meadow, Role.APPROVER), meadow.of(Campaign)
+    page = press(client, "launch", campaign).content.decode()
+    run = Run.objects.get(title=campaign.name)
+    assert campaign.state == "live" and run.application == meadow.application
+    assert reverse("admin:delivery_run_change", args=[run.pk]) in page
+
+
+def test_launching_twice_makes_one_run_and_says_why(meadow: World) -> None:
+    client, campaign = sign_in(meadow, Role.APPROVER), meadow.of(Campaign)
+    press(client, "launch", campaign)
+    assert "This campaign is live" in press(client, "launch", campaign).content.decode()
+    assert Run.objects.filter(title=campaign.name).count() == 1
+
+
+def test_a_launch_at_a_time_waits_for_it_and_can_be_taken_back(meadow: World) -> None:
+    client, campaign = sign_in(meadow, Role.APPROVER), meadow.of(Campaign)
+    Campaign.objects.update(send_at=timezone.now() + timedelta(days=1))
+    assert "Plan it for" in look(client, "launch", campaign)
+    press(client, "launch", campaign)
+    assert campaign.versions.filter(launched_at=None, launch_at__isnull=False).count() == 1
+    press(client, "unschedule", campaign)
+    assert campaign.state == "approved" and not Run.objects.filter(title=campaign.name).exists()
+
+
+def test_a_campaign_that_does_not_render_cannot_be_launched(meadow: World) -> None:
+    client, campaign = sign_in(meadow, Role.APPROVER), meadow.of(Campaign)
+    Campaign.objects.update(body="{{ x | shout }}")
+    page = look(client, "launch", campaign)
+    assert "unknown filter" in page and "people now</button>" not in page
+    press(client, "launch", campaign)
+    assert campaign.state == "draft"
+
+
+@pytest.mark.parametrize("button", ["launch", "approve", "end", "unschedule"])
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.EDITOR])
+def test_who_may_not_approve_cannot_launch_either(meadow: World, role: Role, button: str) -> None:
+    client, campaign = sign_in(meadow, role), meadow.of(Campaign)
+    assert press(client, button, campaign).status_code == 403
+    assert campaign.state == "draft"
+
+
+def test_an_editor_asks_for_approval_and_an_approver_gives_it(meadow: World) -> None:
+    campaign = meadow.of(Campaign)
+    press(sign_in(meadow, Role.EDITOR), "submit", campaign)
+    assert campaign.state == "in_review"
+    approver = sign_in(meadow, Role.APPROVER)
+    assert "1 waiting for approval" in " ".join(approver.get(reverse("admin:index")).content.decode().split())
+    press(approver, "approve", campaign)
+    assert campaign.state == "approved"
+
+
+def test_an_edit_of_what_is_approved_says_that_rules_go_on_without_it(meadow: World) -> None:
+    editor, approver, campaign = (
+        sign_in(meadow, Role.EDITOR),
+        sign_in(meadow, Role.APPROVER),
+        meadow.of(Campaign),
+    )
+    press(approver, "approve", campaign)
+    address = reverse("admin:campaigns_campaign_change", args=[campaign.pk])
+    versions = {"versions-TOTAL_FORMS": 0, "versions-INITIAL_FORMS": 0}
+    page = editor.post(address, {**content(title="New words"), **versions}, follow=True)
+    assert "Rules go on with the approved text" in page.content.decode()
+    assert (
+        reverse("admin:campaigns_campaign_approve", args=[campaign.pk])
+        in approver.get(address).content.decode()
+    )
+    press(approver, "approve", campaign)
+    assert campaign.versions.first().snapshot["texts"]["en"]["title"] == "New words"
+
+
+# -- events and rules
+
+
+def rule(world: World, **changes: Any) -> dict[str, Any]:
+    whole = {"name": "Shipped", "event_type": world.of(EventType).pk, "campaign": world.of(Campaign).pk}
+    return {**whole, "recipients": "subject", "max_age": 60, "enabled": "on", **changes}
+
+
+def test_a_rule_is_made(meadow: World) -> None:
+    add(
+        sign_in(meadow, Role.EDITOR),
+        "rule",
+        rule(meadow, condition="event.data.total > 100", platforms=["tv", "web"]),
+    )
+    made = Rule.objects.get(name="Shipped")
+    assert made.platforms == ["web", "tv"] and made.application == meadow.application
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "said"),
+    [
+        ({"condition": "event.data.total >"}, "condition", "line 1, column"),
+        ({"recipients": "ids"}, "recipient_ids", "Say whom"),
+        ({"recipients": "ids", "recipient_ids": "["}, "recipient_ids", "line 1, column"),
+        ({"platforms": ["fridge"]}, "platforms", "fridge is not one of the available choices"),
+    ],
+)
+def test_what_is_wrong_with_a_rule_stands_beside_its_field(
+    meadow: World, changes: dict[str, Any], field: str, said: str
+) -> None:
+    found = errors(add(sign_in(meadow, Role.EDITOR), "rule", rule(meadow, **changes)))
+    assert list(found) == [field] and said in found[field]
+
+
+@pytest.mark.parametrize("model", [EventType, Campaign])
+def test_a_rule_takes_nothing_of_another_application(meadow: World, harbour: World, model: type[Any]) -> None:
+    field = {EventType: "event_type", Campaign: "campaign"}[model]
+    found = errors(add(sign_in(meadow, Role.EDITOR), "rule", rule(meadow, **{field: harbour.of(model).pk})))
+    assert "valid choice" in found[field]
+
+
+def test_only_approvers_let_a_persons_event_reach_others(meadow: World) -> None:
+    posted = rule(meadow, beyond_sender="on")
+    add(sign_in(meadow, Role.EDITOR), "rule", posted)
+    assert Rule.objects.get(name="Shipped").beyond_sender is False
+    add(sign_in(meadow, Role.APPROVER), "rule", {**posted, "name": "Wide"})
+    assert Rule.objects.get(name="Wide").beyond_sender is True
+
+
+def test_a_change_of_a_rule_is_a_new_version(meadow: World) -> None:
+    made = meadow.of(Rule)
+    address = reverse("admin:campaigns_rule_change", args=[made.pk])
+    sign_in(meadow, Role.EDITOR).post(address, rule(meadow, condition="event.data.total > 1"))
+    made.refresh_from_db()
+    assert made.version == 2
+
+
+def test_a_schema_that_is_none_is_refused_with_its_place(meadow: World) -> None:
+    posted = {"name": "x", "lane": "bulk", "senders": ["keys"], "schema": '{"type": "objekt"}'}
+    assert "at type" in errors(add(sign_in(meadow, Role.EDITOR), "eventtype", posted))["schema"]
+
+
+def test_an_event_type_says_who_may_send_it(meadow: World) -> None:
+    posted = {"name": "com.x", "lane": "bulk", "senders": ["clock", "keys"], "schema": "null"}
+    add(sign_in(meadow, Role.EDITOR), "eventtype", posted)
+    assert EventType.objects.get(name="com.x").senders == ["keys", "clock"]
+
+
+def test_a_crontab_that_cannot_be_read_is_refused_beside_the_field(meadow: World) -> None:
+    posted = {
+        "name": "s",
+        "event_type": meadow.of(EventType).pk,
+        "crontab": "61 * * * *",
+        "time_zone": "UTC",
+        "data": "{}",
+    }
+    assert list(errors(add(sign_in(meadow, Role.EDITOR), "schedule", posted))) == ["crontab"]
+    assert Schedule.objects.count() == 1
+
+
+def test_an_event_shows_what_was_decided_and_cannot_be_changed(meadow: World) -> None:
+    address = reverse("admin:campaigns_event_change", args=[meadow.of(Event).pk])
+    owner = sign_in(meadow, Role.OWNER)
+    page = owner.get(address).content.decode()
+    assert "Meadow rule" in page and "Meadow run" in page and "forwarded" in page
+    assert owner.post(address, {"type": "x"}).status_code == 403

@@ -1,0 +1,48 @@
+"""The environment of every test: made before Django reads its settings, so that no test meets real data."""
+
+import atexit
+import importlib.util
+import os
+import shutil
+import tempfile
+
+from cryptography.fernet import Fernet
+
+_OURS = ("NOTIFYHUB_", "DATABASE_URL", "SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS")
+
+
+def _make_environment() -> None:
+    """Forget what the shell says about the hub; point every setting at a folder that goes with the tests."""
+    for name in [name for name in os.environ if name.startswith(_OURS) and name != "NOTIFYHUB_SERVERS_DIR"]:
+        del os.environ[name]
+    folder = tempfile.mkdtemp(prefix="notifyhub-tests-")
+    os.mkdir(os.path.join(folder, "static"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ.update(
+        DJANGO_SETTINGS_MODULE="notifyhub.settings",
+        SECRET_KEY="only for tests",
+        NOTIFYHUB_KEY_RING=Fernet.generate_key().decode(),
+        NOTIFYHUB_DATA_DIR=folder,
+        # Nobody listens on port 1: a test without a server that talks to Redis fails at once.
+        NOTIFYHUB_REDIS_URL="redis://127.0.0.1:1/0",
+        NOTIFYHUB_BROKER_URL="memory://",
+    )
+
+
+_make_environment()
+
+import django  # noqa: E402
+from django.conf import settings  # noqa: E402
+
+import notifyhub  # noqa: E402, F401  (prepares imports that apns2 and daphne need)
+
+django.setup()  # the folders' own conftests import models
+
+# Read now, with the environment above: pytest-django sets up only what has been configured.
+_ = settings.DATABASES
+
+pytest_plugins = [
+    name
+    for name in ("tests.servers.fixtures", "tests.browser.chromium", "tests.pipeline.live_hub")
+    if importlib.util.find_spec(name)
+]

@@ -1,0 +1,45 @@
+"""Fixtures of delivery: a provider that answers as told, presence without Redis, and work done in the test's thread."""
+
+from collections.abc import Callable
+
+import pytest
+
+from delivery import outbound, presence
+from delivery.draining import plan_one, send_one
+from delivery.lanes import LANES
+from delivery.senders.contract import Credential
+from tests.delivery import world
+
+
+@pytest.fixture
+def provider(monkeypatch: pytest.MonkeyPatch) -> world.FakeSender:
+    """A fake provider behind both FCM and APNs, with credentials in place."""
+    sender = world.FakeSender()
+    monkeypatch.setattr(outbound, "sender_for", lambda name: sender)
+    monkeypatch.setattr(
+        outbound, "credential_for", lambda app, name: Credential(uid="c", application=app, secret={})
+    )
+    return sender
+
+
+@pytest.fixture
+def nobody_online(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No device holds a WebSocket."""
+    monkeypatch.setattr(presence, "where", lambda devices: [[] for _ in devices])
+    monkeypatch.setattr(presence, "recall", lambda application, run: None)
+
+
+@pytest.fixture
+def work_all() -> Callable[[], int]:
+    """Do all due work of every lane, as workers would; return how many pieces were worked."""
+
+    def work() -> int:
+        done = 0
+        while True:
+            some = sum(plan_one(lane) for lane in LANES)
+            some += sum(send_one(name, lane) for lane in LANES for name in ("fcm", "apns", "socket"))
+            if not some:
+                return done
+            done += some
+
+    return work

@@ -1,0 +1,134 @@
+"""What every log store must do: the same tests for each, run by a class that gives the fixture `store`."""
+
+import time
+import uuid
+
+import pytest
+
+from delivery import positions
+from delivery.log.store import LogEntry, LogStore, OutcomeRow, ReceiptRow
+
+NOW = time.time()
+
+
+def entry(
+    subscriber: uuid.UUID, stamp: float, *, run: uuid.UUID | None = None, body: bytes = b"body"
+) -> LogEntry:
+    identity = uuid.uuid4()
+    return LogEntry(subscriber, positions.position(stamp, identity), identity, run or uuid.uuid4(), body)
+
+
+def outcome(subscriber: uuid.UUID, device: uuid.UUID, run: uuid.UUID, **values: object) -> OutcomeRow:
+    fields = {
+        "subscriber": subscriber,
+        "notification": uuid.uuid5(run, subscriber.hex),
+        "device": device,
+        "run": run,
+        "outcome": "sent",
+        "reason": "accepted",
+        "provider_id": "p1",
+        "version": 1001,
+        "at": NOW,
+    }
+    return OutcomeRow(**{**fields, **values})  # type: ignore[arg-type]
+
+
+class LogStoreContract:
+    """The contract. Every test uses subscribers of its own, so that stores need not be emptied."""
+
+    @pytest.fixture
+    def subscriber(self) -> uuid.UUID:
+        return uuid.uuid4()
+
+    def test_entries_come_back_in_order_of_position(self, store: LogStore, subscriber: uuid.UUID) -> None:
+        entries = [entry(subscriber, NOW - age) for age in (5, 1, 3, 0, 2)]
+        store.append(entries)
+        expected = sorted(entries, key=lambda each: each.position)
+        assert store.read(subscriber, after=positions.START, limit=10) == expected
+        assert store.newest(subscriber, before=None, limit=3) == expected[::-1][:3]
+
+    def test_reading_goes_on_behind_a_position(self, store: LogStore, subscriber: uuid.UUID) -> None:
+        entries = sorted((entry(subscriber, NOW - age) for age in range(7)), key=lambda each: each.position)
+        store.append(entries)
+        first = store.read(subscriber, after=positions.START, limit=3)
+        rest = store.read(subscriber, after=first[-1].position, limit=10)
+        assert first + rest == entries
+        assert store.newest(subscriber, before=entries[3].position, limit=10) == entries[:3][::-1]
+
+    def test_entries_of_one_instant_are_all_kept(self, store: LogStore, subscriber: uuid.UUID) -> None:
+        entries = [entry(subscriber, NOW) for _ in range(20)]
+        store.append(entries)
+        assert store.read(subscriber, after=positions.START, limit=50) == sorted(
+            entries, key=lambda each: each.position
+        )
+
+    def test_a_log_reaches_over_the_months(self, store: LogStore, subscriber: uuid.UUID) -> None:
+        entries = [entry(subscriber, NOW - age * 86_400) for age in (29, 15, 0)]
+        store.append(entries)
+        assert store.read(subscriber, after=positions.START, limit=10) == entries
+        assert store.newest(subscriber, before=None, limit=10) == entries[::-1]
+        assert store.read(subscriber, after=entries[0].position, limit=1) == entries[1:2]
+
+    def test_the_same_entries_again_change_nothing(self, store: LogStore, subscriber: uuid.UUID) -> None:
+        entries = [entry(subscriber, NOW - age) for age in (2, 1)]
+        store.append(entries)
+        store.append(entries)
+        assert store.read(subscriber, after=positions.START, limit=10) == entries
+
+    def test_an_entry_stamped_anew_stands_twice_under_one_identity(
+        self, store: LogStore, subscriber: uuid.UUID
+    ) -> None:
+        first = entry(subscriber, NOW - 60)
+        again = LogEntry(
+            subscriber, positions.position(NOW, first.notification), first.notification, first.run, first.body
+        )
+        store.append([first])
+        store.append([again])
+        assert store.read(subscriber, after=positions.START, limit=10) == [first, again]
+        assert set(store.identities(first.run)) == {(subscriber, first.notification)}
+
+    def test_nobody_reads_anothers_log(self, store: LogStore, subscriber: uuid.UUID) -> None:
+        store.append([entry(uuid.uuid4(), NOW)])
+        assert store.read(subscriber, after=positions.START, limit=10) == []
+
+    def test_many_entries_of_many_people_are_stored_at_once(self, store: LogStore) -> None:
+        run = uuid.uuid4()
+        entries = [entry(uuid.uuid4(), NOW, run=run, body=b"x" * 300) for _ in range(777)]
+        store.append(entries)
+        assert set(store.identities(run)) == {(each.subscriber, each.notification) for each in entries}
+
+    def test_nothing_is_stored_without_rows(self, store: LogStore) -> None:
+        store.append([])
+        store.write_outcomes([])
+        store.write_receipts([])
+
+    def test_of_two_outcomes_the_later_version_stands_whichever_came_first(
+        self, store: LogStore, subscriber: uuid.UUID
+    ) -> None:
+        device, run = uuid.uuid4(), uuid.uuid4()
+        old = outcome(subscriber, device, run, outcome="failed", reason="internal", version=1001)
+        new = outcome(subscriber, device, run, version=1002)
+        store.write_outcomes([new])
+        store.write_outcomes([old])
+        assert store.outcomes(subscriber, run) == [new]
+        assert store.outcomes(subscriber, uuid.uuid4()) == []
+
+    def test_a_receipt_is_kept_once_with_its_first_time(self, store: LogStore, subscriber: uuid.UUID) -> None:
+        notification, device = uuid.uuid4(), uuid.uuid4()
+        first = ReceiptRow(subscriber, notification, device, "acknowledged", NOW)
+        store.write_receipts([first])
+        store.write_receipts([ReceiptRow(subscriber, notification, device, "acknowledged", NOW + 9)])
+        opened = ReceiptRow(subscriber, notification, device, "opened", NOW + 1)
+        store.write_receipts([opened])
+        found = store.receipts(subscriber, [notification])
+        assert [(row.kind, row.device) for row in found] == [("acknowledged", device), ("opened", device)]
+        assert found[0].at == pytest.approx(NOW, abs=0.002)
+
+    def test_marks_say_what_a_subscriber_has_read(self, store: LogStore, subscriber: uuid.UUID) -> None:
+        read, archived, unread = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
+        store.mark(subscriber, [read, archived], "read", NOW)
+        store.mark(subscriber, [archived], "archived", NOW + 1)
+        assert store.marks(subscriber, [read, archived, unread]) == {read: "read", archived: "archived"}
+
+    def test_a_healthy_store_passes_its_own_check(self, store: LogStore) -> None:
+        store.check()

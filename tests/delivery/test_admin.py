@@ -1,0 +1,250 @@
+"""The admin pages of runs, credentials and gates, used as members of the staff use them."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from delivery import presence
+from delivery.models import Credential, Gate, Page, Parcel, Run, WorkState
+from devices.models import Role
+from tests.admin_world import World, build, member
+from tests.delivery.test_credential_input import P256, account, pem
+
+pytestmark = pytest.mark.django_db(databases=["default", "log"])
+
+
+@pytest.fixture
+def meadow() -> World:
+    return build("Meadow")
+
+
+def sign_in(world: World, role: Role) -> Client:
+    client = Client()
+    client.force_login(member(f"a-{role}", world.application, role))
+    return client
+
+
+def press(client: Client, button: str, run: Run) -> Any:
+    response = client.post(reverse(f"admin:delivery_run_{button}", args=[run.pk]), follow=True)
+    run.refresh_from_db()
+    return response
+
+
+# -- runs
+
+
+@pytest.fixture
+def run(meadow: World) -> Run:
+    """A run that told 972 of 1,000 and has 226 messages to go."""
+    made = Run.objects.create(
+        application=meadow.application,
+        origin="campaign:x",
+        title="Summer sale",
+        kind=Run.Kind.AUDIENCE,
+        lane="bulk",
+        state=Run.State.RUNNING,
+        snapshot=meadow.of(Run).snapshot,
+    )
+    now = time.time()
+    work = {"run": made, "application": meadow.application, "lane": "bulk", "due_at": now, "created_at": now}
+    page = Page.objects.create(
+        **work,
+        kind=Page.Kind.SHARD,
+        state=WorkState.DONE,
+        audience=1000,
+        stopped=28,
+        logged=972,
+        messages=1210,
+        no_device=14,
+        reasons={"no_consent": 25, "category_off": 3},
+    )
+    done = {**work, "page": page, "state": WorkState.DONE, "provider": "fcm"}
+    Parcel.objects.create(**done, size=970, sent=961, failed=9, reasons={"dead_token": 9})
+    Parcel.objects.create(**work, page=page, state=WorkState.WAITING, provider="socket", size=226)
+    return made
+
+
+def test_a_run_shows_both_balances_and_why(meadow: World, run: Run) -> None:
+    page = (
+        sign_in(meadow, Role.VIEWER).get(reverse("admin:delivery_run_change", args=[run.pk])).content.decode()
+    )
+    text = " ".join(page.split())
+    assert "= 28 stopped + 972 told" in text
+    assert "= 984 settled + 226 waiting" in text
+    assert "The subscriber wants no notifications." in text and "Dead token" in text
+    assert "do not balance" not in text
+    assert "FCM is shut" in text and "Meadow reason" in text
+
+
+def test_the_numbers_renew_themselves_until_the_run_is_over(meadow: World, run: Run) -> None:
+    client, address = sign_in(meadow, Role.VIEWER), reverse("admin:delivery_run_numbers", args=[run.pk])
+    assert "hx-get" in client.get(address).content.decode()
+    Parcel.objects.filter(run=run).update(state=WorkState.DONE)
+    Run.objects.filter(pk=run.pk).update(state=Run.State.DONE)
+    assert "hx-get" not in client.get(address).content.decode()
+
+
+def test_an_approver_pauses_resumes_and_cancels(meadow: World, run: Run) -> None:
+    client = sign_in(meadow, Role.APPROVER)
+    press(client, "pause", run)
+    assert run.state == Run.State.PAUSED
+    press(client, "resume", run)
+    assert run.state == Run.State.RUNNING
+    press(client, "cancel", run)
+    assert (run.state, run.reason) == (Run.State.CANCELLED, "cancelled by a-approver")
+
+
+def test_a_button_that_comes_too_late_says_so_and_changes_nothing(meadow: World, run: Run) -> None:
+    Run.objects.filter(pk=run.pk).update(state=Run.State.DONE)
+    page = press(sign_in(meadow, Role.APPROVER), "pause", run)
+    assert "This run is done" in page.content.decode()
+    assert run.state == Run.State.DONE
+
+
+def test_a_recalled_run_is_cancelled_and_its_nodes_are_told(
+    meadow: World, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(presence, "recall", lambda *named: told.append(named))
+    press(sign_in(meadow, Role.APPROVER), "recall", run)
+    assert run.recalled_at is not None and run.state == Run.State.CANCELLED
+    assert told == [(meadow.application.uid, run.uid)]
+
+
+@pytest.mark.parametrize("button", ["pause", "cancel", "recall"])
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.EDITOR])
+def test_who_may_not_stop_runs_is_refused(meadow: World, run: Run, button: str, role: Role) -> None:
+    client = sign_in(meadow, role)
+    assert press(client, button, run).status_code == 403
+    assert run.state == Run.State.RUNNING
+    page = client.get(reverse("admin:delivery_run_change", args=[run.pk])).content.decode()
+    assert reverse(f"admin:delivery_run_{button}", args=[run.pk]) not in page
+
+
+@pytest.mark.parametrize("button", ["pause", "cancel", "recall"])
+def test_looking_at_a_button_does_nothing(meadow: World, run: Run, button: str) -> None:
+    page = sign_in(meadow, Role.APPROVER).get(reverse(f"admin:delivery_run_{button}", args=[run.pk]))
+    run.refresh_from_db()
+    assert run.state == Run.State.RUNNING and "Summer sale" in page.content.decode()
+
+
+def test_only_work_that_was_given_up_is_listed_as_stuck(meadow: World, run: Run) -> None:
+    page = sign_in(meadow, Role.VIEWER).get(reverse("admin:delivery_parcel_changelist"))
+    assert page.context["cl"].result_count == 1 and "Meadow error" in page.content.decode()
+
+
+# -- credentials
+
+
+def fcm(**changes: Any) -> dict[str, Any]:
+    return {"provider": "fcm", "service_account": account(), **changes}
+
+
+def apns(**changes: Any) -> dict[str, Any]:
+    whole = {"provider": "apns", "private_key": pem(P256), "key_id": "AB12CD34EF", "team_id": "AB12CD34EG"}
+    return {**whole, "topic": "com.example.app", **changes}
+
+
+def save(client: Client, posted: dict[str, Any], credential: Credential | None = None) -> Any:
+    where = "change" if credential else "add"
+    address = reverse(f"admin:delivery_credential_{where}", args=[credential.pk] if credential else [])
+    return client.post(address, posted, follow=True)
+
+
+def errors(response: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(response.context["adminform"].form.errors.as_json())
+    return found
+
+
+def test_fcm_credentials_are_stored_and_never_shown_again(meadow: World) -> None:
+    client = sign_in(meadow, Role.OWNER)
+    page = save(client, fcm())
+    stored = Credential.objects.get(application=meadow.application, provider="fcm")
+    assert stored.secret["service_account"]["project_id"] == "shop" and len(stored.fingerprint) == 16
+    again = client.get(reverse("admin:delivery_credential_change", args=[stored.pk])).content.decode()
+    for text in (page.content.decode(), again):
+        assert "PRIVATE KEY" not in text and "push@shop" not in text
+    assert stored.fingerprint in again
+
+
+def test_saving_new_credentials_opens_the_gate(meadow: World) -> None:
+    save(sign_in(meadow, Role.OWNER), fcm())
+    assert meadow.of(Gate).__class__.objects.get(pk=meadow.of(Gate).pk).state == Gate.State.OPEN
+
+
+def test_an_empty_secret_keeps_the_stored_one(meadow: World) -> None:
+    stored = meadow.of(Credential)
+    save(sign_in(meadow, Role.OWNER), apns(private_key="", key_id="ZZ12CD34EF", stands_in="on"), stored)
+    stored.refresh_from_db()
+    assert stored.secret["private_key"] == "Meadow-pem-secret" and stored.secret["key_id"] == "ZZ12CD34EF"
+    assert stored.stands_in and stored.settings == {"topic": "com.example.app"}
+
+
+@pytest.mark.parametrize(
+    ("posted", "field", "said"),
+    [
+        (fcm(service_account="hello"), "service_account", "This is not JSON"),
+        (fcm(service_account=""), "service_account", "This is needed."),
+        (fcm(service_account=account(private_key=None)), "service_account", "has no private_key"),
+        (fcm(service_account=account(private_key="x")), "service_account", "no PEM private key"),
+    ],
+)
+def test_wrong_fcm_credentials_are_refused_beside_the_field(
+    meadow: World, posted: dict[str, Any], field: str, said: str
+) -> None:
+    found = errors(save(sign_in(meadow, Role.OWNER), posted))
+    assert list(found) == [field] and said in found[field][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("posted", "field", "said"),
+    [
+        (apns(private_key="x"), "private_key", "no PEM private key"),
+        (apns(key_id="1"), "key_id", "ten capital letters and digits"),
+        (apns(team_id=""), "team_id", "This is needed."),
+        (apns(topic="a b"), "topic", "bundle id"),
+    ],
+)
+def test_wrong_apns_credentials_are_refused_beside_the_field(
+    meadow: World, posted: dict[str, Any], field: str, said: str
+) -> None:
+    found = errors(save(sign_in(meadow, Role.OWNER), posted, meadow.of(Credential)))
+    assert list(found) == [field] and said in found[field][0]["message"]
+
+
+def test_what_was_pasted_does_not_come_back_with_an_error(meadow: World) -> None:
+    page = save(sign_in(meadow, Role.OWNER), apns(key_id="1"), meadow.of(Credential)).content.decode()
+    assert "ten capital letters" in page and pem(P256)[40:80] not in page
+
+
+def test_second_credentials_for_a_provider_are_refused(meadow: World) -> None:
+    assert "__all__" in errors(save(sign_in(meadow, Role.OWNER), apns()))
+
+
+def test_only_owners_write_credentials(meadow: World) -> None:
+    client = sign_in(meadow, Role.APPROVER)
+    assert save(client, fcm()).status_code == 403
+    assert save(client, apns(), meadow.of(Credential)).status_code == 403
+
+
+# -- gates
+
+
+def test_an_approver_opens_a_gate_again(meadow: World) -> None:
+    gate = meadow.of(Gate)
+    address = reverse("admin:delivery_gate_open_again", args=[gate.pk])
+    client = sign_in(meadow, Role.APPROVER)
+    assert "Meadow reason" in client.get(address).content.decode()
+    client.post(address)
+    gate.refresh_from_db()
+    assert (gate.state, gate.reason) == (Gate.State.OPEN, "")
+
+
+def test_an_editor_opens_no_gate(meadow: World) -> None:
+    gate = meadow.of(Gate)
+    address = reverse("admin:delivery_gate_open_again", args=[gate.pk])
+    assert sign_in(meadow, Role.EDITOR).post(address).status_code == 403

@@ -1,0 +1,76 @@
+"""The admin's first page and menu: true numbers of the member's applications, and only of theirs."""
+
+import time
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from delivery.models import Page, Parcel, Run, WorkState
+from devices.models import Membership, Role
+from tests.admin_world import World, build, member
+
+pytestmark = pytest.mark.django_db(databases=["default", "log"])
+
+
+@pytest.fixture
+def meadow() -> World:
+    return build("Meadow")
+
+
+def parcel(world: World, *, hours: float, **counts: int) -> None:
+    now = time.time()
+    Parcel.objects.create(
+        run=world.of(Run),
+        application=world.application,
+        page=world.of(Page),
+        lane="bulk",
+        provider="fcm",
+        state=WorkState.DONE,
+        due_at=now,
+        created_at=now,
+        closed_at=now - hours * 3600,
+        size=sum(counts.values()),
+        **counts,
+    )
+
+
+def test_it_counts_the_last_day_of_the_members_applications(meadow: World) -> None:
+    harbour = build("Harbour")
+    parcel(meadow, hours=1, sent=1200, failed=7)
+    parcel(meadow, hours=23, sent=34)
+    parcel(meadow, hours=25, sent=500, failed=500)
+    parcel(harbour, hours=1, sent=9000, failed=9000)
+    client = Client()
+    client.force_login(meadow.of(Membership).user)
+    response = client.get(reverse("admin:index"))
+    shown = response.context
+    assert (shown["sent"], shown["failed"], shown["going_count"], shown["people"]) == (1234, 7, 1, 1)
+    page = response.content.decode()
+    assert "1,234" in page and "FCM" in page and "Meadow reason" in page and "Harbour" not in page
+
+
+def test_whoever_is_in_no_application_is_told_whom_to_ask(meadow: World, django_user_model: type) -> None:
+    client = Client()
+    client.force_login(django_user_model.objects.create_user("newcomer", is_staff=True))
+    assert "You are in no application yet" in client.get(reverse("admin:index")).content.decode()
+
+
+def test_the_first_superuser_is_led_to_the_first_application(admin_client: Client) -> None:
+    assert (
+        reverse("admin:devices_application_add") in admin_client.get(reverse("admin:index")).content.decode()
+    )
+
+
+def test_every_item_of_the_menu_leads_somewhere(meadow: World, admin_client: Client) -> None:
+    groups = admin_client.get(reverse("admin:index")).context["sidebar_navigation"]
+    links = [str(item["link"]) for group in groups for item in group["items"]]
+    assert len(links) > 15
+    assert {admin_client.get(link).status_code for link in links} == {200}
+
+
+def test_accounts_are_only_in_a_superusers_menu(meadow: World) -> None:
+    client = Client()
+    client.force_login(member("viewer", meadow.application, Role.VIEWER))
+    assert reverse("admin:auth_user_changelist") not in client.get(reverse("admin:index")).content.decode()
+    assert client.get(reverse("admin:auth_user_changelist")).status_code == 403

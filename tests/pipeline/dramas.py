@@ -1,0 +1,200 @@
+"""Dramas with a real hub: workers are killed or put to sleep in the middle of a campaign, while devices read."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote
+
+import psutil
+from django.conf import settings
+from django.db.models import Sum
+
+from delivery import runs
+from delivery.models import Page, Parcel, Run
+from devices import tokens
+from devices.models import Device, Subscriber
+from fleet.client import Fleet
+from notifyhub import parts
+from notifyhub.demo import hub, report, show, stage, watch
+
+SLEEP_SECONDS = 60.0
+
+
+class Theatre:
+    """A running hub and fleet with the demo's people."""
+
+    def __init__(self, process: subprocess.Popen[bytes], fleet: Fleet, set_up: stage.Stage) -> None:
+        self.process, self.fleet, self.set_up = process, fleet, set_up
+        self.api = hub.Api(set_up.api_key)
+
+    def worker(self, role: str) -> psutil.Process:
+        """Return the process of a part by its role."""
+        while True:
+            for child in psutil.Process(self.process.pid).children(recursive=True):
+                try:
+                    if child.environ().get("NOTIFYHUB_ROLE") == role and child.ppid() == self.process.pid:
+                        return child
+                except psutil.NoSuchProcess:
+                    continue
+
+    def launch(self) -> Run:
+        """Launch the sample campaign to everybody."""
+        campaign = self.api.post("campaigns/", {"name": f"Drama {time.time()}", **stage.CAMPAIGN})
+        return Run.objects.get(uid=self.api.post(f"campaigns/{campaign['id']}/launch/", {})["run"])
+
+    def outcome(self, run: Run) -> dict[str, Any]:
+        """Return the run's sums, every fault that independent counts show, and what phones saw twice."""
+        counts = self.fleet.arrived(run=str(run.uid))
+        phones = list(
+            Device.objects.filter(application=self.set_up.application)
+            .exclude(token="")
+            .values_list("token", flat=True)
+        )
+        shown = self.fleet.arrived_for(phones, run=str(run.uid))
+        progress = runs.progress(run)
+        return {
+            "faults": report.differences(run, self.fleet),
+            "audience": progress.audience,
+            "people": Subscriber.objects.filter(application=self.set_up.application).count(),
+            "outcomes": progress.outcomes,
+            "stopped": progress.stopped,
+            "repeats": sum(counts[name]["repeats"] for name in ("fcm", "apns")),
+            "two_notices": sum(
+                1 for rows in shown.values() if len({row["notification"] for row in rows}) > 1
+            ),
+            "in_flight": Parcel.objects.filter(run=run, fence__gt=1).aggregate(Sum("size"))["size__sum"] or 0,
+            "pages_taken_over": Page.objects.filter(run=run, fence__gt=1).count(),
+        }
+
+
+@contextmanager
+def theatre(subscribers: int) -> Iterator[Theatre]:
+    """Run a hub and a fleet, with every socket device connected."""
+    log = settings.DATA_DIR / "hub.log"
+    with hub.running(log) as process, Fleet.start(settings.FLEET_FILE.parent) as fleet:
+        set_up = stage.build(fleet, subscribers=subscribers)
+        hub.wait_until_ready(process, log)
+        show._open_sockets(fleet, set_up)
+        yield Theatre(process, fleet, set_up)
+
+
+def kill() -> dict[str, Any]:
+    """Kill the worker of the rest lanes three times in the middle of a campaign; the supervisor starts it again."""
+    with theatre(4_000) as scene:
+        for provider in ("fcm", "apns"):
+            scene.fleet.set_faults(provider, latency_ms=300)
+        run = scene.launch()
+        recovered = []
+        for share in (0.1, 0.3, 0.5):
+            scene.fleet.wait(run=str(run.uid), at_least=int(3_000 * share), timeout=60)
+            victim = scene.worker(parts.REST)
+            victim.send_signal(signal.SIGKILL)
+            killed_at = time.monotonic()
+            victim.wait(10)
+            taken = Parcel.objects.filter(run=run, state="claimed").count()
+            taken += Page.objects.filter(run=run, state="claimed").count()
+            recovered.append((killed_at, taken))
+        watch.until_complete(run, expected=4_000, within=120)
+        return {
+            "recovered_seconds": round(time.monotonic() - recovered[-1][0], 1),
+            "lease_seconds": settings.LEASE_SECONDS,
+            "held_when_killed": [taken for _, taken in recovered],
+            **scene.outcome(run),
+        }
+
+
+def _stop_within_a_page(scene: Theatre, run: Run) -> tuple[psutil.Process, Page]:
+    """Stop the worker while it holds a page: after the claim, before the commit."""
+    worker = scene.worker(parts.REST)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if Page.objects.filter(run=run, state="claimed").exists():
+            worker.suspend()
+            held = Page.objects.filter(run=run, state="claimed").select_related("shard").first()
+            if held is not None:
+                return worker, held
+            worker.resume()
+    raise TimeoutError("the worker was never caught with a page in its hands")
+
+
+class Reader:
+    """A device that pulls its inbox with a cursor, and keeps what it got."""
+
+    def __init__(self, subscriber: Subscriber) -> None:
+        device = Device.objects.create(
+            application=subscriber.application, subscriber=subscriber, platform="web", provider="socket"
+        )
+        self._bearer = tokens.mint(subscriber, device, seconds=3_600)
+        self.cursor, self.got = "", dict[str, str]()
+
+    def read(self) -> None:
+        """Read on from the cursor, as often as there is more."""
+        after = self.cursor
+        while True:
+            page = self._get(f"inbox/?after={quote(after)}")
+            self.got.update({entry["id"]: entry["run"] for entry in page["entries"]})
+            if page["next"] is None:
+                self.cursor = page["cursor"]
+                return
+            after = page["next"]
+
+    def _get(self, path: str) -> Any:
+        request = hub.Request(
+            f"{hub.address()}/api/v1/{path}", headers={"Authorization": f"Bearer {self._bearer}"}
+        )
+        with hub._open(request, timeout=30) as response:
+            return json.loads(response.read())
+
+
+def _sleep(*, taken_over: bool) -> dict[str, Any]:
+    with theatre(6_000) as scene:
+        run = scene.launch()
+        worker, page = _stop_within_a_page(scene, run)
+        people = Subscriber.objects.filter(application=scene.set_up.application, consent=True)
+        someone = people.filter(pk__gt=page.after).order_by("pk").first()
+        assert someone is not None
+        reader = Reader(someone)
+        substitute = None
+        if taken_over:
+            [part] = parts.parts((parts.REST,))
+            substitute = subprocess.Popen(
+                part.command, cwd=settings.BASE_DIR, env={**os.environ, "NOTIFYHUB_ROLE": "substitute"}
+            )
+        asleep_until = time.monotonic() + SLEEP_SECONDS
+        reads = 0
+        while time.monotonic() < asleep_until:
+            reader.read()
+            reads += 1
+            time.sleep(1)
+        worker.resume()
+        watch.until_complete(run, expected=6_000, within=120)
+        if substitute is not None:
+            substitute.terminate()
+            substitute.wait(20)
+        reader.read()
+        page.refresh_from_db()
+        return {
+            "asleep_seconds": SLEEP_SECONDS,
+            "reads": reads,
+            "reader_has_it": str(run.uid) in reader.got.values(),
+            "page_fence": page.fence,
+            **scene.outcome(run),
+        }
+
+
+def sleep() -> dict[str, Any]:
+    """Stop the only worker for a minute between claim and commit, while a device reads."""
+    return _sleep(taken_over=False)
+
+
+def usurped() -> dict[str, Any]:
+    """The same, but another worker takes the page over meanwhile and the sleeper's commit comes too late."""
+    return _sleep(taken_over=True)
+
+
+DRAMAS = {"kill": kill, "sleep": sleep, "usurped": usurped}
