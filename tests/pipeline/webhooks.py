@@ -157,11 +157,8 @@ def told(delivery: Delivery) -> tuple[set[str], str] | None:
             return {delivery.owner}, f"{payload['pusher']['name']} pushed to {name}"
     elif delivery.type == "issues":
         if payload["action"] == "opened":
-            issue = payload["issue"]
-            return {
-                delivery.owner,
-                *(each["login"] for each in issue["assignees"]),
-            }, f"{name}: {issue['title']}"
+            assignees = {each["login"] for each in payload["issue"]["assignees"]}
+            return {delivery.owner} | assignees, f"{name}: {payload['issue']['title']}"
     elif payload["action"] == "published":
         return {delivery.owner}, f"{name} {payload['release']['tag_name']} is out"
     return None
@@ -186,8 +183,8 @@ def set_up(api: Api, deliveries: list[Delivery]) -> None:
 def settled(*, within: float = 60.0, pause: Callable[[float], None] = time.sleep) -> dict[str, Any]:
     """Return what the hub's database says of the webhooks, once all are decided and nothing waits.
 
-    It has the number of `events`, `[type, reason, number]` of the `decisions`, by run the `outcomes`,
-    and the `faults` of the runs' balances. Raises `TimeoutError`.
+    It has the number of `events` and of those `decided`, the `decisions` as `[type, reason, number]`,
+    the `outcomes` by run, and the `faults` of the runs' balances. Raises `TimeoutError`.
     """
     from django.db.models import Count
 
@@ -210,6 +207,7 @@ def settled(*, within: float = 60.0, pause: Callable[[float], None] = time.sleep
     reasons = decisions.values_list("event__type", "reason").annotate(Count("pk")).order_by()
     return {
         "events": events.count(),
+        "decided": decisions.values("event").distinct().count(),
         "decisions": sorted([name.removeprefix(PREFIX), reason, count] for name, reason, count in reasons),
         "outcomes": {balance.run: balance.progress.outcomes for balance in balances},
         "faults": [fault for balance in balances for fault in balance.faults],
