@@ -1,6 +1,7 @@
 """Acknowledgements of a node's devices, written together: receipts to the log, durable cursors to the devices."""
 
 import asyncio
+import atexit
 import time
 from uuid import UUID
 
@@ -23,6 +24,7 @@ class Acknowledgements:
         self._receipts: list[ReceiptRow] = []
         self._cursors: dict[UUID, str] = {}
         self._task: asyncio.Task[None] | None = None
+        atexit.register(self._at_exit)  # a server that is told to end leaves the loop no time for the last ones
 
     def add(self, *, subscriber: UUID, device: UUID, ids: list[bytes], reached: bytes | None) -> None:
         """Note that a device has stored notifications, up to a position."""
@@ -42,15 +44,23 @@ class Acknowledgements:
 
     async def flush(self) -> None:
         """Write what is buffered; what cannot be written is logged and given up."""
-        receipts, self._receipts = self._receipts, []
-        cursors, self._cursors = self._cursors, {}
+        receipts, cursors = self._take()
         try:
-            await _write(receipts, cursors)
+            await blocking(_write)(receipts, cursors)
         except Exception:
             log.exception("node.acknowledgements_lost", receipts=len(receipts))
 
+    def _take(self) -> tuple[list[ReceiptRow], dict[UUID, str]]:
+        receipts, self._receipts = self._receipts, []
+        cursors, self._cursors = self._cursors, {}
+        return receipts, cursors
 
-@blocking
+    def _at_exit(self) -> None:
+        receipts, cursors = self._take()
+        if receipts or cursors:
+            _write(receipts, cursors)
+
+
 def _write(receipts: list[ReceiptRow], cursors: dict[UUID, str]) -> None:
     log_store().write_receipts(receipts)
     devices = list(Device.objects.filter(uid__in=list(cursors)).only("pk", "uid", "acknowledged"))

@@ -58,3 +58,17 @@ def differences(run: Run, fleet: Fleet, *, within: float = 10.0) -> list[str]:
         if arrived != sent:
             found.append(f"{provider}: {sent} sent, {arrived} arrived at the fleet")
     return [f"{run.title} ({uid}): {fault}" for fault in found]
+
+
+def event_differences(run: Run, fleet: Fleet, *, notification: str, earlier: int) -> list[str]:
+    """Return what does not agree about one event's notification in its standing run, a sentence each.
+
+    `earlier` is what the run had sent before. The fleet counts this notification only: the run stands
+    for a day, and a fleet that has begun anew is told again what it did not acknowledge before.
+    """
+    found = list(runs.balances(run).faults)
+    sent = sum(sent_by_provider(run).values()) - earlier
+    arrived = sum(row[1] == notification for row in fleet.arrivals(run=str(run.uid))["arrivals"])
+    if arrived != sent:
+        found.append(f"{sent} sent for the event, {arrived} arrived at the fleet")
+    return [f"{run.title} ({run.uid}): {fault}" for fault in found]

@@ -54,8 +54,8 @@ def _play(*, subscribers: int, once: bool) -> str:
         _open_sockets(fleet, set_up)
         api = hub.Api(set_up.api_key)
         run, seconds, progress = _campaign(api, set_up)
-        bell_run, event_ms = _event(api, fleet, set_up)
-        if wrong := [*report.differences(run, fleet), *report.differences(bell_run, fleet)]:
+        event_ms, wrong = _event(api, fleet, set_up)
+        if wrong := [*report.differences(run, fleet), *wrong]:
             raise ShowError("\n".join(wrong))
         line = report.line(progress, seconds=seconds, event_to_socket_ms=event_ms)
         if not once:
@@ -90,9 +90,11 @@ def _campaign(api: hub.Api, set_up: stage.Stage) -> tuple[Run, float, runs.Progr
     return run, seconds, progress
 
 
-def _event(api: hub.Api, fleet: Fleet, set_up: stage.Stage) -> tuple[Run, float]:
-    """Send the critical event; return its standing run, and the milliseconds from the request to the socket."""
+def _event(api: hub.Api, fleet: Fleet, set_up: stage.Stage) -> tuple[float, list[str]]:
+    """Send the critical event; return the milliseconds from the request to the socket, and what differs."""
     external_id, device = set_up.caller
+    standing = Run.objects.filter(application=set_up.application, kind=Run.Kind.STANDING)
+    earlier = {each.uid: sum(watch.sent_by_provider(each).values()) for each in standing}
     before = {row["notification"] for row in fleet.arrived_for([device])[device]}
     event: dict[str, Any] = {
         "specversion": "1.0",
@@ -115,7 +117,10 @@ def _event(api: hub.Api, fleet: Fleet, set_up: stage.Stage) -> tuple[Run, float]
         time.sleep(0.01)
     run = Run.objects.get(uid=new[0]["run"])
     watch.until_complete(run, expected=1, within=30)
-    return run, new[0]["first_at"] - sent_at * 1000
+    wrong = report.event_differences(
+        run, fleet, notification=new[0]["notification"], earlier=earlier.get(run.uid, 0)
+    )
+    return new[0]["first_at"] - sent_at * 1000, wrong
 
 
 def _say_where_to_look(set_up: stage.Stage) -> None:
