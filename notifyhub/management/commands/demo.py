@@ -1,5 +1,6 @@
 """`manage.py demo`: shows the whole path, from a campaign and an event to phones, browsers and TVs."""
 
+import sys
 from typing import Any
 
 from django.core.management import call_command
@@ -19,7 +20,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, once: bool, subscribers: int, **options: Any) -> None:
         if not 20 <= subscribers <= 1_000_000:
             raise CommandError("--subscribers must be between 20 and 1,000,000.", returncode=2)
-        call_command("prepare")
+        call_command("prepare", stdout=sys.stderr)  # standard output is the report's
         # Only now: the fleet's packages are needed by this command alone.
         from notifyhub.demo import hub, show, watch
         from notifyhub.redis_binary import RedisNotFoundError

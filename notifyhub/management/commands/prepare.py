@@ -46,3 +46,4 @@ class Command(BaseCommand):
             f"Administrator: {ADMINISTRATOR}, password: {password}\n"
             "It is shown this once: change it at /admin/password_change/ after signing in."
         )
+        self.stdout.flush()
