@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 from collections import Counter
 from collections.abc import Iterable
@@ -21,6 +22,7 @@ _AUTH = "notifyhub.auth."
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 30.0
 _AT_A_TIME = 200
+_PING_SECONDS = 25
 # The server's word that another connection took this device's place, or that its token is no good.
 _NEVER_RETURN = frozenset({4401, 4403, 4409})
 
@@ -90,6 +92,12 @@ class SocketDevice:
         """Lose the connection as in a tunnel; the device comes back by itself."""
         if self._connection is not None:
             self._connection.transport.abort()
+
+    async def ping(self) -> None:
+        """Say that it is still there, as a page does that must not rely on the protocol's own pings."""
+        if self._connection is not None and self.state == "hello":
+            with contextlib.suppress(ConnectionClosed):
+                await self._connection.send('{"type":"ping"}')
 
     async def _live(self) -> None:
         while self.state not in ("refused", "closed"):
@@ -196,10 +204,20 @@ class Sockets:
         self._world = world
         self._devices: dict[int, SocketDevice] = {}
         self._gate = asyncio.Semaphore(_AT_A_TIME)
+        self._beat: asyncio.Task[None] | None = None
+
+    async def _beats(self) -> None:
+        """Give every device's sign of life once in `_PING_SECONDS`, a share of them each second."""
+        for second in itertools.count():
+            await asyncio.sleep(1)
+            for device in list(self._devices.values())[second % _PING_SECONDS :: _PING_SECONDS]:
+                await device.ping()
 
     async def open(self, url: str, pairs: Iterable[Pair]) -> int:
         """Start a device for each pair; one that runs already gets a new connection. Returns how many."""
         started = 0
+        if self._beat is None:
+            self._beat = asyncio.create_task(self._beats())
         for pair in pairs:
             device = SocketDevice(self._world, url=url, pair=pair, gate=self._gate)
             former = self._devices.get(device.number)

@@ -99,7 +99,7 @@ class DeviceConsumer(AsyncWebsocketConsumer):
             if left <= 0:
                 return await self._close(frames.TOKEN_REFUSED)
             if silent > SILENT_SECONDS:
-                return await self._close(frames.OVERLOADED)
+                return await self._close(frames.SILENT)
             await asyncio.sleep(max(0.05, min(SILENT_SECONDS - silent, left, SILENT_SECONDS)))
 
     async def _authenticate(self, token: str) -> bool:
@@ -267,7 +267,7 @@ class DeviceConsumer(AsyncWebsocketConsumer):
         self.tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("node.connection_failed", error=repr(error))
-            closing = asyncio.get_running_loop().create_task(self._close(frames.OVERLOADED))
+            closing = asyncio.get_running_loop().create_task(self._close(frames.FAILED))
             self.tasks.add(closing)
             closing.add_done_callback(self.tasks.discard)
 

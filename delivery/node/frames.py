@@ -10,8 +10,11 @@ INBOUND_LIMIT = 16_384
 TOKEN_REFUSED = 4401
 ORIGIN_REFUSED = 4403
 REPLACED = 4409
-TOO_BIG = 1009
-OVERLOADED = 1013
+TOO_BIG = 4413
+SILENT = 4408
+FAILED = 4500
+"""After `SILENT` and `FAILED` a device comes back. All are private codes: Autobahn, which Daphne
+writes with, lets an application send no registered one but 1000 (RFC 6455 section 7.4.2)."""
 PROTOCOL = "notifyhub.v1"
 AUTH_PREFIX = "notifyhub.auth."
 
