@@ -101,11 +101,15 @@ decode_answer = msgspec.msgpack.Decoder(Answer).decode
 
 
 def where(devices: Sequence[bytes]) -> list[list[str]]:
-    """Return, for each device, the node starts that hold it; one round trip."""
+    """Return, for each device, the live node starts that hold it; one round trip."""
     if not devices:
         return []
-    found = cast(list[bytes | None], client().mget([key(device) for device in devices]))
-    return [held.decode().split() if held else [] for held in found]
+    with client().pipeline(transaction=False) as pipe:
+        pipe.mget([key(device) for device in devices])
+        pipe.zrangebyscore(NODES, time.time() - NODE_SECONDS, "+inf")
+        found, alive = cast(tuple[list[bytes | None], list[bytes]], tuple(pipe.execute()))
+    live = {name.decode() for name in alive}
+    return [[node for node in held.decode().split() if node in live] if held else [] for held in found]
 
 
 def hand_over(deliveries: dict[str, Delivery], lane: str) -> None:
@@ -127,17 +131,6 @@ def answers(reply: str, count: int, *, seconds: float) -> list[Answer]:
         if item is not None:
             got.append(decode_answer(item[1]))
     return got
-
-
-def leave(node: str, devices: Sequence[bytes]) -> None:
-    """Take a node out of devices' presence (compare and delete)."""
-    if not devices:
-        return
-    script = client().register_script(ABSENT)
-    with client().pipeline(transaction=False) as pipe:
-        for device in devices:
-            script(keys=[key(device)], args=[node], client=pipe)
-        pipe.execute()
 
 
 def nodes() -> list[str]:

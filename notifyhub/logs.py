@@ -30,6 +30,8 @@ _QUIET = (
     "httpcore",
     "cassandra",
     "celery.redirected",
+    "celery.worker.strategy",  # two lines a bell, of which there are thousands
+    "celery.app.trace",
     "axes",
 )
 

@@ -20,6 +20,8 @@ def main() -> None:
             *("--bind", settings.BIND, "--port", str(settings.PORT)),
             "--no-server-name",
             *("--application-close-timeout", "5"),
+            # Thousands of devices that come back at once are let in one after the other; five seconds is too short.
+            *("--websocket_connect_timeout", "30"),
             *("--verbosity", "0"),
             *sys.argv[1:],
             "notifyhub.asgi:application",

@@ -30,6 +30,7 @@ class Connection:
         issued_at: float,
         send: Callable[[str], Awaitable[None]],
         close: Callable[[int], Awaitable[None]],
+        catch_up: Callable[[], None],
     ) -> None:
         self.device = device
         self.subscriber = subscriber
@@ -38,9 +39,12 @@ class Connection:
         self.issued_at = issued_at
         self.send = send
         self.close = close
+        self.catch_up = catch_up
         self.seq = 0
         self.replaying = True
         self.overrun = False
+        self.safe = positions.START
+        """Everything up to here was written, or stood in the log before this connection."""
         self._held: list[Piece] = []
         self._unacknowledged: deque[tuple[int, list[bytes], bytes]] = deque()
         self._written: dict[bytes, None] = {}
@@ -68,6 +72,7 @@ class Connection:
         last = max(place for _, place, _ in fresh)
         self._unacknowledged.append((self.seq, [identity for identity, _, _ in fresh], last))
         cursor = positions.cursor(last, time.time())
+        self.safe = max(self.safe, positions.decode(cursor))
         await self.send(frames.entries(self.seq, [entry for _, _, entry in fresh], cursor))
 
     async def go_live(self) -> bool:
@@ -79,6 +84,14 @@ class Connection:
         held, self._held = self._held, []
         self.replaying = False
         await self.write(held)
+        return True
+
+    def read_again(self) -> bool:
+        """Hold live entries back for another replay; return False when the one that runs will see to it."""
+        if self.replaying:
+            self.overrun = True
+            return False
+        self.replaying = True
         return True
 
     def acknowledge(self, seq: int) -> tuple[list[bytes], bytes | None]:

@@ -70,7 +70,7 @@ class DeviceConsumer(AsyncWebsocketConsumer):
             for task in self.tasks:
                 task.cancel()
             if self.connection is not None:
-                await node().remove(self.connection)
+                node().remove(self.connection)
 
     # -- opening
 
@@ -167,7 +167,7 @@ class DeviceConsumer(AsyncWebsocketConsumer):
         except positions.CursorError as error:
             await self.send(frames.error("The cursor was not understood.", str(error)))
             after = None
-        self.connection = Connection(
+        connection = self.connection = Connection(
             device=identity.device_uid.bytes,
             subscriber=identity.subscriber_uid,
             application=str(identity.application_uid),
@@ -175,10 +175,12 @@ class DeviceConsumer(AsyncWebsocketConsumer):
             issued_at=identity.issued_at,
             send=self._send_text,
             close=self._close,
+            catch_up=self._catch_up,
         )
         # presence first, then the log: an entry that is written in between arrives live
         await node().add(self.connection)
         start = after if after is not None else await _durable_cursor(identity.device_uid)
+        connection.safe = start
         await self.send(
             frames.hello(
                 device=str(identity.device_uid),
@@ -188,6 +190,11 @@ class DeviceConsumer(AsyncWebsocketConsumer):
             )
         )
         self._later(self._replay(start))
+
+    def _catch_up(self) -> None:
+        """Read the log once more: this node or Redis was away, and entries may have passed by."""
+        if self.connection is not None and not self.ended and self.connection.read_again():
+            self._later(self._replay(self.connection.safe))
 
     async def _replay(self, after: bytes) -> None:
         """Write what the log holds behind a position, page by page, then let live entries through."""
@@ -213,6 +220,7 @@ class DeviceConsumer(AsyncWebsocketConsumer):
                             self.acknowledged.clear()
             if await connection.go_live():
                 return
+            after = connection.safe
 
     async def _acknowledged(self, seq: int | None, ids: list[str]) -> None:
         assert self.identity is not None

@@ -5,7 +5,6 @@ import secrets
 import socket
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -17,6 +16,7 @@ from redis.exceptions import RedisError
 from delivery import presence
 from delivery.node import frames
 from delivery.node.connection import Connection, Piece
+from delivery.node.registrar import Registrar
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +28,8 @@ REDIS_CONNECTIONS = 16
 """One reads the streams; the others are taken in turns."""
 SIGN_OF_LIFE = 3.0
 RENEW_EVERY = 30.0
-RENEW_AT_ONCE = 500
+CATCH_UP_AT_ONCE = 50
+CATCH_UP_PAUSE = 0.1
 
 
 class Node:
@@ -49,8 +50,8 @@ class Node:
             )
         )
         self._tasks: list[asyncio.Task[None]] = []
-        self._present = self.redis.register_script(presence.PRESENT)
-        self._absent = self.redis.register_script(presence.ABSENT)
+        self._known = asyncio.Event()
+        self._registrar = Registrar(self.redis, self.name)
 
     def start(self) -> None:
         """Start the receiver and the signs of life on the running loop, once (Daphne has no lifespan)."""
@@ -76,13 +77,12 @@ class Node:
         """Register a connection's presence; the oldest of too many of one device is told it was replaced."""
         held = self.table.setdefault(connection.device, [])
         held.append(connection)
-        await self._present(
-            keys=[presence.key(connection.device)], args=[self.name, presence.PRESENCE_SECONDS]
-        )
+        await self._known.wait()  # a device of a node that senders take for dead would get nothing live
+        await self._registrar.present(connection.device)
         if len(held) > SOCKETS_A_DEVICE:
             await held.pop(0).close(frames.REPLACED)
 
-    async def remove(self, connection: Connection) -> None:
+    def remove(self, connection: Connection) -> None:
         """Take a connection out; presence goes with the device's last one here."""
         held = self.table.get(connection.device)
         if held is None or connection not in held:
@@ -90,8 +90,7 @@ class Node:
         held.remove(connection)
         if not held:
             del self.table[connection.device]
-            with suppress(RedisError, OSError):
-                await self._absent(keys=[presence.key(connection.device)], args=[self.name])
+            self._registrar.absent(connection.device)
 
     def connections(self) -> Iterable[Connection]:
         for held in list(self.table.values()):
@@ -100,27 +99,29 @@ class Node:
     # -- signs of life
 
     async def _live(self) -> None:
-        renewed = 0.0
-        known_run = ""
+        renewed, last_sign, known_run = 0.0, time.monotonic(), ""
         while True:
             await self.redis.zadd(presence.NODES, {self.name: time.time()})
+            self._known.set()
             await self.redis.zremrangebyscore(presence.NODES, 0, time.time() - 3600)
             run = (await self.redis.info("server"))["run_id"]
-            if run != known_run or time.monotonic() - renewed > RENEW_EVERY:
-                known_run, renewed = run, time.monotonic()
-                await self._renew()
+            now = time.monotonic()
+            forgotten = bool(known_run) and run != known_run
+            if run != known_run or now - renewed > RENEW_EVERY:
+                known_run, renewed = run, now
+                await self._registrar.renew(list(self.table))
+            if forgotten or now - last_sign > presence.NODE_SECONDS:
+                await self._catch_up()
+            last_sign = time.monotonic()
             await asyncio.sleep(SIGN_OF_LIFE)
 
-    async def _renew(self) -> None:
-        devices = list(self.table)
-        for start in range(0, len(devices), RENEW_AT_ONCE):
-            async with self.redis.pipeline(transaction=False) as pipe:
-                for device in devices[start : start + RENEW_AT_ONCE]:
-                    await self._present(
-                        keys=[presence.key(device)], args=[self.name, presence.PRESENCE_SECONDS], client=pipe
-                    )
-                await pipe.execute()
-            await asyncio.sleep(0)
+    async def _catch_up(self) -> None:
+        """Have every device's log read again, paced: senders took this node for dead, or Redis lost its streams."""
+        log.warning("node.catches_up", node=self.name, devices=len(self.table))
+        for number, connection in enumerate(list(self.connections()), 1):
+            connection.catch_up()
+            if number % CATCH_UP_AT_ONCE == 0:
+                await asyncio.sleep(CATCH_UP_PAUSE)
 
     # -- the receiver
 
@@ -164,13 +165,12 @@ class Node:
             piece: Piece = (pair.notification, pair.place, pair.entry)
             for connection in list(held):
                 await connection.deliver([piece])
+        for index in gone:
+            self._registrar.absent(delivery.pairs[index].device)
         answer = presence.Answer(delivery.parcel, delivery.fence, self.name, gone)
         async with self.redis.pipeline(transaction=False) as pipe:
             pipe.rpush(delivery.reply, presence.encode(answer))
             pipe.expire(delivery.reply, presence.REPLY_SECONDS)
-            for index in gone:
-                key = presence.key(delivery.pairs[index].device)
-                await self._absent(keys=[key], args=[self.name], client=pipe)
             await pipe.execute()
 
 

@@ -31,6 +31,7 @@ class Device:
             issued_at=0.0,
             send=self.take,
             close=self.closed,
+            catch_up=lambda: None,
         )
 
     async def take(self, text: str) -> None:
