@@ -1,5 +1,6 @@
 """The log in Cassandra: the same promises as the relational one, without deletes, nulls or lightweight transactions."""
 
+import struct
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -14,9 +15,13 @@ from delivery.cassandra import batches, connection
 from delivery.cassandra.models import TABLES
 from delivery.cassandra.months import month_of, rising
 from delivery.log.store import LogEntry, OutcomeRow, ReceiptRow
+from delivery.positions import timeuuid
 
 DAY = 86_400.0
-ROW_OVERHEAD = 80
+_double = struct.Struct(">d").pack
+_bigint = struct.Struct(">q").pack
+_integer = struct.Struct(">i").pack
+"""Values as Cassandra's native protocol writes them (version 4, section 6)."""
 
 
 class SchemaError(Exception):
@@ -54,13 +59,21 @@ class CassandraLogStore:
 
     def append(self, entries: Sequence[LogEntry]) -> None:
         statement = self._insert("log_entries", "subscriber, month, position, notification, run, body")
+        months: dict[int, bytes] = {}
         writes = []
         for row in entries:
-            month = month_of(positions.stamp_of(row.position))
-            key = batches.composite(row.subscriber.bytes, month.to_bytes(4, "big", signed=True))
-            place = positions.to_timeuuid(row.position)
-            values = (row.subscriber, month, place, row.notification, row.run, row.body)
-            writes.append(batches.Write(key, values, len(row.body) + ROW_OVERHEAD))
+            stamp = positions.stamp_of(row.position)
+            month = months.get(int(stamp)) or months.setdefault(int(stamp), _integer(month_of(stamp)))
+            subscriber = row.subscriber.bytes
+            columns = (
+                subscriber,
+                month,
+                timeuuid(row.position),
+                row.notification.bytes,
+                row.run.bytes,
+                row.body,
+            )
+            writes.append(batches.Write(batches.composite(subscriber, month), columns))
         batches.write(self.session, statement, writes, keyspace=self.keyspace)
 
     def read(self, subscriber: UUID, *, after: bytes, limit: int) -> list[LogEntry]:
@@ -119,9 +132,18 @@ class CassandraLogStore:
         names = "subscriber, run, notification, device, version, outcome, reason, provider_id, at"
         writes = [
             batches.Write(
-                batches.uuid_pair(row.subscriber, row.run),
-                tuple(getattr(row, name) for name in names.split(", ")),
-                len(row.provider_id) + len(row.reason) + ROW_OVERHEAD,
+                batches.composite(row.subscriber.bytes, row.run.bytes),
+                (
+                    row.subscriber.bytes,
+                    row.run.bytes,
+                    row.notification.bytes,
+                    row.device.bytes,
+                    _bigint(row.version),
+                    row.outcome.encode(),
+                    row.reason.encode(),
+                    row.provider_id.encode(),
+                    _double(row.at),
+                ),
             )
             for row in rows
         ]
@@ -143,9 +165,14 @@ class CassandraLogStore:
         statement = self._insert("log_receipts", "subscriber, notification, device, kind, at")
         writes = [
             batches.Write(
-                batches.uuid_pair(row.subscriber, row.notification),
-                (row.subscriber, row.notification, row.device, row.kind, row.at),
-                ROW_OVERHEAD,
+                batches.composite(row.subscriber.bytes, row.notification.bytes),
+                (
+                    row.subscriber.bytes,
+                    row.notification.bytes,
+                    row.device.bytes,
+                    row.kind.encode(),
+                    _double(row.at),
+                ),
             )
             for row in rows
         ]
@@ -168,7 +195,7 @@ class CassandraLogStore:
     def mark(self, subscriber: UUID, notifications: Iterable[UUID], state: str, at: float) -> None:
         statement = self._insert("log_marks", "subscriber, notification, state, at")
         writes = [
-            batches.Write(subscriber.bytes, (subscriber, item, state, at), ROW_OVERHEAD)
+            batches.Write(subscriber.bytes, (subscriber.bytes, item.bytes, state.encode(), _double(at)))
             for item in notifications
         ]
         batches.write(self.session, statement, writes, keyspace=self.keyspace)
