@@ -137,7 +137,6 @@ class Course:
             "held_at_faults": self.held_at_faults,
             "left_at_faults": self.left_at_faults,
             "taken_over_seconds": round(max(self.taken_over, default=0.0), 1),
-            "lease_seconds": settings.LEASE_SECONDS,
             **more,
         }
 

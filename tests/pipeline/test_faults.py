@@ -17,6 +17,8 @@ pytestmark = pytest.mark.server
 
 PEOPLE = int(os.environ.get("NOTIFYHUB_DRAMA_PEOPLE", "20000"))
 PEOPLE_WITH_CASSANDRA = 4_000
+TAKEN_OVER_SECONDS = 15.0
+"""What a worker held when it died is in other hands by then; servers that come back are used again by then."""
 PATIENCE = 120.0 + PEOPLE / 100
 """Seconds after which a drama is given up."""
 
@@ -46,8 +48,8 @@ def check(report: dict[str, Any], capsys: pytest.CaptureFixture[str], title: str
     with capsys.disabled():
         print(
             f"\n{title}: {report['repeats']} provider calls repeated, {report['in_flight']} messages in the parcels "
-            f"in flight; work lay about for {report['taken_over_seconds']} s at most (lease "
-            f"{report['lease_seconds']} s)"
+            f"in flight; work lay about for {report['taken_over_seconds']} s at most (promised: "
+            f"{TAKEN_OVER_SECONDS:g} s)"
             + (f"; recovered in {report['recovered_seconds']} s" if "recovered_seconds" in report else "")
             + f"; {report['seconds']} s in all"
         )
@@ -55,8 +57,8 @@ def check(report: dict[str, Any], capsys: pytest.CaptureFixture[str], title: str
     assert report["audience"] == report["people"]
     assert report["two_notices"] == 0
     assert report["repeats"] <= report["in_flight"]
-    assert report["taken_over_seconds"] <= report["lease_seconds"]
-    assert report.get("recovered_seconds", 0.0) <= report["lease_seconds"]
+    assert report["taken_over_seconds"] <= TAKEN_OVER_SECONDS
+    assert report.get("recovered_seconds", 0.0) <= TAKEN_OVER_SECONDS
 
 
 def test_killed_workers_and_clocks_lose_nothing(
@@ -84,7 +86,7 @@ def test_a_redis_that_forgets_everything_loses_nothing(
     check(report, capsys, "Redis flushed, then restarted")
     assert all(left > 0 for left in report["left_at_faults"]), "the run was over before Redis went"
     assert report["on_sockets"] == report["sockets"]
-    assert report["caught_up_seconds"] <= report["lease_seconds"]
+    assert report["caught_up_seconds"] <= TAKEN_OVER_SECONDS
 
 
 def test_three_clocks_start_everything_once(company: Company, capsys: pytest.CaptureFixture[str]) -> None:
