@@ -17,7 +17,7 @@ from django.db.models import Sum
 from delivery import runs
 from delivery.models import Page, Parcel, Run
 from devices import tokens
-from devices.models import Device, Subscriber
+from devices.models import Device, Provider, Subscriber
 from fleet.client import Fleet
 from notifyhub import parts
 from notifyhub.demo import hub, report, show, stage, watch
@@ -57,8 +57,10 @@ class Theatre:
         )
         shown = self.fleet.arrived_for(phones, run=str(run.uid))
         progress = runs.progress(run)
+        sockets = Parcel.objects.filter(run=run, provider=Provider.SOCKET)
+        stored = sockets.aggregate(Sum("stored"))["stored__sum"] or 0
         return {
-            "faults": report.differences(run, self.fleet),
+            "faults": report.differences(run, self.fleet, late=stored),
             "audience": progress.audience,
             "people": Subscriber.objects.filter(application=self.set_up.application).count(),
             "outcomes": progress.outcomes,

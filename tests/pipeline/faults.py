@@ -35,7 +35,9 @@ from tests.pipeline.crew import Crew
 from tests.pipeline.dramas import Theatre
 
 SEED = 4
-KILLS = 8
+KILLS = 6
+BETWEEN_KILLS = 4.0
+"""Seconds: a worker needs two or three to start, and one of the two has to be there."""
 AWAY_SECONDS = 20.0
 SCHEDULES = 20
 COMPLETE_SECONDS = 90.0
@@ -98,6 +100,13 @@ class Course:
             if not piece.is_held():
                 self.held.remove(piece)
                 self.taken_over.append(time.monotonic() - piece.since)
+
+    def look_for(self, seconds: float) -> None:
+        """Look on for some seconds."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self.look()
+            time.sleep(0.1)
 
     def until(self, share: float, *, within: float = COMPLETE_SECONDS) -> None:
         """Wait until this share of the messages has arrived at the fleet."""
@@ -163,7 +172,7 @@ def kills(scene: Theatre, crew: Crew) -> dict[str, Any]:
     killed: list[str] = []
     for number in range(KILLS):
         course.until(0.05 + 0.8 * number / KILLS)
-        time.sleep(chance.uniform(0.0, 0.3))
+        course.look_for(chance.uniform(0.5, 1.5) * BETWEEN_KILLS if killed else 0.0)
         # three of four kills meet a worker of the run's lane; the others a clock or the urgent lanes' worker
         role = chance.choice((parts.REST, parts.REST, parts.REST, chance.choice((parts.CLOCK, parts.URGENT))))
         victim = _busiest(crew.members(role))
@@ -202,6 +211,7 @@ def broker_away(scene: Theatre, crew: Crew) -> dict[str, Any]:
         began = time.monotonic()
         _ring_the_door(scene)
         answered.append(time.monotonic() - began)
+        course.look()
         time.sleep(0.5)
     ask("rabbitmq", "start")
     back, back_at = time.monotonic(), time.time()
