@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 TASKS = {"decide": "campaigns.decide", "plan": "delivery.plan"}
 SEND = "delivery.send"
 OVERDUE = 2.0
-"""Seconds after which work that nobody has taken is rung for again."""
+"""Seconds after which work that nobody has taken is rung for again; a lease that ended needs no such patience."""
 
 
 class _Publisher:
@@ -74,21 +74,21 @@ def ring(stage: str, lane: str) -> None:
 
 def ring_due() -> int:
     """Ring for every page and parcel that is overdue; return how many lanes were rung."""
-    overdue = dbclock.now() - OVERDUE
+    now = dbclock.now()
     rung = 0
-    for lane in _open(Page, overdue).values_list("lane", flat=True).distinct():
+    for lane in _open(Page, now).values_list("lane", flat=True).distinct():
         ring("plan", lane)
         rung += 1
-    for provider, lane in _open(Parcel, overdue).values_list("provider", "lane").distinct():
+    for provider, lane in _open(Parcel, now).values_list("provider", "lane").distinct():
         ring(provider, lane)
         rung += 1
     return rung
 
 
-def _open(model: type[Model], overdue: float):  # type: ignore[no-untyped-def]
+def _open(model: type[Model], now: float):  # type: ignore[no-untyped-def]
     return model._default_manager.filter(
         state__in=[WorkState.WAITING, WorkState.CLAIMED],
-        due_at__lt=overdue,
-        lease_until__lt=overdue,
+        due_at__lt=now - OVERDUE,
+        lease_until__lt=now,
         run__state=Run.State.RUNNING,
     )

@@ -17,7 +17,7 @@ from django.db.models import Sum
 from delivery import runs
 from delivery.models import Page, Parcel, Run
 from devices import tokens
-from devices.models import Device, Subscriber
+from devices.models import Device, Provider, Subscriber
 from fleet.client import Fleet
 from notifyhub import parts
 from notifyhub.demo import hub, report, show, stage, watch
@@ -44,8 +44,8 @@ class Theatre:
 
     def launch(self) -> Run:
         """Launch the sample campaign to everybody."""
-        campaign = self.api.post("campaigns/", {"name": f"Drama {time.time()}", **stage.CAMPAIGN})
-        return Run.objects.get(uid=self.api.post(f"campaigns/{campaign['id']}/launch/", {})["run"])
+        campaign = self.api.post("campaigns", {"name": f"Drama {time.time()}", **stage.CAMPAIGN})
+        return Run.objects.get(uid=self.api.post(f"campaigns/{campaign['id']}/launch", {})["run"])
 
     def outcome(self, run: Run) -> dict[str, Any]:
         """Return the run's sums, every fault that independent counts show, and what phones saw twice."""
@@ -57,19 +57,26 @@ class Theatre:
         )
         shown = self.fleet.arrived_for(phones, run=str(run.uid))
         progress = runs.progress(run)
+        sockets = Parcel.objects.filter(run=run, provider=Provider.SOCKET)
+        stored = sockets.aggregate(Sum("stored"))["stored__sum"] or 0
         return {
-            "faults": report.differences(run, self.fleet),
+            "faults": report.differences(run, self.fleet, late=stored),
             "audience": progress.audience,
             "people": Subscriber.objects.filter(application=self.set_up.application).count(),
             "outcomes": progress.outcomes,
             "stopped": progress.stopped,
             "repeats": sum(counts[name]["repeats"] for name in ("fcm", "apns")),
-            "two_notices": sum(
-                1 for rows in shown.values() if len({row["notification"] for row in rows}) > 1
-            ),
+            "two_notices": sum(1 for rows in shown.values() if _notices(rows) > 1),
             "in_flight": Parcel.objects.filter(run=run, fence__gt=1).aggregate(Sum("size"))["size__sum"] or 0,
             "pages_taken_over": Page.objects.filter(run=run, fence__gt=1).count(),
         }
+
+
+def _notices(rows: list[dict[str, Any]]) -> int:
+    """Count the notices that a phone's arrivals left on its screen: without a display identity each call leaves one."""
+    return sum(
+        1 if row["screen"]["identity"] else row["times"] for row in rows if row["screen"] is not None
+    )
 
 
 @contextmanager
