@@ -10,7 +10,7 @@ import threading
 
 import structlog
 from celery import current_app
-from django.db.models import Model
+from django.db.models import F, Model, Q
 from kombu.exceptions import OperationalError
 
 from delivery import dbclock, lanes
@@ -73,22 +73,25 @@ def ring(stage: str, lane: str) -> None:
 
 
 def ring_due() -> int:
-    """Ring for every page and parcel that is overdue; return how many lanes were rung."""
-    overdue = dbclock.now() - OVERDUE
+    """Ring for the pages and parcels that are overdue or were to wait until now; return how many lanes were rung."""
+    now = dbclock.now()
     rung = 0
-    for lane in _open(Page, overdue).values_list("lane", flat=True).distinct():
+    for lane in _open(Page, now).values_list("lane", flat=True).distinct():
         ring("plan", lane)
         rung += 1
-    for provider, lane in _open(Parcel, overdue).values_list("provider", "lane").distinct():
+    for provider, lane in _open(Parcel, now).values_list("provider", "lane").distinct():
         ring(provider, lane)
         rung += 1
     return rung
 
 
-def _open(model: type[Model], overdue: float):  # type: ignore[no-untyped-def]
+def _open(model: type[Model], now: float):  # type: ignore[no-untyped-def]
+    overdue = now - OVERDUE
+    # nobody rang when something was put off, so it is rung for as soon as it is due
+    waited = Q(due_at__lte=now, due_at__gt=F("created_at"))
     return model._default_manager.filter(
+        Q(due_at__lt=overdue) | waited,
         state__in=[WorkState.WAITING, WorkState.CLAIMED],
-        due_at__lt=overdue,
         lease_until__lt=overdue,
         run__state=Run.State.RUNNING,
     )
