@@ -1,4 +1,4 @@
-"""From what clocks on walls show to instants: a skipped time is the first instant after the gap, a doubled one the first.
+"""From wall times to instants: a skipped one is the first instant after the gap, a doubled one the first.
 
 Pure; whoever plans by local time (schedules, quiet hours, local-time delivery) places it here.
 """

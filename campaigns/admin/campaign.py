@@ -46,6 +46,20 @@ class CampaignAdmin(ScopedAdmin):
         ("Content", {"fields": ["title", "body", "link", "image"]}),
         ("Audience", {"fields": ["segment", "category"]}),
         ("When", {"fields": ["send_at", "ttl"]}),
+        (
+            "Policy",
+            {
+                "fields": [
+                    ("local_time", "local_date", "local_late"),
+                    ("rate", "rate_per", "ramp", "window_end"),
+                    "jitter",
+                    "when_capped",
+                    "transactional",
+                    "critical_override",
+                ],
+                "classes": ["collapse"],
+            },
+        ),
         ("More", {"fields": ["lane", "data", "locales", "overrides"], "classes": ["collapse"]}),
     ]
     readonly_fields = ["state_now"]
@@ -131,7 +145,8 @@ class CampaignAdmin(ScopedAdmin):
         reach = reach_of(campaign)
 
         def done() -> str:
-            begun = launching.launch(campaign, by=request.user)
+            # the button is there for approvers and owners only
+            begun = launching.launch(campaign, by=request.user, may_override=True)
             if isinstance(begun, Run):
                 return f"Launched: it is on its way to {reach.people:,} people."
             return f"Planned: it starts at {begun.launch_at:%-d %B %Y, %H:%M} UTC."
@@ -169,7 +184,7 @@ class CampaignAdmin(ScopedAdmin):
         reach = reach_of(campaign)
 
         def done() -> str:
-            version = launching.approve(campaign, by=request.user)
+            version = launching.approve(campaign, by=request.user, may_override=True)
             return f"Approved: rules may send version {version.number}, and it can be launched."
 
         return self._asked(

@@ -18,7 +18,7 @@ from devices.wall_time import placed, zone_or
 
 
 class Hours(NamedTuple):
-    """Quiet hours seen from a minute: their end if they are on (else None), and their next beginning (epoch seconds)."""
+    """Quiet hours seen from a minute: their end if they are on (else None), and their next beginning."""
 
     opens: float | None
     closes: float

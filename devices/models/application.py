@@ -63,7 +63,7 @@ class Application(models.Model):
         default=list,
         blank=True,
         validators=[validate_caps],
-        help_text='At most so many to a person, as [{"category": null, "count": 3, "hours": 24}]; null: of all together.',
+        help_text='So many to a person, as [{"category": null, "count": 3, "hours": 24}]; null: of all together.',
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
