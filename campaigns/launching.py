@@ -18,7 +18,7 @@ from campaigns.content import ContentError, build
 from campaigns.models import Campaign, CampaignVersion
 from campaigns.policy import PolicyError
 from campaigns.policy import build as build_policy
-from delivery import rendering, runs
+from delivery import dryrun, rendering, runs
 from delivery.models import Run
 from delivery.snapshot import Snapshot, from_json, to_json
 
@@ -120,7 +120,8 @@ def launch(campaign: Campaign, *, by: object, may_override: bool = False) -> Run
     """Launch the campaign to its audience: return its run, or the version that the clock is to start at `send_at`.
 
     A `send_at` that has passed means at once; `may_override` is as for `approve`. Raises
-    `LaunchError` when the content does not render and when the campaign's state does not allow it, as when somebody else has launched it just now.
+    `LaunchError` when the content does not render and when the campaign's state does not allow it,
+    as when somebody else has launched it just now.
     """
     _check_override(campaign, may_override)
     snapshot = checked_snapshot(campaign)
@@ -146,6 +147,20 @@ def _check_override(campaign: Campaign, may_override: bool) -> None:
             "It overrides preferences and quiet hours: only approvers and owners, and keys with the scope"
             " campaigns:override, may approve or launch it.",
         )
+
+
+def rehearse(campaign: Campaign, *, everybody: bool = False) -> dryrun.Rehearsal:
+    """Return what a launch would come to, at once or at `send_at`; raises `LaunchError` (`delivery.dryrun`)."""
+    now = timezone.now()
+    at = campaign.send_at.timestamp() if campaign.send_at and campaign.send_at > now else None
+    return dryrun.rehearse(
+        application=campaign.application,
+        snapshot=checked_snapshot(campaign),
+        lane=campaign.lane,
+        category=campaign.category,
+        at=at,
+        everybody=everybody,
+    )
 
 
 def launch_due(now: datetime) -> int:

@@ -12,6 +12,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from campaigns import launching
+from campaigns.admin import rehearsed
 from campaigns.admin.campaign_form import CampaignForm
 from campaigns.admin.reach import reach_of
 from campaigns.admin.versions import VersionInline, is_edited, runs_of
@@ -156,7 +157,11 @@ class CampaignAdmin(ScopedAdmin):
             campaign,
             done,
             question=f"Launch “{campaign}”?",
-            facts=[*reach.facts, "What a phone has shown cannot be taken back."],
+            facts=[
+                *reach.facts,
+                *(rehearsed.sentences(campaign) if request.method == "GET" else ()),
+                "What a phone has shown cannot be taken back.",
+            ],
             problems=reach.problems,
             button=reach.button,
         )

@@ -34,10 +34,10 @@ class CampaignForm(ScopedForm):
                 self.fields[name].required = False  # left empty it is what it is without a policy
 
     def clean(self) -> dict[str, Any]:
-        cleaned = super().clean()
+        cleaned, without = super().clean(), Campaign()
         for name in POLICY_FIELDS:
             if name in self.fields and cleaned.get(name) in (None, ""):
-                cleaned[name] = Campaign._meta.get_field(name).get_default()
+                cleaned[name] = getattr(without, name)
         return cleaned
 
     def _post_clean(self) -> None:
