@@ -10,7 +10,7 @@ import threading
 
 import structlog
 from celery import current_app
-from django.db.models import Model
+from django.db.models import F, Model, Q
 from kombu.exceptions import OperationalError
 
 from delivery import dbclock, lanes
@@ -73,7 +73,7 @@ def ring(stage: str, lane: str) -> None:
 
 
 def ring_due() -> int:
-    """Ring for every page and parcel that is overdue; return how many lanes were rung."""
+    """Ring for the pages and parcels that are overdue or were to wait until now; return how many lanes were rung."""
     now = dbclock.now()
     rung = 0
     for lane in _open(Page, now).values_list("lane", flat=True).distinct():
@@ -86,9 +86,11 @@ def ring_due() -> int:
 
 
 def _open(model: type[Model], now: float):  # type: ignore[no-untyped-def]
+    # nobody rang when something was put off, so it is rung for as soon as it is due
+    waited = Q(due_at__lte=now, due_at__gt=F("created_at"))
     return model._default_manager.filter(
+        Q(due_at__lt=now - OVERDUE) | waited,
         state__in=[WorkState.WAITING, WorkState.CLAIMED],
-        due_at__lt=now - OVERDUE,
         lease_until__lt=now,
         run__state=Run.State.RUNNING,
     )

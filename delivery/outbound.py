@@ -13,12 +13,13 @@ import msgspec
 import structlog
 from django.db import connection, transaction
 
-from delivery import bell, claims, dbclock, gates, sockets
+from delivery import bell, caps, claims, dbclock, gates, sockets
 from delivery.credentials import MissingCredentialError, credential_for, sender_for
 from delivery.log.store import OutcomeRow, log_store
 from delivery.models import Parcel, Run
-from delivery.outgoing import Outgoing, decode, encode
+from delivery.outgoing import Outgoing, Target, decode, encode
 from delivery.senders.contract import Envelope, Message, Result, Verdict
+from delivery.thinking import overriding
 from devices import retirement
 from devices.models import Provider
 
@@ -73,11 +74,11 @@ def _still_wanted(run: Run, outgoing: Outgoing, ledger: Ledger, now: float) -> l
         for index in range(outgoing.size):
             ledger.end(index, "cancelled", reason)
         return []
-    gone = _unwanted(run, outgoing)
+    gone = _unwanted(run, outgoing, past_choice=overriding(run))
     going = []
     for index, target in enumerate(outgoing.targets):
         if target.expires_at is not None and target.expires_at <= now:
-            ledger.end(index, "expired", "expired")
+            ledger.end(index, "expired", "quiet_hours" if target.quiet else "expired")
         elif target.device in gone:
             ledger.end(index, "cancelled", gone[target.device])
         else:
@@ -85,8 +86,11 @@ def _still_wanted(run: Run, outgoing: Outgoing, ledger: Ledger, now: float) -> l
     return going
 
 
-def _unwanted(run: Run, outgoing: Outgoing) -> dict[int, str]:
-    """Return the devices that may no longer be told, with the reason: one query for the whole parcel."""
+def _unwanted(run: Run, outgoing: Outgoing, *, past_choice: bool) -> dict[int, str]:
+    """Return the devices that may no longer be told, with the reason: one query for the whole parcel.
+
+    With `past_choice` what the person chose for the category does not count.
+    """
     ids = [target.device for target in outgoing.targets]
     marks = ", ".join(["%s"] * len(ids))
     with connection.cursor() as cursor:
@@ -103,7 +107,7 @@ def _unwanted(run: Run, outgoing: Outgoing) -> dict[int, str]:
     for device, state, consent, allowed in rows:
         if state != "active":
             gone[device] = "device_gone"
-        elif not consent or allowed is False or allowed == 0:
+        elif not consent or ((allowed is False or allowed == 0) and not past_choice):
             gone[device] = "opted_out"
     return gone
 
@@ -129,6 +133,7 @@ def _send(parcel: Parcel, part: Outgoing, going: list[int], ledger: Ledger) -> N
                 notification=str(UUID(bytes=target.notification)),
                 content=target.content,
                 sandbox=target.sandbox,
+                expires_at=target.expires_at,
             )
             for target in part.targets
         ],
@@ -183,9 +188,9 @@ def _write(parcel: Parcel, run: Run, outgoing: Outgoing, ledger: Ledger) -> None
     """Retire dead tokens, write the outcomes, close the parcel and make the one of what is tried again."""
     last_attempt = parcel.attempt >= MAX_ATTEMPTS
     for index, due in list(ledger.again.items()):
-        expires_at = outgoing.targets[index].expires_at
-        if expires_at is not None and due >= expires_at:
-            ledger.end(index, "expired", "expired")
+        target = outgoing.targets[index]
+        if target.expires_at is not None and due >= target.expires_at:
+            ledger.end(index, "expired", "quiet_hours" if target.quiet else "expired")
         elif last_attempt and due:
             ledger.end(index, "failed", "gave_up")
         else:
@@ -211,6 +216,7 @@ def _write(parcel: Parcel, run: Run, outgoing: Outgoing, ledger: Ledger) -> None
             for target in (outgoing.targets[index],)
         ]
     )
+    _release(run, outgoing, ledger)
     counts = Counter(outcome for outcome, _, _ in ledger.ends.values())
     reasons = Counter(reason for outcome, reason, _ in ledger.ends.values() if outcome != "sent")
     with transaction.atomic():
@@ -223,6 +229,31 @@ def _write(parcel: Parcel, run: Run, outgoing: Outgoing, ledger: Ledger) -> None
         if ledger.again:
             _again(parcel, outgoing, ledger)
     log.info("parcel.closed", run=str(run.uid), parcel=parcel.pk, provider=parcel.provider, **counts)
+
+
+UNTOLD = ("failed", "expired", "cancelled")
+
+
+def _release(run: Run, outgoing: Outgoing, ledger: Ledger) -> None:
+    """Give back the places under frequency caps of notifications that reached none of their devices."""
+    if not caps.of_run(run):
+        return
+    gone = []
+    for index, (outcome, _, _) in ledger.ends.items():
+        target = outgoing.targets[index]
+        if outcome in UNTOLD and (target.of == 1 or _untold(run, target)):
+            gone.append((target.subscriber_uid, target.notification))
+    caps.RedisCaps(run.application_id, run.application.caps).release(gone)
+
+
+def _untold(run: Run, target: Target) -> bool:
+    """Return whether every message of a notification has ended without telling anybody.
+
+    Outcomes are written before they are read, so of two parcels the later sees the other's.
+    """
+    of_run = log_store().outcomes(UUID(bytes=target.subscriber_uid), run.uid)
+    ended = [row.outcome for row in of_run if row.notification.bytes == target.notification]
+    return len(ended) == target.of and all(outcome in UNTOLD for outcome in ended)
 
 
 def _again(parcel: Parcel, outgoing: Outgoing, ledger: Ledger) -> None:

@@ -8,7 +8,11 @@ from delivery.content import Content
 
 
 class Target(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One message: a notification for one device. UUIDs are 16 bytes; `content` indexes the contents."""
+    """One message: a notification for one device. UUIDs are 16 bytes; `content` indexes the contents.
+
+    `quiet`: it expires because the person's quiet hours begin. `of` is the number of messages of
+    the notification.
+    """
 
     device: int
     device_uid: bytes
@@ -20,6 +24,8 @@ class Target(msgspec.Struct, frozen=True, array_like=True, gc=False):
     platform: str
     content: int
     expires_at: float | None
+    quiet: bool = False
+    of: int = 1
 
 
 class Outgoing(msgspec.Struct, array_like=True):
@@ -49,6 +55,8 @@ class Outgoing(msgspec.Struct, array_like=True):
                 target.platform,
                 len(self.contents) - 1,
                 target.expires_at,
+                target.quiet,
+                target.of,
             )
         )
 

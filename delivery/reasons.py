@@ -6,10 +6,18 @@ STOPPED = {
     "not_opted_in": "The category reaches only those who asked for it, and the subscriber has not.",
     "duplicate": "The subscriber stood in the page twice with the same notification.",
     "expired": "The notification was past its time when its turn came.",
+    "capped": "The subscriber has been told as often as a frequency cap allows.",
     "unknown_subscriber": "The subscriber was deleted before their turn came.",
     "render_failed": "The text could not be rendered with this subscriber's attributes.",
 }
 """Subscribers whom the planner stopped: they have no entry in their log."""
+
+DEFERRED = {
+    "capped": "A frequency cap is full: the subscriber is told when it has room again.",
+    "quiet_hours": "The subscriber has quiet hours: they are told when those end.",
+    "local_time": "The campaign is told at a time of the subscriber's own clock, which is to come.",
+}
+"""Subscribers whom the planner put off: they are planned again at an instant."""
 
 OUTCOMES = {
     "accepted": "The provider accepted the message.",
@@ -17,6 +25,7 @@ OUTCOMES = {
     "offline": "The device held no WebSocket; the message waits in its log.",
     "node_silent": "The node that held the WebSocket did not answer; the message waits in its log.",
     "expired": "The message was past its time before it could be sent.",
+    "quiet_hours": "The subscriber's quiet hours began before the message could be sent; it waits in their log.",
     "gave_up": "The provider could not take the message in as many attempts as there are.",
     "cancelled": "The run was cancelled before the message was sent.",
     "recalled": "The run was recalled before the message was sent.",

@@ -15,7 +15,8 @@ from django.utils import timezone
 from delivery import bell, dbclock
 from delivery.claims import OPEN
 from delivery.models import Page, Parcel, Run, Shard, Stopped, WorkState
-from delivery.snapshot import Named, Snapshot, encode_people, to_json
+from delivery.policy import local_time, throttle
+from delivery.snapshot import Named, Policy, Snapshot, encode_people, to_json
 from devices.models import Application, Category, Subscriber
 
 STANDING_GRACE = timedelta(hours=1)
@@ -66,7 +67,7 @@ def launch(
                 state=Run.State.RUNNING,
                 snapshot=to_json(snapshot),
                 category=category,
-                expires_at=expires_at or now + timedelta(seconds=snapshot.ttl),
+                expires_at=expires_at or ends_at(application, snapshot, now),
                 started_at=now,
                 **values,
             )
@@ -98,8 +99,8 @@ def _cut(run: Run) -> None:
         next_page(run, shard, now=now)
 
 
-def next_page(run: Run, shard: Shard, *, now: float) -> Page:
-    """Make the page that goes on behind the shard's cursor."""
+def next_page(run: Run, shard: Shard, *, now: float, due_at: float | None = None) -> Page:
+    """Make the page that goes on behind the shard's cursor, in the slot at `due_at` if it has one."""
     return Page.objects.create(
         run=run,
         application_id=run.application_id,
@@ -107,7 +108,8 @@ def next_page(run: Run, shard: Shard, *, now: float) -> Page:
         kind=Page.Kind.SHARD,
         shard=shard,
         after=shard.cursor,
-        due_at=now,
+        due_at=now if due_at is None else max(due_at, now),
+        paced=due_at is not None,
         created_at=now,
     )
 
@@ -139,9 +141,11 @@ def standing_run(
                 state=Run.State.RUNNING,
                 snapshot=to_json(snapshot),
                 category=category,
-                expires_at=datetime(day.year, day.month, day.day, tzinfo=UTC)
-                + timedelta(days=1, seconds=snapshot.ttl)
-                + STANDING_GRACE,
+                expires_at=ends_at(
+                    application,
+                    snapshot,
+                    datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1) + STANDING_GRACE,
+                ),
                 started_at=timezone.now(),
             )
     except IntegrityError:
@@ -151,19 +155,31 @@ def standing_run(
 def add_people(run: Run, people: list[Named]) -> None:
     """Give a run ordinary pages of named people, inside the caller's transaction; rings when it commits."""
     now = dbclock.now()
+    size = throttle.page_size(_policy_of(run), settings.PAGE_PEOPLE)
     Page.objects.bulk_create(
         Page(
             run=run,
             application_id=run.application_id,
             lane=run.lane,
             kind=Page.Kind.PEOPLE,
-            people=encode_people(people[start : start + settings.PAGE_PEOPLE]),
+            people=encode_people(people[start : start + size]),
             due_at=now,
             created_at=now,
         )
-        for start in range(0, len(people), settings.PAGE_PEOPLE)
+        for start in range(0, len(people), size)
     )
     transaction.on_commit(lambda: bell.ring("plan", run.lane))
+
+
+def _policy_of(run: Run) -> Policy:
+    """Return the policy of a run without decoding the rest of its snapshot, which may be large."""
+    return msgspec.convert(run.snapshot.get("policy", {}), Policy)
+
+
+def ends_at(application: Application, snapshot: Snapshot, begun: datetime) -> datetime:
+    """Return the end of what is told from `begun` on: with a local time, when the last zone's has passed."""
+    last = local_time.latest(snapshot.policy, application.time_zone, begun.timestamp())
+    return datetime.fromtimestamp(last, UTC) + timedelta(seconds=snapshot.ttl)
 
 
 def pause(run: Run) -> None:

@@ -22,6 +22,7 @@ SCOPES: dict[str, str] = {
     "campaigns:read": "See campaigns",
     "campaigns:write": "Make and change campaigns",
     "campaigns:launch": "Launch campaigns, pause, resume, cancel and recall them",
+    "campaigns:override": "Launch critical campaigns that override preferences and quiet hours",
     "runs:read": "See runs and what they came to",
     "runs:write": "Pause, resume, cancel and recall runs",
     "rules:read": "See rules, event types and schedules",

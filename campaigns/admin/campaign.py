@@ -12,6 +12,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from campaigns import launching
+from campaigns.admin import rehearsed
 from campaigns.admin.campaign_form import CampaignForm
 from campaigns.admin.reach import reach_of
 from campaigns.admin.versions import VersionInline, is_edited, runs_of
@@ -46,6 +47,20 @@ class CampaignAdmin(ScopedAdmin):
         ("Content", {"fields": ["title", "body", "link", "image"]}),
         ("Audience", {"fields": ["segment", "category"]}),
         ("When", {"fields": ["send_at", "ttl"]}),
+        (
+            "Policy",
+            {
+                "fields": [
+                    ("local_time", "local_date", "local_late"),
+                    ("rate", "rate_per", "ramp", "window_end"),
+                    "jitter",
+                    "when_capped",
+                    "transactional",
+                    "critical_override",
+                ],
+                "classes": ["collapse"],
+            },
+        ),
         ("More", {"fields": ["lane", "data", "locales", "overrides"], "classes": ["collapse"]}),
     ]
     readonly_fields = ["state_now"]
@@ -131,7 +146,8 @@ class CampaignAdmin(ScopedAdmin):
         reach = reach_of(campaign)
 
         def done() -> str:
-            begun = launching.launch(campaign, by=request.user)
+            # the button is there for approvers and owners only
+            begun = launching.launch(campaign, by=request.user, may_override=True)
             if isinstance(begun, Run):
                 return f"Launched: it is on its way to {reach.people:,} people."
             return f"Planned: it starts at {begun.launch_at:%-d %B %Y, %H:%M} UTC."
@@ -141,7 +157,11 @@ class CampaignAdmin(ScopedAdmin):
             campaign,
             done,
             question=f"Launch “{campaign}”?",
-            facts=[*reach.facts, "What a phone has shown cannot be taken back."],
+            facts=[
+                *reach.facts,
+                *(rehearsed.sentences(campaign) if request.method == "GET" else ()),
+                "What a phone has shown cannot be taken back.",
+            ],
             problems=reach.problems,
             button=reach.button,
         )
@@ -169,7 +189,7 @@ class CampaignAdmin(ScopedAdmin):
         reach = reach_of(campaign)
 
         def done() -> str:
-            version = launching.approve(campaign, by=request.user)
+            version = launching.approve(campaign, by=request.user, may_override=True)
             return f"Approved: rules may send version {version.number}, and it can be launched."
 
         return self._asked(

@@ -7,6 +7,7 @@ from functools import cached_property
 from uuid import UUID
 
 from cassandra.cluster import Session
+from cassandra.concurrent import execute_concurrent_with_args
 from cassandra.query import PreparedStatement, SimpleStatement
 from django.conf import settings
 
@@ -18,6 +19,8 @@ from delivery.log.store import LogEntry, OutcomeRow, ReceiptRow
 from delivery.positions import timeuuid
 
 DAY = 86_400.0
+READS = 32
+"""Partitions read at a time where many are."""
 _double = struct.Struct(">d").pack
 _bigint = struct.Struct(">q").pack
 _integer = struct.Struct(">i").pack
@@ -110,6 +113,24 @@ class CassandraLogStore:
             )
             found += [self._entry(subscriber, row) for row in rows]
         return found
+
+    def since(self, subscribers: Sequence[UUID], after: bytes) -> Iterator[tuple[UUID, UUID, UUID, bytes]]:
+        statement = self._statement(
+            "SELECT position, notification, run FROM $log_entries "
+            "WHERE subscriber = ? AND month = ? AND position > ?"
+        )
+        now = time.time()
+        start = max(after, positions.floor(now - (self.days + 1) * DAY))
+        months = list(rising(positions.stamp_of(start), now + DAY))
+        asked = [
+            (subscriber, month, positions.to_timeuuid(start))
+            for subscriber in subscribers
+            for month in months
+        ]
+        answers = execute_concurrent_with_args(self.session, statement, asked, concurrency=READS)
+        for (subscriber, _, _), (_, rows) in zip(asked, answers, strict=True):
+            for row in rows:
+                yield subscriber, row["notification"], row["run"], positions.from_timeuuid(row["position"])
 
     def _entry(self, subscriber: UUID, row: dict[str, object]) -> LogEntry:
         place = positions.from_timeuuid(row["position"])  # type: ignore[arg-type]

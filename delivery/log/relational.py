@@ -50,6 +50,13 @@ class RelationalLogStore:
             )
         ]
 
+    def since(self, subscribers: Sequence[UUID], after: bytes) -> Iterator[tuple[UUID, UUID, UUID, bytes]]:
+        rows = Entry.objects.using(self.alias).filter(subscriber__in=list(subscribers), position__gt=after)
+        for subscriber, notification, run, place in rows.values_list(
+            "subscriber", "notification", "run", "position"
+        ).iterator(chunk_size=2_000):
+            yield subscriber, notification, run, bytes(place)
+
     def write_outcomes(self, rows: Sequence[OutcomeRow]) -> None:
         forgotten = time.time() + settings.LOG_DAYS * DAY
         names = "subscriber, notification, device, run, outcome, reason, provider_id, version, at, expires_at"

@@ -62,6 +62,13 @@ class LogStore(Protocol):
         """Return up to `limit` entries before a position (None: from the end), newest first."""
         ...
 
+    def since(self, subscribers: Sequence[UUID], after: bytes) -> Iterator[tuple[UUID, UUID, UUID, bytes]]:
+        """Read back (subscriber, notification, run, position) of some subscribers' entries behind a position.
+
+        An entry that was stamped twice comes twice.
+        """
+        ...
+
     def write_outcomes(self, rows: Sequence[OutcomeRow]) -> None: ...
 
     def outcomes(self, subscriber: UUID, run: UUID) -> list[OutcomeRow]: ...

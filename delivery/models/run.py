@@ -48,6 +48,9 @@ class Run(models.Model):
     served_at = models.FloatField(
         default=0, editable=False, help_text="When work of it was last taken (epoch)."
     )
+    paced_until = models.FloatField(
+        default=0, editable=False, help_text="Throttled: until when its slots are taken (epoch)."
+    )
     reason = models.CharField(max_length=300, blank=True, help_text="Why it failed or waits.")
 
     class Meta:
@@ -116,6 +119,7 @@ class Page(Work):
     parent = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="slices")
     after = models.BigIntegerField(null=True, help_text="Shard pages: the cursor it starts behind.")
     people = models.BinaryField(null=True, help_text="Named people (`delivery.people`), dropped when closed.")
+    paced = models.BooleanField(default=False, help_text="Throttled runs: it has its slot, `due_at`.")
     stamp = models.FloatField(null=True, help_text="The database's clock when it was last stamped.")
     audience = models.PositiveIntegerField(default=0)
     stopped = models.PositiveIntegerField(default=0)

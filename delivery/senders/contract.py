@@ -17,6 +17,7 @@ class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     `device` and `subscriber` are primary keys, `notification` is the UUID as text, `content` an
     index into the envelope's contents. `sandbox`: the token belongs to APNs's development environment.
+    `expires_at` (epoch seconds) is the message's own end, None for the envelope's.
     """
 
     device: int
@@ -25,6 +26,7 @@ class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
     notification: str
     content: int
     sandbox: bool = False
+    expires_at: float | None = None
 
 
 class Envelope(msgspec.Struct, frozen=True):

@@ -10,7 +10,8 @@ from django.http import HttpRequest
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from devices.models import Application, Membership, Role
+from devices.models import Application, Category, Membership, Role
+from devices.models.application import validate_caps
 from devices.scoped_admin import ScopedAdmin
 from devices.scoped_form import ScopedForm
 
@@ -35,6 +36,15 @@ class ApplicationForm(ScopedForm):
         validate_origins(origins)
         return origins
 
+    def clean_caps(self) -> Any:
+        caps = self.cleaned_data["caps"] or []
+        validate_caps(caps)
+        wanted = {cap["category"] for cap in caps if cap.get("category")}
+        known = Category.objects.filter(application=self.instance.pk).values_list("key", flat=True)
+        if unknown := sorted(wanted - set(known)):
+            raise ValidationError(f"This application has no category {', '.join(unknown)}.")
+        return caps
+
 
 @admin.register(Application)
 class ApplicationAdmin(ScopedAdmin):
@@ -48,6 +58,7 @@ class ApplicationAdmin(ScopedAdmin):
     prepopulated_fields = {"slug": ["name"]}
     fieldsets = [
         (None, {"fields": ["name", "slug", ("time_zone", "locale")]}),
+        ("Policy", {"fields": ["quiet_hours", "caps"]}),
         ("WebSocket", {"fields": ["origins"]}),
         ("For developers", {"fields": ["uid", "created_at"]}),
     ]

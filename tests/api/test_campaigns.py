@@ -23,6 +23,9 @@ def test_a_campaign_is_made_looked_at_launched_and_stopped(shop: World) -> None:
     path = f"campaigns/{made.json()['id']}"
     assert shop.service("GET", path).json()["segment"] == str(shop.segment.uid)
     looked = shop.service("GET", f"{path}/preflight").json()
+    rehearsed = looked.pop("dry_run")
+    assert (rehearsed["audience"], rehearsed["told"], rehearsed["messages"]) == (1, 1, {"socket": 1})
+    assert [sample["title"] for sample in rehearsed["samples"]] == ["Hi "]
     assert looked == {
         "ready": True,
         "problems": [],

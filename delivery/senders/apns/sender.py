@@ -7,6 +7,8 @@ sending-notification-requests-to-apns).
 import re
 from collections.abc import Iterator
 
+import msgspec
+
 from delivery.senders.apns.errors import EXPIRED_PROVIDER_TOKEN, judge
 from delivery.senders.apns.identity import apns_id, collapse_id
 from delivery.senders.apns.key import Key
@@ -55,7 +57,7 @@ class ApnsSender:
         templates = [_template(envelope, index) for index in range(len(envelope.contents))]
         production, sandbox = key.prefix(sandbox=False), key.prefix(sandbox=True)
         tag = collapse_id(envelope.tag) if envelope.tag else ""
-        shared = shared_headers(envelope, key.topic)
+        shared: dict[float | None, list[str]] = {None: shared_headers(envelope, key.topic)}
         identities: dict[int, str] = {}
 
         def build(index: int, message: Message, token: str) -> Request | Result:
@@ -65,8 +67,12 @@ class ApnsSender:
             if not _TOKEN.fullmatch(message.token):
                 return Result(index, Verdict.DEAD, "bad_device_token")
             identities[index] = identity = apns_id(message.notification, message.device)
+            lines = shared.get(message.expires_at)
+            if lines is None:
+                own = msgspec.structs.replace(envelope, expires_at=message.expires_at)
+                lines = shared[message.expires_at] = shared_headers(own, key.topic)
             headers = [
-                *shared,
+                *lines,
                 "authorization: bearer " + token,
                 "apns-id: " + identity,
                 "apns-collapse-id: " + (tag or message.notification),

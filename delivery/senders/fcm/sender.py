@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import msgspec
+
 from delivery.senders.contract import (
     Credential,
     CredentialError,
@@ -43,12 +45,15 @@ class FcmSender:
             for index in range(len(envelope.messages)):
                 yield Result(index, Verdict.SHUT, error.code)
             return
-        templates = [_template(account, envelope, index) for index in range(len(envelope.contents))]
+        templates: dict[tuple[int, float | None], Template | None] = {}
         endpoint = account.endpoint
         headers: dict[str, list[str]] = {}
 
         def build(index: int, message: Message, token: str) -> Request | Result:
-            filled = templates[message.content]
+            wanted = (message.content, message.expires_at)
+            if wanted not in templates:
+                templates[wanted] = _template(account, envelope, message)
+            filled = templates[wanted]
             if filled is None:
                 return Result(index, Verdict.FAILED, BAD_CONTENT)
             lines = headers.get(token) or headers.setdefault(token, account.headers(token))
@@ -89,8 +94,11 @@ class FcmSender:
         return self._tokens.current(key, account.mint)
 
 
-def _template(account: Account, envelope: Envelope, index: int) -> Template | None:
+def _template(account: Account, envelope: Envelope, message: Message) -> Template | None:
+    """Return the template of a message's content; messages of one content with one end share it."""
+    if message.expires_at is not None:
+        envelope = msgspec.structs.replace(envelope, expires_at=message.expires_at)
     try:
-        return template(account, envelope.contents[index], envelope)
+        return template(account, envelope.contents[message.content], envelope)
     except (TypeError, ValueError):
         return None
