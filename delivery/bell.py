@@ -10,7 +10,7 @@ import threading
 
 import structlog
 from celery import current_app
-from django.db.models import Model
+from django.db.models import F, Model, Q
 from kombu.exceptions import OperationalError
 
 from delivery import dbclock, lanes
@@ -21,7 +21,10 @@ log = structlog.get_logger(__name__)
 TASKS = {"decide": "campaigns.decide", "plan": "delivery.plan"}
 SEND = "delivery.send"
 OVERDUE = 2.0
-"""Seconds after which work that nobody has taken is rung for again."""
+"""Seconds after which work that nobody has taken is rung for again. Work that was put off, for which nobody
+has rung yet, is rung for as soon as it is due."""
+PUT_OFF = 0.5
+"""Seconds between being made and being due from which work counts as put off."""
 
 
 class _Publisher:
@@ -73,22 +76,23 @@ def ring(stage: str, lane: str) -> None:
 
 
 def ring_due() -> int:
-    """Ring for every page and parcel that is overdue; return how many lanes were rung."""
-    overdue = dbclock.now() - OVERDUE
+    """Ring for every page and parcel that is overdue, or due after it was put off; return how many lanes were rung."""
+    now = dbclock.now()
     rung = 0
-    for lane in _open(Page, overdue).values_list("lane", flat=True).distinct():
+    for lane in _open(Page, now).values_list("lane", flat=True).distinct():
         ring("plan", lane)
         rung += 1
-    for provider, lane in _open(Parcel, overdue).values_list("provider", "lane").distinct():
+    for provider, lane in _open(Parcel, now).values_list("provider", "lane").distinct():
         ring(provider, lane)
         rung += 1
     return rung
 
 
-def _open(model: type[Model], overdue: float):  # type: ignore[no-untyped-def]
+def _open(model: type[Model], now: float):  # type: ignore[no-untyped-def]
     return model._default_manager.filter(
+        Q(due_at__lt=now - OVERDUE) | Q(due_at__lte=now, due_at__gt=F("created_at") + PUT_OFF),
         state__in=[WorkState.WAITING, WorkState.CLAIMED],
-        due_at__lt=overdue,
-        lease_until__lt=overdue,
+        due_at__lte=now,
+        lease_until__lt=now - OVERDUE,
         run__state=Run.State.RUNNING,
     )

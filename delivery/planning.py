@@ -16,7 +16,7 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
-from delivery import bell, claims, dbclock, runs
+from delivery import bell, claims, dbclock, runs, silence
 from delivery.log import body as bodies
 from delivery.log.store import LogEntry, log_store
 from delivery.models import Page, Parcel, Run, Shard, Stopped
@@ -60,6 +60,7 @@ class Work(msgspec.Struct):
     deferred: dict[float, list[Named]]
     entries: list[tuple[Candidate, bytes]]
     outgoing: dict[str, Outgoing]
+    routes: list[silence.Route]
     no_device: int
     last: int | None
     exhausted: bool
@@ -81,7 +82,7 @@ def work_page(page: Page, *, stages: tuple[Stage, ...] = STAGES) -> None:
             break
         claims.renew(page)
         stamp = dbclock.now()
-    for provider in work.outgoing:
+    for provider in {route.provider for route in work.routes if not route.wait}:
         bell.ring(provider, page.lane)
     if page.shard_id is not None and not work.exhausted:
         bell.ring("plan", page.lane)
@@ -143,6 +144,7 @@ def _think(page: Page, run: Run, prepared: Prepared, stamp: float, stages: tuple
         deferred={until: [each.named for each in put_off] for until, put_off in planned.deferred.items()},
         entries=[],
         outgoing={},
+        routes=[],
         no_device=0,
         last=cursor,
         exhausted=exhausted,
@@ -150,6 +152,7 @@ def _think(page: Page, run: Run, prepared: Prepared, stamp: float, stages: tuple
     work.stopped += [(named, Drop("unknown_subscriber")) for person, named in pairs if person is None]
     for candidate in planned.passed:
         _render(candidate, run, prepared, stamp, expires_at, work)
+    work.routes = silence.routes(work.outgoing, page.lane, across=prepared.snapshot.silence_across_devices)
     return work
 
 
@@ -283,13 +286,13 @@ def _commit(page: Page, run: Run, work: Work, stamp: float) -> None:
             page=page,
             application_id=run.application_id,
             lane=page.lane,
-            provider=provider,
-            due_at=stamp,
+            provider=route.provider,
+            due_at=stamp + route.wait,
             expires_at=part.last_expiry(),
             body=encode(msgspec.structs.replace(part, stamp=stamp)),
             size=part.size,
             created_at=stamp,
         )
-        for provider, outgoing in work.outgoing.items()
-        for part in outgoing.split(MESSAGES_A_PARCEL)
+        for route in work.routes
+        for part in route.outgoing.split(MESSAGES_A_PARCEL)
     )

@@ -26,6 +26,7 @@ class Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
     `overrides` maps a platform to the fields that differ there. `predicate` is a segment's
     (`devices.segments`), None for everybody; `platforms` is empty for all. `ttl` is in seconds.
     `variables` are known to every text, as `event` of a rule whose recipients are an audience.
+    `silence_across_devices`: who was shown it on one device is not pushed to on another.
     """
 
     texts: dict[str, Text]
@@ -37,6 +38,7 @@ class Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
     ttl: int = 86_400
     tag: str = ""
     variables: dict[str, Any] = {}
+    silence_across_devices: bool = False
 
 
 class Named(msgspec.Struct, frozen=True, array_like=True):

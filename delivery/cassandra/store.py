@@ -6,6 +6,7 @@ from functools import cached_property
 from uuid import UUID
 
 from cassandra.cluster import Session
+from cassandra.concurrent import execute_concurrent_with_args
 from cassandra.query import PreparedStatement, SimpleStatement
 from django.conf import settings
 
@@ -17,6 +18,7 @@ from delivery.log.store import LogEntry, OutcomeRow, ReceiptRow
 
 DAY = 86_400.0
 ROW_OVERHEAD = 80
+READS_AT_ONCE = 64
 
 
 class SchemaError(Exception):
@@ -164,6 +166,20 @@ class CassandraLogStore:
                     (item, found.device, found.kind), found
                 )  # clustered by time: the first counts
         return sorted(first.values(), key=lambda row: row.at)
+
+    def receipts_of(self, pairs: Sequence[tuple[UUID, UUID]]) -> list[ReceiptRow]:
+        statement = self._statement(
+            "SELECT subscriber, notification, device, kind, at FROM $log_receipts "
+            "WHERE subscriber = ? AND notification = ?"
+        )
+        answers = execute_concurrent_with_args(
+            self.session, statement, list(dict.fromkeys(pairs)), concurrency=READS_AT_ONCE
+        )
+        return [
+            ReceiptRow(**{name: row[name] for name in ReceiptRow.__struct_fields__})
+            for _, rows in answers
+            for row in rows
+        ]
 
     def mark(self, subscriber: UUID, notifications: Iterable[UUID], state: str, at: float) -> None:
         statement = self._insert("log_marks", "subscriber, notification, state, at")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from delivery import outbound, presence
+from delivery import presence, pushing
 from delivery.draining import plan_one, send_one
 from delivery.lanes import LANES
 from delivery.senders.contract import Credential
@@ -15,9 +15,9 @@ from tests.delivery import world
 def provider(monkeypatch: pytest.MonkeyPatch) -> world.FakeSender:
     """A fake provider behind both FCM and APNs, with credentials in place."""
     sender = world.FakeSender()
-    monkeypatch.setattr(outbound, "sender_for", lambda name: sender)
+    monkeypatch.setattr(pushing, "sender_for", lambda name: sender)
     monkeypatch.setattr(
-        outbound, "credential_for", lambda app, name: Credential(uid="c", application=app, secret={})
+        pushing, "credential_for", lambda app, name: Credential(uid="c", application=app, secret={})
     )
     return sender
 
