@@ -9,6 +9,9 @@ from delivery.draining import plan_one, send_one
 from delivery.lanes import LANES
 from delivery.senders.contract import Credential
 from tests.delivery import world
+from tests.delivery.redis_fixture import real_redis
+
+__all__ = ["nobody_online", "provider", "real_redis", "work_all"]
 
 
 @pytest.fixture
