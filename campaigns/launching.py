@@ -63,6 +63,7 @@ def snapshot_of(campaign: Campaign) -> Snapshot:
         predicate=campaign.segment.predicate if campaign.segment else None,
         category=campaign.category.key if campaign.category else "",
         ttl=campaign.ttl,
+        silence_across_devices=campaign.silence_across_devices,
     )
 
 

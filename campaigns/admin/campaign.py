@@ -46,7 +46,13 @@ class CampaignAdmin(ScopedAdmin):
         ("Content", {"fields": ["title", "body", "link", "image"]}),
         ("Audience", {"fields": ["segment", "category"]}),
         ("When", {"fields": ["send_at", "ttl"]}),
-        ("More", {"fields": ["lane", "data", "locales", "overrides"], "classes": ["collapse"]}),
+        (
+            "More",
+            {
+                "fields": ["lane", "silence_across_devices", "data", "locales", "overrides"],
+                "classes": ["collapse"],
+            },
+        ),
     ]
     readonly_fields = ["state_now"]
     actions_detail = [

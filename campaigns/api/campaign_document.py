@@ -59,6 +59,7 @@ class CampaignSerializer(StrictModelSerializer):
             "overrides",
             "send_at",
             "ttl",
+            "silence_across_devices",
             "created_at",
             "updated_at",
         ]

@@ -60,6 +60,11 @@ class Campaign(models.Model):
     ttl = models.PositiveIntegerField(
         "time to live", default=86_400, help_text="Seconds after which it is no longer worth telling."
     )
+    silence_across_devices = models.BooleanField(
+        "spare other devices",
+        default=False,
+        help_text="Phones wait while another device of the person is connected, and get no push once it showed this.",
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         null=True,
