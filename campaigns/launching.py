@@ -71,6 +71,7 @@ def snapshot_of(campaign: Campaign) -> Snapshot:
         category=category.key if category else "",
         ttl=campaign.ttl,
         policy=policy,
+        silence_across_devices=campaign.silence_across_devices,
     )
 
 

@@ -22,6 +22,8 @@ TASKS = {"decide": "campaigns.decide", "plan": "delivery.plan"}
 SEND = "delivery.send"
 OVERDUE = 2.0
 """Seconds after which work that nobody has taken is rung for again; a lease that ended needs no such patience."""
+PUT_OFF = 0.5
+"""Seconds between being made and being due from which work counts as put off."""
 
 
 class _Publisher:
@@ -87,7 +89,7 @@ def ring_due() -> int:
 
 def _open(model: type[Model], now: float):  # type: ignore[no-untyped-def]
     # nobody rang when something was put off, so it is rung for as soon as it is due
-    waited = Q(due_at__lte=now, due_at__gt=F("created_at"))
+    waited = Q(due_at__lte=now, due_at__gt=F("created_at") + PUT_OFF)
     return model._default_manager.filter(
         Q(due_at__lt=now - OVERDUE) | waited,
         state__in=[WorkState.WAITING, WorkState.CLAIMED],

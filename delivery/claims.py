@@ -4,14 +4,14 @@ A claim counts the fence up; a commit must show the newest. A worker that died l
 that runs out; one that slept through its lease finds its fence old and may not commit.
 """
 
-from datetime import UTC, datetime
 from typing import TypeVar
 
 from django.conf import settings
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
-from delivery import dbclock
-from delivery.models import Gate, Page, Parcel, Run, WorkState
+from delivery import dbclock, gates
+from delivery.models import Page, Parcel, Run, WorkState
+from devices.models import Provider
 
 OPEN = [WorkState.WAITING, WorkState.CLAIMED]
 MAX_CLAIMS = 20
@@ -31,15 +31,12 @@ def claim_page(lane: str, worker: str) -> Page | None:
 
 
 def claim_parcel(provider: str, lane: str, worker: str) -> Parcel | None:
-    """Claim the due parcel of a provider and lane, past gates that are shut unless it is past its time."""
-    now = dbclock.now()
-    barred = Gate.objects.filter(
-        Q(state=Gate.State.SHUT) | Q(state=Gate.State.SLOWED, until__gt=datetime.fromtimestamp(now, UTC)),
-        application=OuterRef("application"),
-        provider=OuterRef("provider"),
-    )
+    """Claim the due parcel of a provider and lane, past gates that are not open unless it is past its time."""
     due = Parcel.objects.filter(provider=provider, lane=lane, run__state=Run.State.RUNNING)
-    return _claim(due.filter(~Exists(barred) | Q(expires_at__lte=now)), worker)
+    barred = gates.barred(provider, lane) if provider != Provider.SOCKET else []
+    if barred:  # asked once for all candidates
+        due = due.filter(~Q(application_id__in=barred) | Q(expires_at__lte=dbclock.now()))
+    return _claim(due, worker)
 
 
 def _claim(due: QuerySet[Piece], worker: str) -> Piece | None:

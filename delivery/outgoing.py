@@ -12,6 +12,7 @@ class Target(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     `quiet`: it expires because the person's quiet hours begin. `of` is the number of messages of
     the notification.
+    `then` is the provider that pushes to the device when its WebSocket stays silent, empty for none.
     """
 
     device: int
@@ -26,14 +27,20 @@ class Target(msgspec.Struct, frozen=True, array_like=True, gc=False):
     expires_at: float | None
     quiet: bool = False
     of: int = 1
+    then: str = ""
 
 
 class Outgoing(msgspec.Struct, array_like=True):
-    """The messages of one page for one provider; equal contents stand once."""
+    """The messages of one page for one provider; equal contents stand once.
+
+    `silence` says that they are pushed only where nothing was heard: `written` when each stood on its
+    device's WebSocket, `asked` when that is not known or another device had it; empty for no condition.
+    """
 
     contents: list[Content] = []
     targets: list[Target] = []
     stamp: float = 0.0
+    silence: str = ""
 
     @property
     def size(self) -> int:
@@ -57,12 +64,13 @@ class Outgoing(msgspec.Struct, array_like=True):
                 target.expires_at,
                 target.quiet,
                 target.of,
+                target.then,
             )
         )
 
     def only(self, indexes: list[int]) -> "Outgoing":
         """Return the messages at `indexes`, with the contents they need."""
-        part = Outgoing(stamp=self.stamp)
+        part = Outgoing(stamp=self.stamp, silence=self.silence)
         for index in indexes:
             target = self.targets[index]
             part.add(target, self.contents[target.content])

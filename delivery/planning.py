@@ -16,7 +16,7 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
-from delivery import bell, caps, claims, dbclock, pacing, runs
+from delivery import bell, caps, claims, dbclock, pacing, runs, silence
 from delivery.log.store import LogEntry, log_store
 from delivery.models import Page, Parcel, Run, Shard, Stopped
 from delivery.outgoing import encode
@@ -60,6 +60,7 @@ def work_page(page: Page, *, stages: Sequence[Stage] = STAGES) -> None:
         claims.put_back(page, due_at=max(error.until, stamp + min(PATIENCE, 2.0 ** (page.fence - 1))))
         log.warning("page.put_back", run=str(run.uid), page=page.pk, reason=str(error))
         return
+    routes = silence.routes(work.outgoing, page.lane, across=prepared.snapshot.silence_across_devices)
     if reservations is not None:
         reservations.release((one.person.uid, one.notification.bytes) for one in work.unrendered)
     while True:
@@ -67,12 +68,12 @@ def work_page(page: Page, *, stages: Sequence[Stage] = STAGES) -> None:
         with transaction.atomic():
             late = dbclock.now() - stamp > COMMIT_WINDOW
             if not late:
-                _commit(page, run, prepared, work, Place(cursor, exhausted), stamp)
+                _commit(page, run, prepared, work, routes, Place(cursor, exhausted), stamp)
         if not late:
             break
         claims.renew(page)
         stamp = dbclock.now()
-    for provider in {provider for provider, due in work.outgoing if due <= stamp}:
+    for provider in {route.provider for route in routes if not route.wait and route.due <= stamp}:
         bell.ring(provider, page.lane)
     if page.shard_id is not None and not exhausted:
         bell.ring("plan", page.lane)
@@ -124,7 +125,15 @@ def _log(run: Run, work: Work, stamp: float) -> None:
     )
 
 
-def _commit(page: Page, run: Run, prepared: Prepared, work: Work, place: Place, stamp: float) -> None:
+def _commit(
+    page: Page,
+    run: Run,
+    prepared: Prepared,
+    work: Work,
+    routes: Sequence[silence.Route],
+    place: Place,
+    stamp: float,
+) -> None:
     """The page's one transaction: cursor moved, the stopped, its slices, its parcels, its counts."""
     reasons = Counter(drop.reason for _, drop in work.stopped)
     messages = sum(outgoing.size for outgoing in work.outgoing.values()) + work.no_device
@@ -180,15 +189,15 @@ def _commit(page: Page, run: Run, prepared: Prepared, work: Work, place: Place, 
             page=page,
             application_id=run.application_id,
             lane=page.lane,
-            provider=provider,
-            due_at=max(due, stamp),
+            provider=route.provider,
+            due_at=max(route.due, stamp) + route.wait,
             expires_at=part.last_expiry(),
             body=encode(msgspec.structs.replace(part, stamp=stamp)),
             size=part.size,
             created_at=stamp,
         )
-        for (provider, due), outgoing in work.outgoing.items()
-        for part in outgoing.split(MESSAGES_A_PARCEL)
+        for route in routes
+        for part in route.outgoing.split(MESSAGES_A_PARCEL)
     )
 
 

@@ -22,6 +22,8 @@ DEFERRED = {
 OUTCOMES = {
     "accepted": "The provider accepted the message.",
     "written": "The message was written to the device's WebSocket.",
+    "acknowledged": "The device acknowledged the message on its WebSocket, so it needed no push.",
+    "seen_elsewhere": "Another device of the subscriber showed it, and the campaign does not push after that.",
     "offline": "The device held no WebSocket; the message waits in its log.",
     "node_silent": "The node that held the WebSocket did not answer; the message waits in its log.",
     "expired": "The message was past its time before it could be sent.",

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 import msgspec
+import structlog
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Sum
@@ -18,6 +19,8 @@ from delivery.models import Page, Parcel, Run, Shard, Stopped, WorkState
 from delivery.policy import local_time, throttle
 from delivery.snapshot import Named, Policy, Snapshot, encode_people, to_json
 from devices.models import Application, Category, Subscriber
+
+log = structlog.get_logger(__name__)
 
 STANDING_GRACE = timedelta(hours=1)
 """How long after its day a standing run may still be given pages."""
@@ -187,10 +190,25 @@ def pause(run: Run) -> None:
     _move(run, "pause")
 
 
-def resume(run: Run) -> None:
-    """Go on with a paused run; raises `StateError`."""
-    _move(run, "resume")
+def resume(run: Run, *, retire_anyway: bool = False) -> None:
+    """Go on with a paused run; raises `StateError`.
+
+    With `retire_anyway` refused tokens retire their devices, however many they are: the brake is off.
+    """
+    brake = {"brake": Run.Brake.OFF} if retire_anyway else {}
+    if not retire_anyway and run.brake == Run.Brake.TRIPPED:
+        brake = {"brake": Run.Brake.READY}
+    _move(run, "resume", reason="", **brake)
     bell.ring_due()
+
+
+def halt(run: Run, reason: str) -> None:
+    """Pause a run because of what looks like a wrong configuration; one that does not run any more stays as it is."""
+    try:
+        _move(run, "pause", reason=reason[:300], brake=Run.Brake.TRIPPED)
+    except StateError:
+        return
+    log.error("run.halted", run=str(run.uid), reason=reason)
 
 
 def cancel(run: Run, reason: str = "") -> None:

@@ -52,6 +52,7 @@ class Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
     `overrides` maps a platform to the fields that differ there. `predicate` is a segment's
     (`devices.segments`), None for everybody; `platforms` is empty for all. `ttl` is in seconds.
     `variables` are known to every text, as `event` of a rule whose recipients are an audience.
+    `silence_across_devices`: who was shown it on one device is not pushed to on another.
     """
 
     texts: dict[str, Text]
@@ -64,6 +65,7 @@ class Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
     tag: str = ""
     variables: dict[str, Any] = {}
     policy: Policy = Policy()
+    silence_across_devices: bool = False
 
 
 class Named(msgspec.Struct, frozen=True, array_like=True):

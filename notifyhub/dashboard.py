@@ -37,9 +37,7 @@ def numbers(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "sent": (sums["sent"] or 0),
         "stored": (sums["stored"] or 0),
         "failed": (sums["failed"] or 0),
-        "gates": Gate.objects.filter(application__in=mine)
-        .exclude(state=Gate.State.OPEN)
-        .select_related("application"),
+        "gates": Gate.objects.filter(Gate.holding(), application__in=mine).select_related("application"),
         "stuck": sum(stuck),
         "people": Subscriber.objects.filter(application__in=mine).count(),
         "devices": Device.objects.filter(application__in=mine, state=Device.State.ACTIVE).count(),

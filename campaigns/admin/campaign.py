@@ -61,7 +61,13 @@ class CampaignAdmin(ScopedAdmin):
                 "classes": ["collapse"],
             },
         ),
-        ("More", {"fields": ["lane", "data", "locales", "overrides"], "classes": ["collapse"]}),
+        (
+            "More",
+            {
+                "fields": ["lane", "silence_across_devices", "data", "locales", "overrides"],
+                "classes": ["collapse"],
+            },
+        ),
     ]
     readonly_fields = ["state_now"]
     actions_detail = [

@@ -61,6 +61,7 @@ class CampaignSerializer(StrictModelSerializer):
             "send_at",
             "ttl",
             *POLICY_FIELDS,
+            "silence_across_devices",
             "created_at",
             "updated_at",
         ]

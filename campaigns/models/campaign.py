@@ -106,6 +106,11 @@ class Campaign(models.Model):
     jitter = models.PositiveIntegerField(
         default=0, help_text="Seconds over which those told at one time are spread; 0: all at once."
     )
+    silence_across_devices = models.BooleanField(
+        "spare other devices",
+        default=False,
+        help_text="Phones wait while another device of the person is connected, and get no push once it showed this.",
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         null=True,

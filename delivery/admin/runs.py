@@ -38,7 +38,7 @@ OUTCOME_WORDS = {
 def numbers(run: Run) -> dict[str, Any]:
     """Return what the run's page shows of its progress, as the template's context."""
     progress = runs.progress(run)
-    gates = Gate.objects.filter(application_id=run.application_id).exclude(state=Gate.State.OPEN)
+    gates = Gate.objects.filter(Gate.holding(), application_id=run.application_id)
     return {
         "run": run,
         "progress": progress,
@@ -86,7 +86,7 @@ class RunAdmin(ReadOnlyAdmin):
         ("For developers", {"fields": ["uid", "origin"]}),
     ]
     readonly_fields = ["says", "uid"]
-    actions_detail = ["pause", "resume", "cancel", "recall"]
+    actions_detail = ["pause", "resume", "retire_and_resume", "cancel", "recall"]
 
     @display(description="State", ordering="state", label=STATE_LABELS)
     def state_shown(self, run: Run) -> str:
@@ -127,6 +127,8 @@ class RunAdmin(ReadOnlyAdmin):
     def offers(self, action: str, obj: Any) -> bool:
         if action == "recall":
             return obj.recalled_at is None
+        if action == "retire_and_resume":
+            return obj.state == Run.State.PAUSED and obj.brake == Run.Brake.TRIPPED
         return obj.state in runs.TRANSITIONS[action][0]
 
     @action(description="Pause", permissions=["operate"], icon="pause")
@@ -152,10 +154,36 @@ class RunAdmin(ReadOnlyAdmin):
             request,
             run,
             question=f"Go on with “{run}”?",
-            facts=[f"{runs.progress(run).waiting:,} messages wait to be sent."],
+            facts=[
+                f"{runs.progress(run).waiting:,} messages wait to be sent.",
+                *([f"It was paused because {run.reason}"] if run.brake == Run.Brake.TRIPPED else []),
+            ],
             button="Resume the run",
             do=lambda: runs.resume(run),
             done="Resumed.",
+        )
+
+    @action(
+        description="Retire the devices and resume",
+        permissions=["operate"],
+        icon="phonelink_erase",
+        variant=ActionVariant.DANGER,
+    )
+    def retire_and_resume(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        run: Run = self.get_object(request, object_id)
+        return self._asked(
+            request,
+            run,
+            question=f"Go on with “{run}”, and retire every device whose token is refused?",
+            facts=[
+                run.reason,
+                "Retired devices get nothing more until their app registers again.",
+                "If the configuration is wrong, correct it and use Resume instead.",
+            ],
+            button="Retire them and resume",
+            do=lambda: runs.resume(run, retire_anyway=True),
+            done="Resumed: refused tokens retire their devices.",
+            danger=True,
         )
 
     @action(description="Cancel", permissions=["operate"], icon="cancel", variant=ActionVariant.DANGER)

@@ -213,6 +213,20 @@ class CassandraLogStore:
                 )  # clustered by time: the first counts
         return sorted(first.values(), key=lambda row: row.at)
 
+    def receipts_of(self, pairs: Sequence[tuple[UUID, UUID]]) -> list[ReceiptRow]:
+        statement = self._statement(
+            "SELECT subscriber, notification, device, kind, at FROM $log_receipts "
+            "WHERE subscriber = ? AND notification = ?"
+        )
+        answers = execute_concurrent_with_args(
+            self.session, statement, list(dict.fromkeys(pairs)), concurrency=READS
+        )
+        return [
+            ReceiptRow(**{name: row[name] for name in ReceiptRow.__struct_fields__})
+            for _, rows in answers
+            for row in rows
+        ]
+
     def mark(self, subscriber: UUID, notifications: Iterable[UUID], state: str, at: float) -> None:
         statement = self._insert("log_marks", "subscriber, notification, state, at")
         writes = [

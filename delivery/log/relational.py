@@ -105,6 +105,15 @@ class RelationalLogStore:
         )
         return [ReceiptRow(*row) for row in rows.order_by("at").values_list(*ReceiptRow.__struct_fields__)]
 
+    def receipts_of(self, pairs: Sequence[tuple[UUID, UUID]]) -> list[ReceiptRow]:
+        wanted = set(pairs)
+        rows = Receipt.objects.using(self.alias).filter(
+            subscriber__in={subscriber for subscriber, _ in wanted},
+            notification__in={notification for _, notification in wanted},
+        )
+        found = (ReceiptRow(*row) for row in rows.values_list(*ReceiptRow.__struct_fields__))
+        return [row for row in found if (row.subscriber, row.notification) in wanted]
+
     def mark(self, subscriber: UUID, notifications: Iterable[UUID], state: str, at: float) -> None:
         forgotten = time.time() + settings.LOG_DAYS * DAY
         self._insert(

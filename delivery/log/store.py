@@ -79,6 +79,10 @@ class LogStore(Protocol):
 
     def receipts(self, subscriber: UUID, notifications: Iterable[UUID]) -> list[ReceiptRow]: ...
 
+    def receipts_of(self, pairs: Sequence[tuple[UUID, UUID]]) -> list[ReceiptRow]:
+        """Return what devices said of (subscriber, notification) pairs, in any order; at most a parcel of them."""
+        ...
+
     def mark(self, subscriber: UUID, notifications: Iterable[UUID], state: str, at: float) -> None:
         """Note that a subscriber has `read` or `archived` notifications."""
         ...

@@ -26,6 +26,11 @@ class Run(models.Model):
         CANCELLED = "cancelled", "Cancelled"
         FAILED = "failed", "Failed"
 
+    class Brake(models.TextChoices):
+        READY = "ready", "Ready"
+        TRIPPED = "tripped", "Has paused the run"
+        OFF = "off", "Off: refused tokens retire their devices"
+
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="runs")
     origin = models.CharField(
@@ -52,6 +57,12 @@ class Run(models.Model):
         default=0, editable=False, help_text="Throttled: until when its slots are taken (epoch)."
     )
     reason = models.CharField(max_length=300, blank=True, help_text="Why it failed or waits.")
+    brake = models.CharField(
+        max_length=7,
+        choices=Brake.choices,
+        default=Brake.READY,
+        help_text="Pauses the run when many tokens are refused at once, as with wrong credentials.",
+    )
 
     class Meta:
         ordering = ["-created_at"]

@@ -105,7 +105,7 @@ class Result(msgspec.Struct, frozen=True, array_like=True, gc=False):
     `reason` is a stable code of at most 64 bytes, empty when sent; `retry_after` is in seconds, None
     when the provider named no time. `dead_since` is the instant (epoch seconds) from which the
     provider knows the token as dead: a device registered later lives. `unknown`: the request may have
-    arrived, so a retry may be a repeat.
+    arrived, so a retry may be a repeat. `left` is false when it never went out: another try is the first.
     """
 
     index: int
@@ -115,6 +115,7 @@ class Result(msgspec.Struct, frozen=True, array_like=True, gc=False):
     retry_after: float | None = None
     dead_since: float | None = None
     unknown: bool = False
+    left: bool = True
 
 
 #   CredentialError            the provider refuses the credential, or it is not well-formed
@@ -156,10 +157,16 @@ class Sender(Protocol):
     provider: str
 
     def send(
-        self, envelope: Envelope, credential: Credential, *, deadline: float | None = None
+        self,
+        envelope: Envelope,
+        credential: Credential,
+        *,
+        deadline: float | None = None,
+        streams: int | None = None,
     ) -> Iterator[Result]:
         """Yield exactly one result for every message, in any order, as they come in.
 
+        At most `streams` requests are under way at a time (None: as many as the sender was made for).
         Nothing is started after `deadline` (`time.monotonic()`), and what is under way then is
         given up as unknown. Never raises for what a message, the credential or the provider does.
         """

@@ -81,7 +81,7 @@ class Batch:
             self._end = Result(0, Verdict.SHUT, error.code)
         end = self._end or Result(0, Verdict.RETRY, NOT_STARTED)
         for index in self._unsent:
-            yield Result(index, end.verdict, end.reason, "", end.retry_after)
+            yield Result(index, end.verdict, end.reason, "", end.retry_after, left=False)
 
     def _round(self, token: str, *, renews: bool) -> Iterator[Result]:
         answers = self._engine.run(self._requests(token), deadline=self._deadline, streams=self._streams)
@@ -118,7 +118,7 @@ def _of_broken(answer: Answer) -> Result:
     """Return the result of a request without an answer."""
     if answer.unknown:
         return Result(answer.key, Verdict.RETRY, DIED_IN_FLIGHT, unknown=True)
-    return Result(answer.key, Verdict.RETRY, UNREACHABLE)
+    return Result(answer.key, Verdict.RETRY, UNREACHABLE, left=False)
 
 
 def unknown_answer(answer: Answer) -> Result:

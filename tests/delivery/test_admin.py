@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from delivery import presence
+from delivery import checking, presence, runs
 from delivery.models import Credential, Gate, Page, Parcel, Run, WorkState
 from devices.models import Role
 from tests.admin_world import World, build, member
@@ -137,6 +138,33 @@ def test_only_work_that_was_given_up_is_listed_as_stuck(meadow: World, run: Run)
     assert page.context["cl"].result_count == 1 and "Meadow error" in page.content.decode()
 
 
+def test_a_run_that_was_halted_says_why_and_offers_to_retire(meadow: World, run: Run) -> None:
+    client = sign_in(meadow, Role.APPROVER)
+    address = reverse("admin:delivery_run_retire_and_resume", args=[run.pk])
+    change = reverse("admin:delivery_run_change", args=[run.pk])
+    assert address not in client.get(change).content.decode()
+    runs.halt(run, "60 of 60 tokens were refused (sender_id_mismatch): check the project.")
+    page = client.get(change).content.decode()
+    assert address in page and "60 of 60 tokens were refused" in page
+    assert "60 of 60" in client.get(reverse("admin:delivery_run_resume", args=[run.pk])).content.decode()
+    assert "60 of 60" in client.get(address).content.decode()
+    press(client, "retire_and_resume", run)
+    assert (run.state, run.brake, run.reason) == (Run.State.RUNNING, Run.Brake.OFF, "")
+
+
+def test_a_halted_run_is_resumed_with_its_brake_ready(meadow: World, run: Run) -> None:
+    runs.halt(run, "60 of 60 tokens were refused.")
+    press(sign_in(meadow, Role.APPROVER), "resume", run)
+    assert (run.state, run.brake, run.reason) == (Run.State.RUNNING, Run.Brake.READY, "")
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.EDITOR])
+def test_who_may_not_operate_retires_nobody(meadow: World, run: Run, role: Role) -> None:
+    runs.halt(run, "60 of 60 tokens were refused.")
+    assert press(sign_in(meadow, role), "retire_and_resume", run).status_code == 403
+    assert run.state == Run.State.PAUSED
+
+
 # -- credentials
 
 
@@ -231,7 +259,55 @@ def test_only_owners_write_credentials(meadow: World) -> None:
     assert save(client, apns(), meadow.of(Credential)).status_code == 403
 
 
+def test_a_quota_is_kept_with_the_credentials_and_can_be_taken_back(meadow: World) -> None:
+    client, stored = sign_in(meadow, Role.OWNER), meadow.of(Credential)
+    save(client, apns(private_key="", per_minute="9000"), stored)
+    stored.refresh_from_db()
+    assert stored.settings == {"topic": "com.example.app", "per_minute": 9000}
+    address = reverse("admin:delivery_credential_change", args=[stored.pk])
+    assert 'value="9000"' in client.get(address).content.decode()
+    save(client, apns(private_key="", per_minute=""), stored)
+    stored.refresh_from_db()
+    assert stored.settings == {"topic": "com.example.app"}
+    assert "per_minute" in errors(save(client, apns(private_key="", per_minute="-1"), stored))
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_an_owner_checks_credentials_now(
+    meadow: World, accepted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def check(application: int, provider: str) -> checking.Checked:
+        asked.append((application, provider))
+        return checking.Checked(accepted, "code", "What the provider said.")
+
+    monkeypatch.setattr(checking, "check", check)
+    stored, client = meadow.of(Credential), sign_in(meadow, Role.OWNER)
+    address = reverse("admin:delivery_credential_check_now", args=[stored.pk])
+    assert "Nothing reaches a device" in client.get(address).content.decode()
+    assert asked == []
+    assert "What the provider said." in client.post(address, follow=True).content.decode()
+    assert asked == [(meadow.application.pk, stored.provider)]
+
+
+def test_who_may_not_write_credentials_does_not_check_them(meadow: World) -> None:
+    address = reverse("admin:delivery_credential_check_now", args=[meadow.of(Credential).pk])
+    assert sign_in(meadow, Role.APPROVER).post(address).status_code == 403
+
+
 # -- gates
+
+
+def test_a_slowed_gate_shows_as_open_when_its_time_is_over(meadow: World) -> None:
+    gate = meadow.of(Gate)
+    Gate.objects.filter(pk=gate.pk).update(state=Gate.State.SLOWED, until=timezone.now())
+    client = sign_in(meadow, Role.APPROVER)
+    page = client.get(reverse("admin:delivery_gate_changelist")).content.decode()
+    assert "Open" in page and ">Slowed<" not in page
+    change = client.get(reverse("admin:delivery_gate_change", args=[gate.pk])).content.decode()
+    assert reverse("admin:delivery_gate_open_again", args=[gate.pk]) not in change
+    assert "500" in change, "how many requests may be under way"
 
 
 def test_an_approver_opens_a_gate_again(meadow: World) -> None:

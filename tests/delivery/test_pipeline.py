@@ -278,7 +278,10 @@ def test_a_slowed_gate_holds_the_parcels_until_its_time(provider: world.FakeSend
     run = world.launch(app)
     work_all()
     assert runs.progress(run).waiting == 2
-    gates.slow(app.pk, "fcm", until=time.time() - 1, reason="test")
+    gates.slow(app.pk, "fcm", until=time.time() + 30, reason="of several instants the latest holds")
+    assert not send_one("fcm", "normal")
+    Gate.objects.update(until=timezone.now())
+    assert gates.state(app.pk, "fcm").state == Gate.State.OPEN
     work_all()
     assert check_balances(run).outcomes == {"sent": 2}
 

@@ -59,9 +59,18 @@ class FakeSender:
         self.envelopes: list[Envelope] = []
         self.answers: dict[str, dict[str, Any]] = {}
         self.default: dict[str, Any] = {"verdict": Verdict.SENT}
+        self.streams: list[int | None] = []
 
-    def send(self, envelope: Envelope, credential: Credential, *, deadline: float | None = None) -> Any:
+    def send(
+        self,
+        envelope: Envelope,
+        credential: Credential,
+        *,
+        deadline: float | None = None,
+        streams: int | None = None,
+    ) -> Any:
         self.envelopes.append(envelope)
+        self.streams.append(streams)
         for index, message in enumerate(envelope.messages):
             yield Result(index=index, **self.answers.get(message.token, self.default))
 

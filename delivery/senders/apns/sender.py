@@ -45,14 +45,19 @@ class ApnsSender:
         self._keys: Kept[Key] = Kept(Key)
 
     def send(
-        self, envelope: Envelope, credential: Credential, *, deadline: float | None = None
+        self,
+        envelope: Envelope,
+        credential: Credential,
+        *,
+        deadline: float | None = None,
+        streams: int | None = None,
     ) -> Iterator[Result]:
         """Yield one result for every message (`Sender.send`)."""
         try:
             key = self._keys.of(credential)
         except CredentialError as error:
             for index in range(len(envelope.messages)):
-                yield Result(index, Verdict.SHUT, error.code)
+                yield Result(index, Verdict.SHUT, error.code, left=False)
             return
         templates = [_template(envelope, index) for index in range(len(envelope.contents))]
         production, sandbox = key.prefix(sandbox=False), key.prefix(sandbox=True)
@@ -63,9 +68,9 @@ class ApnsSender:
         def build(index: int, message: Message, token: str) -> Request | Result:
             filled = templates[message.content]
             if isinstance(filled, str):
-                return Result(index, Verdict.FAILED, filled)
+                return Result(index, Verdict.FAILED, filled, left=False)
             if not _TOKEN.fullmatch(message.token):
-                return Result(index, Verdict.DEAD, "bad_device_token")
+                return Result(index, Verdict.DEAD, "bad_device_token", left=False)
             identities[index] = identity = apns_id(message.notification, message.device)
             lines = shared.get(message.expires_at)
             if lines is None:
@@ -92,7 +97,7 @@ class ApnsSender:
             authorize=lambda refused: self._token(key, refused=refused),
             renewable=frozenset({EXPIRED_PROVIDER_TOKEN}),
             deadline=deadline,
-            streams=self._streams,
+            streams=self._streams if streams is None else min(streams, self._streams),
         ).results()
 
     def check(self, credential: Credential) -> None:

@@ -36,14 +36,19 @@ class FcmSender:
         self._accounts: Kept[Account] = Kept(Account)
 
     def send(
-        self, envelope: Envelope, credential: Credential, *, deadline: float | None = None
+        self,
+        envelope: Envelope,
+        credential: Credential,
+        *,
+        deadline: float | None = None,
+        streams: int | None = None,
     ) -> Iterator[Result]:
         """Yield one result for every message (`Sender.send`)."""
         try:
             account = self._accounts.of(credential)
         except CredentialError as error:
             for index in range(len(envelope.messages)):
-                yield Result(index, Verdict.SHUT, error.code)
+                yield Result(index, Verdict.SHUT, error.code, left=False)
             return
         templates: dict[tuple[int, float | None], Template | None] = {}
         endpoint = account.endpoint
@@ -55,7 +60,7 @@ class FcmSender:
                 templates[wanted] = _template(account, envelope, message)
             filled = templates[wanted]
             if filled is None:
-                return Result(index, Verdict.FAILED, BAD_CONTENT)
+                return Result(index, Verdict.FAILED, BAD_CONTENT, left=False)
             lines = headers.get(token) or headers.setdefault(token, account.headers(token))
             return index, endpoint, lines, filled.fill(message.token, message.notification)
 
@@ -67,7 +72,7 @@ class FcmSender:
             authorize=lambda refused: self._token(account, credential, refused=refused),
             renewable=frozenset({UNAUTHENTICATED}),
             deadline=deadline,
-            streams=self._streams,
+            streams=self._streams if streams is None else min(streams, self._streams),
         ).results()
 
     def check(self, credential: Credential) -> None:
