@@ -9,7 +9,7 @@ from devices.models import Provider
 
 
 def sentences(campaign: Campaign) -> list[str]:
-    """Return what a launch would come to and what some would read; nothing for what does not render."""
+    """Return what a launch would come to and what some would read; nothing for a campaign that does not render."""
     try:
         rehearsal = launching.rehearse(campaign)
     except launching.LaunchError:

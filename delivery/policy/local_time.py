@@ -10,6 +10,8 @@ from devices.wall_time import placed, zone_or
 
 _FIRST_AND_LAST = ("Etc/GMT-14", "Etc/GMT+12")
 """The zones in which a day begins first and ends last (POSIX signs: east is minus)."""
+_CHANGES = 7_200.0
+"""Seconds by which clock changes may put off a wall time."""
 
 
 @lru_cache(maxsize=8_192)
@@ -39,7 +41,10 @@ def latest(policy: Policy, home: str, since: float) -> float:
     """Return an instant (epoch seconds) at which a campaign begun at `since` has been told in every zone."""
     if not policy.local_time:
         return since
-    return max(instant_in(zone, policy, home, since) for zone in _FIRST_AND_LAST) + 3600.0
+    last = max(instant_in(zone, policy, home, since) for zone in _FIRST_AND_LAST)
+    if policy.late == "tomorrow":
+        last = max(last, since + 86_400.0)  # a zone that just missed it waits a day
+    return last + _CHANGES
 
 
 def held_until(candidate: Candidate, circumstances: Circumstances) -> float | None:

@@ -33,7 +33,8 @@ def page_size(policy: Policy, most: int) -> int:
 
 def slot(policy: Policy, *, free_at: float, now: float, people: int, started: float, zone: str) -> Slot:
     """Return the next slot for a page of `people` when the run's slots are taken until `free_at`."""
-    begins = opening(policy, max(free_at, now - CATCH_UP), started=started, zone=zone)
+    wanted = free_at if free_at > now - CATCH_UP else now
+    begins = opening(policy, wanted, started=started, zone=zone)
     return Slot(begins, begins + people / _rate_at(policy, begins - started))
 
 

@@ -51,7 +51,9 @@ def test_people_are_deferred_to_their_instants() -> None:
     def by_number(who: Candidate, _: Circumstances) -> Defer | None:
         return Defer(100.0 * (who.person.id % 2)) if who.person.id < 4 else None
 
-    result = plan([candidate(number=n) for n in range(1, 6)], Circumstances(now=1), (*STAGES, each(by_number)))
+    result = plan(
+        [candidate(number=n) for n in range(1, 6)], Circumstances(now=1), (*STAGES, each(by_number))
+    )
     assert {until: len(put_off) for until, put_off in result.deferred.items()} == {100.0: 2, 0.0: 1}
     assert len(result.passed) == 2
 
