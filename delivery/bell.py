@@ -14,7 +14,7 @@ from django.db.models import Model
 from kombu.exceptions import OperationalError
 
 from delivery import dbclock, lanes
-from delivery.models import Page, Parcel, Run, WorkState
+from delivery.models import Page, Parcel, Run, WorkState, held
 
 log = structlog.get_logger(__name__)
 
@@ -72,9 +72,9 @@ def ring(stage: str, lane: str) -> None:
     publisher.ring(stage, lane)
 
 
-def ring_due() -> int:
-    """Ring for every page and parcel that is overdue; return how many lanes were rung."""
-    overdue = dbclock.now() - OVERDUE
+def ring_due(*, at_once: bool = False) -> int:
+    """Ring for every page and parcel that is overdue, or `at_once` all that is due; return how many lanes were rung."""
+    overdue = dbclock.now() - (0.0 if at_once else OVERDUE)
     rung = 0
     for lane in _open(Page, overdue).values_list("lane", flat=True).distinct():
         ring("plan", lane)
@@ -87,6 +87,7 @@ def ring_due() -> int:
 
 def _open(model: type[Model], overdue: float):  # type: ignore[no-untyped-def]
     return model._default_manager.filter(
+        ~held(),
         state__in=[WorkState.WAITING, WorkState.CLAIMED],
         due_at__lt=overdue,
         lease_until__lt=overdue,

@@ -15,10 +15,11 @@ from django.db import connection, transaction
 
 from delivery import bell, claims, dbclock, gates, sockets
 from delivery.credentials import MissingCredentialError, credential_for, sender_for
+from delivery.halting import Watch
 from delivery.log.store import OutcomeRow, log_store
 from delivery.models import Parcel, Run
 from delivery.outgoing import Outgoing, decode, encode
-from delivery.senders.contract import Envelope, Message, Result, Verdict
+from delivery.senders.contract import NOT_STARTED, Envelope, Message, Result, Verdict
 from devices import retirement
 from devices.models import Provider
 
@@ -137,7 +138,14 @@ def _send(parcel: Parcel, part: Outgoing, going: list[int], ledger: Ledger) -> N
     renewed = time.monotonic()
     slowed_until = 0.0
     deadline = renewed + PARCEL_SECONDS
-    for result in sender_for(parcel.provider).send(envelope, credential, deadline=deadline):
+    watch = Watch(parcel)
+    unstarted = []
+    for result in sender_for(parcel.provider).send(
+        envelope, credential, deadline=deadline, go_on=watch.go_on
+    ):
+        if watch.word and result.reason == NOT_STARTED:
+            unstarted.append(going[result.index])
+            continue
         slowed_until = max(slowed_until, _account(parcel, part, going[result.index], result, ledger))
         if time.monotonic() - renewed > RENEW_EVERY:
             claims.renew(parcel)
@@ -146,6 +154,12 @@ def _send(parcel: Parcel, part: Outgoing, going: list[int], ledger: Ledger) -> N
         gates.slow(
             parcel.application_id, parcel.provider, until=slowed_until, reason="the provider asks to wait"
         )
+    if watch.word in ("cancelled", "recalled"):
+        for index in [*unstarted, *ledger.again]:
+            ledger.end(index, "cancelled", watch.word)
+        ledger.again.clear()
+    else:
+        ledger.again.update(dict.fromkeys(unstarted, 0.0))
 
 
 def _account(parcel: Parcel, part: Outgoing, index: int, result: Result, ledger: Ledger) -> float:

@@ -4,6 +4,7 @@
 """
 
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -174,11 +175,14 @@ def pause(run: Run) -> None:
 def resume(run: Run) -> None:
     """Go on with a paused run; raises `StateError`."""
     _move(run, "resume")
-    bell.ring_due()
+    bell.ring_due(at_once=True)
 
 
 def cancel(run: Run, reason: str = "") -> None:
-    """End the run: pages are not planned, parcels not sent, what is waiting counts as cancelled."""
+    """End the run: pages are not planned, parcels not sent, what is waiting counts as cancelled.
+
+    What a worker has in hand it closes itself, with what it has sent; `finish_due` sees to the rest.
+    """
     with transaction.atomic():
         _move(run, "cancel", reason=reason[:300], finished_at=timezone.now())
         _drop_open_work(run)
@@ -186,17 +190,19 @@ def cancel(run: Run, reason: str = "") -> None:
 
 def _drop_open_work(run: Run) -> None:
     now = dbclock.now()
-    pages = Page.objects.filter(run=run, state__in=[*OPEN, WorkState.DEAD])
+    in_nobodys_hand = Q(state__in=[WorkState.WAITING, WorkState.DEAD]) | Q(
+        state=WorkState.CLAIMED, lease_until__lt=now
+    )
+    pages = Page.objects.filter(in_nobodys_hand, run=run)
     pages.update(state=WorkState.CANCELLED, closed_at=now, people=None)
-    for parcel in (
-        Parcel.objects.filter(run=run, state__in=[*OPEN, WorkState.DEAD]).only("pk", "size").iterator()
-    ):
-        Parcel.objects.filter(pk=parcel.pk, state__in=[*OPEN, WorkState.DEAD]).update(
+    parcels = Parcel.objects.filter(in_nobodys_hand, run=run)
+    for key, size in list(parcels.values_list("pk", "size")):
+        Parcel.objects.filter(in_nobodys_hand, pk=key).update(
             state=WorkState.CANCELLED,
             closed_at=now,
             body=None,
-            cancelled=parcel.size,
-            reasons={"cancelled": parcel.size},
+            cancelled=size,
+            reasons={"cancelled": size},
         )
 
 
@@ -223,16 +229,24 @@ def _move(run: Run, action: str, **values: object) -> None:
 
 
 def finish_due() -> int:
-    """End the runs that have nothing left to do; return how many."""
+    """End the runs that have nothing left to do; return how many.
+
+    Of the runs cancelled within a day, what came out of a worker's hand since is cancelled too.
+    """
     now = timezone.now()
-    open_pages = Page.objects.filter(run=OuterRef("pk"), state__in=[*OPEN, WorkState.DEAD])
-    open_parcels = Parcel.objects.filter(run=OuterRef("pk"), state__in=[*OPEN, WorkState.DEAD])
-    idle = (
-        Run.objects.filter(state=Run.State.RUNNING).exclude(Exists(open_pages)).exclude(Exists(open_parcels))
-    )
+    cancelled = Run.objects.filter(state=Run.State.CANCELLED, finished_at__gt=now - timedelta(days=1))
+    for run in cancelled.filter(Exists(_open(Page)) | Exists(_open(Parcel))):
+        _drop_open_work(run)
+    running = Run.objects.filter(state=Run.State.RUNNING)
+    idle = running.exclude(Exists(_open(Page))).exclude(Exists(_open(Parcel)))
     ended = idle.exclude(kind=Run.Kind.STANDING).update(state=Run.State.DONE, finished_at=now)
     old = idle.filter(kind=Run.Kind.STANDING, created_at__lt=now - timedelta(days=1) - STANDING_GRACE)
     return ended + old.update(state=Run.State.DONE, finished_at=now)
+
+
+def _open(model: type[Page] | type[Parcel]) -> QuerySet[Any]:
+    """Return a run's pages or parcels that are not closed, for a query over runs."""
+    return model._default_manager.filter(run=OuterRef("pk"), state__in=[*OPEN, WorkState.DEAD])
 
 
 class Progress(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ from delivery.senders.contract import (
     Credential,
     CredentialError,
     Envelope,
+    GoOn,
     Message,
     Result,
     UnreachableError,
@@ -43,7 +44,12 @@ class ApnsSender:
         self._keys: Kept[Key] = Kept(Key)
 
     def send(
-        self, envelope: Envelope, credential: Credential, *, deadline: float | None = None
+        self,
+        envelope: Envelope,
+        credential: Credential,
+        *,
+        deadline: float | None = None,
+        go_on: GoOn | None = None,
     ) -> Iterator[Result]:
         """Yield one result for every message (`Sender.send`)."""
         try:
@@ -87,6 +93,7 @@ class ApnsSender:
             renewable=frozenset({EXPIRED_PROVIDER_TOKEN}),
             deadline=deadline,
             streams=self._streams,
+            go_on=go_on,
         ).results()
 
     def check(self, credential: Credential) -> None:

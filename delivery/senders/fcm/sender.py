@@ -6,6 +6,7 @@ from delivery.senders.contract import (
     Credential,
     CredentialError,
     Envelope,
+    GoOn,
     Message,
     Result,
     UnreachableError,
@@ -34,7 +35,12 @@ class FcmSender:
         self._accounts: Kept[Account] = Kept(Account)
 
     def send(
-        self, envelope: Envelope, credential: Credential, *, deadline: float | None = None
+        self,
+        envelope: Envelope,
+        credential: Credential,
+        *,
+        deadline: float | None = None,
+        go_on: GoOn | None = None,
     ) -> Iterator[Result]:
         """Yield one result for every message (`Sender.send`)."""
         try:
@@ -63,6 +69,7 @@ class FcmSender:
             renewable=frozenset({UNAUTHENTICATED}),
             deadline=deadline,
             streams=self._streams,
+            go_on=go_on,
         ).results()
 
     def check(self, credential: Credential) -> None:
