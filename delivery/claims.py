@@ -90,6 +90,22 @@ def fail(piece: Page | Parcel, error: str, *, counts: bool = True) -> str:
     return state
 
 
+def take_dead(piece: Piece, worker: str) -> Piece | None:
+    """Claim a piece that was set aside as dead, to end it by hand; None when it is dead no more."""
+    row = type(piece)._default_manager.filter(pk=piece.pk, state=WorkState.DEAD)
+    lease = dbclock.now() + settings.LEASE_SECONDS
+    if not row.update(state=WorkState.CLAIMED, fence=F("fence") + 1, lease_until=lease, worker=worker[:64]):
+        return None
+    return type(piece)._default_manager.select_related("run__application", "run__category").get(pk=piece.pk)
+
+
+def bury(piece: Page | Parcel, error: str) -> None:
+    """Set a claimed piece aside as dead, with `error` noted; raises `LeaseLostError`."""
+    mine = type(piece)._default_manager.filter(pk=piece.pk, fence=piece.fence, state=WorkState.CLAIMED)
+    if not mine.update(state=WorkState.DEAD, lease_until=0, error=error[-ERROR_CHARACTERS:]):
+        raise LeaseLostError
+
+
 def backoff(tries: int) -> float:
     """Return a random wait in seconds after so many tries, between half and all of what doubles with each."""
     longest = min(BACKOFF_CAP, BACKOFF_BASE * 2.0 ** min(tries, 30))

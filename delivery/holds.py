@@ -38,16 +38,21 @@ def resume(application: Application, *, lane: str = "", by: str = "") -> list[st
 
     Raises `NotHeldError` when there is none: a lane cannot go on alone while all lanes are held.
     """
-    holds = Hold.objects.filter(application=application, **({"lane": lane} if lane else {}))
-    lanes = list(holds.values_list("lane", flat=True))
-    if not lanes:
+    found = list(Hold.objects.filter(application=application, **({"lane": lane} if lane else {})))
+    if not found:
         everything = bool(lane) and Hold.objects.filter(application=application, lane="").exists()
         raise NotHeldError(
             f"Every lane of {application} is stopped at once; resume all of them."
             if everything
             else f"{f'The lane {lane}' if lane else 'Nothing'} of {application} is{' not' if lane else ''} stopped."
         )
-    holds.delete()
-    log.warning("hold.ended", application=application.slug, lanes=lanes, by=by)
+    end(*found, by=by)
+    return [hold.lane for hold in found]
+
+
+def end(*holds: Hold, by: str = "") -> None:
+    """End these holds and ring for what has waited; one that is ended already is no error."""
+    Hold.objects.filter(pk__in=[hold.pk for hold in holds]).delete()
+    for hold in holds:
+        log.warning("hold.ended", application=hold.application_id, lane=hold.lane or "all", by=by)
     bell.ring_due(at_once=True)
-    return lanes

@@ -208,6 +208,7 @@ def _write(parcel: Parcel, run: Run, outgoing: Outgoing, ledger: Ledger) -> None
     if ledger.dead:
         retirement.retire(dict(ledger.dead), tokens={t.device: t.token for t in outgoing.targets})
     at = time.time()
+    version = version_of(parcel)
     log_store().write_outcomes(
         [
             OutcomeRow(
@@ -218,7 +219,7 @@ def _write(parcel: Parcel, run: Run, outgoing: Outgoing, ledger: Ledger) -> None
                 outcome,
                 reason[:64],
                 provider_id[:255],
-                parcel.attempt * WIDEST_FENCE + min(parcel.fence, WIDEST_FENCE - 1),
+                version,
                 at,
             )
             for index, (outcome, reason, provider_id) in ledger.ends.items()
@@ -237,6 +238,11 @@ def _write(parcel: Parcel, run: Run, outgoing: Outgoing, ledger: Ledger) -> None
         if ledger.again:
             _again(parcel, outgoing, ledger)
     log.info("parcel.closed", run=str(run.uid), parcel=parcel.pk, provider=parcel.provider, **counts)
+
+
+def version_of(parcel: Parcel) -> int:
+    """Return the version of the outcomes that a claim of a parcel writes: of two the later stands."""
+    return parcel.attempt * WIDEST_FENCE + min(parcel.fence, WIDEST_FENCE - 1)
 
 
 def _again(parcel: Parcel, outgoing: Outgoing, ledger: Ledger) -> None:

@@ -8,6 +8,7 @@ STOPPED = {
     "expired": "The notification was past its time when its turn came.",
     "unknown_subscriber": "The subscriber was deleted before their turn came.",
     "render_failed": "The text could not be rendered with this subscriber's attributes.",
+    "given_up": "Their page could not be planned, and somebody gave it up.",
 }
 """Subscribers whom the planner stopped: they have no entry in their log."""
 
@@ -18,6 +19,7 @@ OUTCOMES = {
     "node_silent": "The node that held the WebSocket did not answer; the message waits in its log.",
     "expired": "The message was past its time before it could be sent.",
     "gave_up": "The provider could not take the message in as many attempts as there are.",
+    "given_up": "The message could not be sent, and somebody gave it up.",
     "cancelled": "The run was cancelled before the message was sent.",
     "recalled": "The run was recalled before the message was sent.",
     "opted_out": "The subscriber opted out before the message was sent.",

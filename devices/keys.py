@@ -23,7 +23,7 @@ SCOPES: dict[str, str] = {
     "campaigns:write": "Make and change campaigns",
     "campaigns:launch": "Launch campaigns, pause, resume, cancel and recall them",
     "runs:read": "See runs and what they came to",
-    "runs:write": "Pause, resume, cancel and recall runs",
+    "runs:write": "Pause, resume, cancel and recall runs, and stop all",
     "rules:read": "See rules, event types and schedules",
     "rules:write": "Make and change rules, event types and schedules",
     "subscribers:read": "See subscribers, their devices and preferences",

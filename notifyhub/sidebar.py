@@ -61,6 +61,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "separator": True,
             "collapsible": True,
             "items": [
+                _item("Stops", "front_hand", "delivery_hold"),
                 _item("Gates", "door_front", "delivery_gate"),
                 _item("Credentials", "key", "delivery_credential"),
                 _item("Stuck pages", "pageview", "delivery_page"),
