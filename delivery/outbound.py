@@ -13,7 +13,7 @@ import msgspec
 import structlog
 from django.db import connection, transaction
 
-from delivery import bell, claims, dbclock, gates, sockets
+from delivery import ages, bell, claims, dbclock, gates, sockets
 from delivery.credentials import MissingCredentialError, credential_for, sender_for
 from delivery.halting import Watch
 from delivery.log.store import OutcomeRow, log_store
@@ -237,6 +237,8 @@ def _write(parcel: Parcel, run: Run, outgoing: Outgoing, ledger: Ledger) -> None
         )
         if ledger.again:
             _again(parcel, outgoing, ledger)
+    sent = Counter(outgoing.targets[index].since for index, end in ledger.ends.items() if end[0] == "sent")
+    ages.record(parcel.application_id, parcel.lane, sent, now=at)
     log.info("parcel.closed", run=str(run.uid), parcel=parcel.pk, provider=parcel.provider, **counts)
 
 

@@ -8,7 +8,10 @@ from delivery.content import Content
 
 
 class Target(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One message: a notification for one device. UUIDs are 16 bytes; `content` indexes the contents."""
+    """One message: a notification for one device. UUIDs are 16 bytes; `content` indexes the contents.
+
+    `since` is the instant (epoch seconds) from which its age is counted.
+    """
 
     device: int
     device_uid: bytes
@@ -20,6 +23,7 @@ class Target(msgspec.Struct, frozen=True, array_like=True, gc=False):
     platform: str
     content: int
     expires_at: float | None
+    since: float = 0.0
 
 
 class Outgoing(msgspec.Struct, array_like=True):
@@ -49,6 +53,7 @@ class Outgoing(msgspec.Struct, array_like=True):
                 target.platform,
                 len(self.contents) - 1,
                 target.expires_at,
+                target.since,
             )
         )
 

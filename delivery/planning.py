@@ -63,6 +63,8 @@ class Work(msgspec.Struct):
     no_device: int
     last: int | None
     exhausted: bool
+    since: float = 0.0
+    """from when the age of its messages is counted (epoch seconds); 0: from what each person has"""
 
 
 def work_page(page: Page, *, stages: tuple[Stage, ...] = STAGES) -> None:
@@ -146,11 +148,21 @@ def _think(page: Page, run: Run, prepared: Prepared, stamp: float, stages: tuple
         no_device=0,
         last=cursor,
         exhausted=exhausted,
+        since=_since(page, run),
     )
     work.stopped += [(named, Drop("unknown_subscriber")) for person, named in pairs if person is None]
     for candidate in planned.passed:
         _render(candidate, run, prepared, stamp, expires_at, work)
     return work
+
+
+def _since(page: Page, run: Run) -> float:
+    """Return from when the age of a page's messages is counted; 0: from when each person's event was accepted."""
+    if page.kind == Page.Kind.SLICE:
+        return page.due_at
+    if page.kind == Page.Kind.SHARD:
+        return (run.started_at or run.created_at).timestamp()
+    return 0.0
 
 
 def variables_of(person: Person, named: Named, shared: dict[str, Any]) -> dict[str, Any]:
@@ -189,6 +201,7 @@ def _render(
     )
     work.entries.append((candidate, bodies.encode(body)))
     limits = [limit for limit in (candidate.named.expires_at, expires_at) if limit is not None]
+    since = work.since or candidate.named.accepted_at or run.created_at.timestamp()
     reached = False
     for device in person.devices:
         if prepared.platforms and device.platform not in prepared.platforms:
@@ -207,6 +220,7 @@ def _render(
                 platform=device.platform,
                 content=-1,
                 expires_at=min(limits, default=None),
+                since=since,
             ),
             by_platform.get(device.platform, content),
         )

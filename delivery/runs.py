@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Sum
+from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from delivery import bell, dbclock
@@ -321,6 +321,63 @@ def _summed(rows: QuerySet[Page] | QuerySet[Parcel]) -> dict[str, int]:
         for reason, count in reasons.items():
             total[reason] = total.get(reason, 0) + count
     return dict(sorted(total.items()))
+
+
+PACE_SECONDS = 10.0
+"""Over how long the rate of a run is measured."""
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """How fast a run goes: messages that came to an end per second lately, and what that leaves.
+
+    `planned` is the share of the audience's ids that has been planned, `seconds_left` None when
+    nothing moves or nothing tells how much is left.
+    """
+
+    rate: float
+    planned: float
+    seconds_left: float | None
+
+
+def pace(run: Run, sums: Progress) -> Pace:
+    """Return how fast a run goes, from its parcels closed in the last seconds; `sums` are its progress."""
+    now = dbclock.now()
+    begun = (run.started_at or run.created_at).timestamp()
+    span = max(1.0, min(PACE_SECONDS, now - begun))
+    lately = Parcel.objects.filter(run=run, closed_at__gt=now - span)
+    ended = lately.aggregate(n=Sum("size") - Sum("retried"))["n"] or 0
+    rate = ended / span
+    planned = 1.0 if sums.planned else _planned(run)
+    left: float | None = float(sums.waiting)
+    if planned < 1.0:
+        # what is still to come is taken to be as dense in messages as what was
+        left = sums.waiting + sums.messages * (1 - planned) / planned if planned > 0 else None
+    if left is not None and left > 0:
+        left = left / rate if rate > 0 else None
+    return Pace(round(rate, 1), round(planned, 4), None if left is None else round(left, 1))
+
+
+def _planned(run: Run) -> float:
+    """Return the share of the ids of a run's shards that its cursors have passed; 1 for one without shards."""
+    shards = list(Shard.objects.filter(run=run).order_by("number").values_list("cursor", "last", "exhausted"))
+    if not shards:
+        return 1.0
+    first = Page.objects.filter(run=run, kind=Page.Kind.SHARD).aggregate(first=Min("after"))["first"]
+    width = shards[-1][1] - (first or 0)
+    left = sum(last - cursor for cursor, last, exhausted in shards if not exhausted)
+    return 1.0 - left / width if width > 0 else 1.0
+
+
+def by_provider(run: Run) -> dict[str, dict[str, int]]:
+    """Return what became of a run's messages, provider by provider: outcomes, and `waiting`."""
+    open_work = Q(state__in=[*OPEN, WorkState.DEAD])
+    names = (*OUTCOMES, "waiting")
+    sums = [Sum(name, default=0) for name in OUTCOMES]
+    rows = Parcel.objects.filter(run=run).order_by("provider").values_list("provider")
+    return {
+        provider: {name: count for name, count in zip(names, counts, strict=True) if count}
+        for provider, *counts in rows.annotate(*sums, waiting=Sum("size", filter=open_work, default=0))
+    }
 
 
 class Balance(msgspec.Struct, frozen=True):

@@ -43,13 +43,15 @@ class Named(msgspec.Struct, frozen=True, array_like=True):
     """A subscriber of a page of named people: by primary key, with what made them one.
 
     `occurrence` tells several notifications of one standing run to one subscriber apart (the
-    event's uid); `variables` are known to their text; `expires_at` is in epoch seconds.
+    event's uid); `variables` are known to their text; `expires_at` and `accepted_at` (when what made
+    them one was accepted) are in epoch seconds.
     """
 
     subscriber: int
     occurrence: str = ""
     variables: dict[str, Any] | None = None
     expires_at: float | None = None
+    accepted_at: float | None = None
 
 
 def to_json(snapshot: Snapshot) -> Any:

@@ -168,6 +168,12 @@ SHARDS = env.int("NOTIFYHUB_SHARDS", 1 if _ON_SQLITE else 4)
 PAGE_PAUSE_MS = env.int("NOTIFYHUB_PAGE_PAUSE_MS", 20 if _ON_SQLITE else 0)
 STREAMS = env.int("NOTIFYHUB_PROVIDER_STREAMS", 500)
 WORKER_THREADS = env.int("NOTIFYHUB_WORKER_THREADS", 10)  # five stages of two lanes
+AGE_OBJECTIVES = {  # seconds from acceptance to delivery, by lane
+    "critical": env.float("NOTIFYHUB_OBJECTIVE_CRITICAL", 1.0),
+    "high": env.float("NOTIFYHUB_OBJECTIVE_HIGH", 5.0),
+    "normal": env.float("NOTIFYHUB_OBJECTIVE_NORMAL", 60.0),
+    "bulk": env.float("NOTIFYHUB_OBJECTIVE_BULK", 3600.0),
+}
 METRICS_TOKEN = env.str("NOTIFYHUB_METRICS_TOKEN", "")
 
 REST_FRAMEWORK = {
