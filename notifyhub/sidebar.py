@@ -34,6 +34,12 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "items": [
                 _item("Campaigns", "campaign", "campaigns_campaign"),
                 _item("Runs", "rocket_launch", "delivery_run"),
+                {
+                    "title": "Why?",
+                    "icon": "help",
+                    "link": reverse_lazy("admin:campaigns_why"),
+                    "permission": "notifyhub.sidebar.is_member",
+                },
                 _item("Segments", "group_work", "devices_segment"),
                 _item("Categories", "sell", "devices_category"),
             ],

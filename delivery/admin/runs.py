@@ -45,10 +45,10 @@ def numbers(run: Run) -> dict[str, Any]:
         "progress": progress,
         "stopped": sum(progress.stopped.values()),
         "stopped_by": [
-            (count, _words(reasons.STOPPED, reason)) for reason, count in progress.stopped.items()
+            (count, reasons.stopped_sentence(reason)) for reason, count in progress.stopped.items()
         ],
-        "outcomes": [(count, _words(OUTCOME_WORDS, name)) for name, count in progress.outcomes.items()],
-        "reasons": [(count, _words(reasons.OUTCOMES, reason)) for reason, count in progress.reasons.items()],
+        "outcomes": [(count, OUTCOME_WORDS[name]) for name, count in progress.outcomes.items()],
+        "reasons": [(count, reasons.outcome_sentence(reason)) for reason, count in progress.reasons.items()],
         "settled": sum(progress.outcomes.values()),
         "providers": [
             (Provider(name).label, ", ".join(f"{count:,} {word}" for word, count in counts.items()))
@@ -63,11 +63,6 @@ def numbers(run: Run) -> dict[str, Any]:
         "gates": gates if run.state in (Run.State.PLANNED, Run.State.RUNNING, Run.State.PAUSED) else [],
         "going": run.state in (Run.State.PLANNED, Run.State.RUNNING) or not progress.complete,
     }
-
-
-def _words(known: dict[str, str], code: str) -> str:
-    """Return the sentence for a code; senders have codes of their own, which read well without underscores."""
-    return known.get(code) or code.replace("_", " ").capitalize()
 
 
 def holds_of(run: Run) -> QuerySet[Hold]:
