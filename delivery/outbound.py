@@ -13,7 +13,7 @@ from uuid import UUID
 import structlog
 from django.db import connection, transaction
 
-from delivery import bell, caps, claims, dbclock, pushing, retrying, silence, sockets
+from delivery import ages, bell, caps, claims, dbclock, pushing, retrying, silence, sockets
 from delivery.ledger import Ledger
 from delivery.log.store import OutcomeRow, log_store
 from delivery.models import Parcel, Run
@@ -123,6 +123,7 @@ def _write(parcel: Parcel, run: Run, outgoing: Outgoing, ledger: Ledger) -> None
             tokens={target.device: target.token for target in outgoing.targets},
         )
     at = time.time()
+    version = version_of(parcel)
     log_store().write_outcomes(
         [
             OutcomeRow(
@@ -133,7 +134,7 @@ def _write(parcel: Parcel, run: Run, outgoing: Outgoing, ledger: Ledger) -> None
                 outcome,
                 reason[:64],
                 provider_id[:255],
-                parcel.attempt * WIDEST_FENCE + min(parcel.fence, WIDEST_FENCE - 1),
+                version,
                 at,
             )
             for index, (outcome, reason, provider_id) in ledger.ends.items()
@@ -151,7 +152,14 @@ def _write(parcel: Parcel, run: Run, outgoing: Outgoing, ledger: Ledger) -> None
             reasons=dict(reasons),
         )
         _hand_on(parcel, rest, now)
+    sent = Counter(outgoing.targets[index].since for index, end in ledger.ends.items() if end[0] == "sent")
+    ages.record(parcel.application_id, parcel.lane, sent, now=at)
     log.info("parcel.closed", run=str(run.uid), parcel=parcel.pk, provider=parcel.provider, **counts)
+
+
+def version_of(parcel: Parcel) -> int:
+    """Return the version of the outcomes that a claim of a parcel writes: of two the later stands."""
+    return parcel.attempt * WIDEST_FENCE + min(parcel.fence, WIDEST_FENCE - 1)
 
 
 UNTOLD = ("failed", "expired", "cancelled")

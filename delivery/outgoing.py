@@ -13,6 +13,7 @@ class Target(msgspec.Struct, frozen=True, array_like=True, gc=False):
     `quiet`: it expires because the person's quiet hours begin. `of` is the number of messages of
     the notification.
     `then` is the provider that pushes to the device when its WebSocket stays silent, empty for none.
+    `since` is the instant (epoch seconds) from which its age is counted.
     """
 
     device: int
@@ -28,6 +29,7 @@ class Target(msgspec.Struct, frozen=True, array_like=True, gc=False):
     quiet: bool = False
     of: int = 1
     then: str = ""
+    since: float = 0.0
 
 
 class Outgoing(msgspec.Struct, array_like=True):
@@ -65,6 +67,7 @@ class Outgoing(msgspec.Struct, array_like=True):
                 target.quiet,
                 target.of,
                 target.then,
+                target.since,
             )
         )
 

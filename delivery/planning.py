@@ -38,6 +38,8 @@ class Place(NamedTuple):
 
     cursor: int | None
     exhausted: bool
+    since: float = 0.0
+    """from when the age of its messages is counted (epoch seconds); 0: from what each person has"""
 
 
 def work_page(page: Page, *, stages: Sequence[Stage] = STAGES) -> None:
@@ -55,7 +57,7 @@ def work_page(page: Page, *, stages: Sequence[Stage] = STAGES) -> None:
     circumstances = circumstances_of(run, prepared.snapshot, stamp, caps=rules, reservations=reservations)
     pairs, cursor, exhausted = _read(page, run, prepared)
     try:
-        work = think(run, prepared, pairs, circumstances, stages)
+        work = think(run, prepared, pairs, circumstances, stages, since=_since(page, run))
     except caps.CapsNotReadyError as error:
         claims.put_back(page, due_at=max(error.until, stamp + min(PATIENCE, 2.0 ** (page.fence - 1))))
         log.warning("page.put_back", run=str(run.uid), page=page.pk, reason=str(error))
@@ -81,6 +83,15 @@ def work_page(page: Page, *, stages: Sequence[Stage] = STAGES) -> None:
     if settings.PAGE_PAUSE_MS and page.shard_id is not None:
         # SQLite's lock is not fair: small writers get their turn here
         time.sleep(settings.PAGE_PAUSE_MS / 1000)
+
+
+def _since(page: Page, run: Run) -> float:
+    """Return from when the age of a page's messages is counted; 0: from when each person's event was accepted."""
+    if page.kind == Page.Kind.SLICE:
+        return page.due_at
+    if page.kind == Page.Kind.SHARD:
+        return (run.started_at or run.created_at).timestamp()
+    return 0.0
 
 
 def _read(page: Page, run: Run, prepared: Prepared) -> tuple[list[Pair], int | None, bool]:

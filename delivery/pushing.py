@@ -10,11 +10,11 @@ from uuid import UUID
 
 from delivery import allowance, brake, claims, gates, retrying, runs
 from delivery.credentials import MissingCredentialError, credential_for, sender_for
+from delivery.halting import Watch
 from delivery.ledger import Ledger
 from delivery.models import Parcel, Run
 from delivery.outgoing import Outgoing
-from delivery.senders.contract import Envelope, Message, Result, Verdict
-from delivery.senders.dispatch import NOT_STARTED
+from delivery.senders.contract import NOT_STARTED, Envelope, Message, Result, Verdict
 
 RENEW_EVERY = 3.0
 PARCEL_SECONDS = 60.0
@@ -80,14 +80,20 @@ def _send(parcel: Parcel, part: Outgoing, going: list[int], ledger: Ledger) -> N
     )
     renewed = time.monotonic()
     deadline = renewed + PARCEL_SECONDS
+    watch = Watch(parcel)
     results = sender_for(parcel.provider).send(
-        envelope, credential, deadline=deadline, streams=allowed.streams
+        envelope, credential, deadline=deadline, streams=allowed.streams, go_on=watch.go_on
     )
     for result in results:
         _account(parcel, going[result.index], result, ledger)
         if time.monotonic() - renewed > RENEW_EVERY:
             claims.renew(parcel)
             renewed = time.monotonic()
+    if watch.word in ("cancelled", "recalled"):
+        for index in [*ledger.held, *ledger.again]:
+            ledger.end(index, "cancelled", watch.word)
+        ledger.held.clear()
+        ledger.again.clear()
     allowance.give_back(allowed, ledger.uncounted)
     _pace(parcel, len(going), allowed, ledger)
 

@@ -4,13 +4,14 @@
 """
 
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import msgspec
 import structlog
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Sum
+from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from delivery import bell, dbclock
@@ -199,7 +200,7 @@ def resume(run: Run, *, retire_anyway: bool = False) -> None:
     if not retire_anyway and run.brake == Run.Brake.TRIPPED:
         brake = {"brake": Run.Brake.READY}
     _move(run, "resume", reason="", **brake)
-    bell.ring_due()
+    bell.ring_due(at_once=True)
 
 
 def halt(run: Run, reason: str) -> None:
@@ -212,7 +213,10 @@ def halt(run: Run, reason: str) -> None:
 
 
 def cancel(run: Run, reason: str = "") -> None:
-    """End the run: pages are not planned, parcels not sent, what is waiting counts as cancelled."""
+    """End the run: pages are not planned, parcels not sent, what is waiting counts as cancelled.
+
+    What a worker has in hand it closes itself, with what it has sent; `finish_due` sees to the rest.
+    """
     with transaction.atomic():
         _move(run, "cancel", reason=reason[:300], finished_at=timezone.now())
         _drop_open_work(run)
@@ -220,17 +224,19 @@ def cancel(run: Run, reason: str = "") -> None:
 
 def _drop_open_work(run: Run) -> None:
     now = dbclock.now()
-    pages = Page.objects.filter(run=run, state__in=[*OPEN, WorkState.DEAD])
+    in_nobodys_hand = Q(state__in=[WorkState.WAITING, WorkState.DEAD]) | Q(
+        state=WorkState.CLAIMED, lease_until__lt=now
+    )
+    pages = Page.objects.filter(in_nobodys_hand, run=run)
     pages.update(state=WorkState.CANCELLED, closed_at=now, people=None)
-    for parcel in (
-        Parcel.objects.filter(run=run, state__in=[*OPEN, WorkState.DEAD]).only("pk", "size").iterator()
-    ):
-        Parcel.objects.filter(pk=parcel.pk, state__in=[*OPEN, WorkState.DEAD]).update(
+    parcels = Parcel.objects.filter(in_nobodys_hand, run=run)
+    for key, size in list(parcels.values_list("pk", "size")):
+        Parcel.objects.filter(in_nobodys_hand, pk=key).update(
             state=WorkState.CANCELLED,
             closed_at=now,
             body=None,
-            cancelled=parcel.size,
-            reasons={"cancelled": parcel.size},
+            cancelled=size,
+            reasons={"cancelled": size},
         )
 
 
@@ -257,16 +263,24 @@ def _move(run: Run, action: str, **values: object) -> None:
 
 
 def finish_due() -> int:
-    """End the runs that have nothing left to do; return how many."""
+    """End the runs that have nothing left to do; return how many.
+
+    Of the runs cancelled within a day, what came out of a worker's hand since is cancelled too.
+    """
     now = timezone.now()
-    open_pages = Page.objects.filter(run=OuterRef("pk"), state__in=[*OPEN, WorkState.DEAD])
-    open_parcels = Parcel.objects.filter(run=OuterRef("pk"), state__in=[*OPEN, WorkState.DEAD])
-    idle = (
-        Run.objects.filter(state=Run.State.RUNNING).exclude(Exists(open_pages)).exclude(Exists(open_parcels))
-    )
+    cancelled = Run.objects.filter(state=Run.State.CANCELLED, finished_at__gt=now - timedelta(days=1))
+    for run in cancelled.filter(Exists(_open(Page)) | Exists(_open(Parcel))):
+        _drop_open_work(run)
+    running = Run.objects.filter(state=Run.State.RUNNING)
+    idle = running.exclude(Exists(_open(Page))).exclude(Exists(_open(Parcel)))
     ended = idle.exclude(kind=Run.Kind.STANDING).update(state=Run.State.DONE, finished_at=now)
     old = idle.filter(kind=Run.Kind.STANDING, created_at__lt=now - timedelta(days=1) - STANDING_GRACE)
     return ended + old.update(state=Run.State.DONE, finished_at=now)
+
+
+def _open(model: type[Page] | type[Parcel]) -> QuerySet[Any]:
+    """Return a run's pages or parcels that are not closed, for a query over runs."""
+    return model._default_manager.filter(run=OuterRef("pk"), state__in=[*OPEN, WorkState.DEAD])
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -341,6 +355,63 @@ def _summed(rows: QuerySet[Page] | QuerySet[Parcel]) -> dict[str, int]:
         for reason, count in reasons.items():
             total[reason] = total.get(reason, 0) + count
     return dict(sorted(total.items()))
+
+
+PACE_SECONDS = 10.0
+"""Over how long the rate of a run is measured."""
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """How fast a run goes: messages that came to an end per second lately, and what that leaves.
+
+    `planned` is the share of the audience's ids that has been planned, `seconds_left` None when
+    nothing moves or nothing tells how much is left.
+    """
+
+    rate: float
+    planned: float
+    seconds_left: float | None
+
+
+def pace(run: Run, sums: Progress) -> Pace:
+    """Return how fast a run goes, from its parcels closed in the last seconds; `sums` are its progress."""
+    now = dbclock.now()
+    begun = (run.started_at or run.created_at).timestamp()
+    span = max(1.0, min(PACE_SECONDS, now - begun))
+    lately = Parcel.objects.filter(run=run, closed_at__gt=now - span)
+    ended = lately.aggregate(n=Sum("size") - Sum("retried"))["n"] or 0
+    rate = ended / span
+    planned = 1.0 if sums.planned else _planned(run)
+    left: float | None = float(sums.waiting)
+    if planned < 1.0:
+        # what is still to come is taken to be as dense in messages as what was
+        left = sums.waiting + sums.messages * (1 - planned) / planned if planned > 0 else None
+    if left is not None and left > 0:
+        left = left / rate if rate > 0 else None
+    return Pace(round(rate, 1), round(planned, 4), None if left is None else round(left, 1))
+
+
+def _planned(run: Run) -> float:
+    """Return the share of the ids of a run's shards that its cursors have passed; 1 for one without shards."""
+    shards = list(Shard.objects.filter(run=run).order_by("number").values_list("cursor", "last", "exhausted"))
+    if not shards:
+        return 1.0
+    first = Page.objects.filter(run=run, kind=Page.Kind.SHARD).aggregate(first=Min("after"))["first"]
+    width = shards[-1][1] - (first or 0)
+    left = sum(last - cursor for cursor, last, exhausted in shards if not exhausted)
+    return 1.0 - left / width if width > 0 else 1.0
+
+
+def by_provider(run: Run) -> dict[str, dict[str, int]]:
+    """Return what became of a run's messages, provider by provider: outcomes, and `waiting`."""
+    open_work = Q(state__in=[*OPEN, WorkState.DEAD])
+    names = (*OUTCOMES, "waiting")
+    sums = [Sum(name, default=0) for name in OUTCOMES]
+    rows = Parcel.objects.filter(run=run).order_by("provider").values_list("provider")
+    return {
+        provider: {name: count for name, count in zip(names, counts, strict=True) if count}
+        for provider, *counts in rows.annotate(*sums, waiting=Sum("size", filter=open_work, default=0))
+    }
 
 
 class Balance(msgspec.Struct, frozen=True):

@@ -72,8 +72,9 @@ class Named(msgspec.Struct, frozen=True, array_like=True):
     """A subscriber of a page of named people: by primary key, with what made them one.
 
     `occurrence` tells several notifications of one standing run to one subscriber apart (the
-    event's uid); `variables` are known to their text; `expires_at` is in epoch seconds. `since` is when
-    what they are told was begun, for those whom policy put off (None: it begins now).
+    event's uid); `variables` are known to their text; `expires_at` and `accepted_at` (when what made
+    them one was accepted) are in epoch seconds. `since` is when what they are told was begun, for those
+    whom policy put off (None: it begins now).
     """
 
     subscriber: int
@@ -81,6 +82,7 @@ class Named(msgspec.Struct, frozen=True, array_like=True):
     variables: dict[str, Any] | None = None
     expires_at: float | None = None
     since: float | None = None
+    accepted_at: float | None = None
 
 
 def to_json(snapshot: Snapshot) -> Any:

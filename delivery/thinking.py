@@ -105,8 +105,13 @@ def think(
     pairs: Sequence[Pair],
     circumstances: Circumstances,
     stages: Sequence[Stage] = STAGES,
+    *,
+    since: float = 0.0,
 ) -> Work:
-    """Decide and render: everything about a page that does not depend on when it is committed."""
+    """Decide and render: everything about a page that does not depend on when it is committed.
+
+    `since` is the instant (epoch seconds) from which its messages' age is counted, 0 for what each person has.
+    """
     candidates = [
         Candidate(person, named, notification_id(run.uid, UUID(bytes=person.uid), named.occurrence))
         for person, named in pairs
@@ -125,7 +130,7 @@ def think(
     )
     work.stopped += [(named, Drop("unknown_subscriber")) for person, named in pairs if person is None]
     for candidate in planned.passed:
-        _render(candidate, run, prepared, circumstances, work)
+        _render(candidate, run, prepared, circumstances, work, since=since)
     return work
 
 
@@ -140,7 +145,13 @@ def variables_of(person: Person, named: Named, shared: dict[str, Any]) -> dict[s
 
 
 def _render(
-    candidate: Candidate, run: Run, prepared: Prepared, circumstances: Circumstances, work: Work
+    candidate: Candidate,
+    run: Run,
+    prepared: Prepared,
+    circumstances: Circumstances,
+    work: Work,
+    *,
+    since: float,
 ) -> None:
     person, renderer = candidate.person, prepared.renderer
     locale = renderer.locale(person.locale or run.application.locale)
@@ -194,6 +205,7 @@ def _render(
                 expires_at=expires_at,
                 quiet=quiet,
                 of=len(wanted),
+                since=since or candidate.named.accepted_at or run.created_at.timestamp(),
             ),
             by_platform.get(device.platform, content),
         )

@@ -24,7 +24,7 @@ SCOPES: dict[str, str] = {
     "campaigns:launch": "Launch campaigns, pause, resume, cancel and recall them",
     "campaigns:override": "Launch critical campaigns that override preferences and quiet hours",
     "runs:read": "See runs and what they came to",
-    "runs:write": "Pause, resume, cancel and recall runs",
+    "runs:write": "Pause, resume, cancel and recall runs, and stop all",
     "rules:read": "See rules, event types and schedules",
     "rules:write": "Make and change rules, event types and schedules",
     "subscribers:read": "See subscribers, their devices and preferences",

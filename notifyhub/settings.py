@@ -188,6 +188,12 @@ SILENCE_SECONDS = {
 BRAKE_SHARE = env.float("NOTIFYHUB_BRAKE_SHARE", 0.2)
 BRAKE_MESSAGES = env.int("NOTIFYHUB_BRAKE_MESSAGES", 50)
 WORKER_THREADS = env.int("NOTIFYHUB_WORKER_THREADS", 10)  # five stages of two lanes
+AGE_OBJECTIVES = {  # seconds from acceptance to delivery, by lane
+    "critical": env.float("NOTIFYHUB_OBJECTIVE_CRITICAL", 1.0),
+    "high": env.float("NOTIFYHUB_OBJECTIVE_HIGH", 5.0),
+    "normal": env.float("NOTIFYHUB_OBJECTIVE_NORMAL", 60.0),
+    "bulk": env.float("NOTIFYHUB_OBJECTIVE_BULK", 3600.0),
+}
 METRICS_TOKEN = env.str("NOTIFYHUB_METRICS_TOKEN", "")
 
 REST_FRAMEWORK = {

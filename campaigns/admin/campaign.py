@@ -6,7 +6,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html_join
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
@@ -16,6 +16,7 @@ from campaigns.admin import rehearsed
 from campaigns.admin.campaign_form import CampaignForm
 from campaigns.admin.reach import reach_of
 from campaigns.admin.versions import VersionInline, is_edited, runs_of
+from campaigns.admin.why import why_view
 from campaigns.models import Campaign
 from delivery.models import Run
 from devices.confirmation import RefusedError, confirmed
@@ -120,6 +121,12 @@ class CampaignAdmin(ScopedAdmin):
         )
         found = format_html_join("", '<div><a class="text-link" href="{}">{} UTC</a>: {}</div>', links)
         return found or "None yet: it has not been launched."
+
+    def get_urls(self) -> list[URLPattern]:
+        def why(request: HttpRequest) -> HttpResponse:
+            return why_view(self, request)
+
+        return [path("why/", self.admin_site.admin_view(why), name="campaigns_why"), *super().get_urls()]
 
     # -- saving
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -12,9 +12,9 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from delivery import reasons, runs, snapshot
-from delivery.models import Gate, Page, Parcel, Run, WorkState
+from delivery.models import Gate, Hold, Page, Parcel, Run, WorkState
 from devices.confirmation import RefusedError, confirmed
-from devices.models import Role
+from devices.models import Provider, Role
 from devices.scoped_admin import ReadOnlyAdmin
 
 STATE_LABELS = {
@@ -38,17 +38,26 @@ OUTCOME_WORDS = {
 def numbers(run: Run) -> dict[str, Any]:
     """Return what the run's page shows of its progress, as the template's context."""
     progress = runs.progress(run)
+    pace = runs.pace(run, progress)
     gates = Gate.objects.filter(Gate.holding(), application_id=run.application_id)
     return {
         "run": run,
         "progress": progress,
         "stopped": sum(progress.stopped.values()),
         "stopped_by": [
-            (count, _words(reasons.STOPPED, reason)) for reason, count in progress.stopped.items()
+            (count, reasons.stopped_sentence(reason)) for reason, count in progress.stopped.items()
         ],
-        "outcomes": [(count, _words(OUTCOME_WORDS, name)) for name, count in progress.outcomes.items()],
-        "reasons": [(count, _words(reasons.OUTCOMES, reason)) for reason, count in progress.reasons.items()],
+        "outcomes": [(count, OUTCOME_WORDS[name]) for name, count in progress.outcomes.items()],
+        "reasons": [(count, reasons.outcome_sentence(reason)) for reason, count in progress.reasons.items()],
         "settled": sum(progress.outcomes.values()),
+        "providers": [
+            (Provider(name).label, ", ".join(f"{count:,} {word}" for word, count in counts.items()))
+            for name, counts in runs.by_provider(run).items()
+        ],
+        "pace": pace,
+        "left": _duration(pace.seconds_left),
+        "percent": pace.planned * 100,
+        "holds": [hold for hold in holds_of(run) if run.state in runs.TRANSITIONS["pause"][0]],
         "pages": _by_state(Page, run),
         "parcels": _by_state(Parcel, run),
         "gates": gates if run.state in (Run.State.PLANNED, Run.State.RUNNING, Run.State.PAUSED) else [],
@@ -56,9 +65,18 @@ def numbers(run: Run) -> dict[str, Any]:
     }
 
 
-def _words(known: dict[str, str], code: str) -> str:
-    """Return the sentence for a code; senders have codes of their own, which read well without underscores."""
-    return known.get(code) or code.replace("_", " ").capitalize()
+def holds_of(run: Run) -> QuerySet[Hold]:
+    """Return the stops that a run is under."""
+    return Hold.objects.filter(application=run.application_id, lane__in=["", run.lane])
+
+
+def _duration(seconds: float | None) -> str:
+    """Return a time as people say it; empty when there is none to say."""
+    if not seconds:
+        return ""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _by_state(model: type[Page] | type[Parcel], run: Run) -> str:

@@ -69,6 +69,15 @@ _COUNTS = {"type": "object", "additionalProperties": {"type": "integer"}}
             "waiting": {"type": "integer"},
             "deferred": {"type": "integer"},
             "planned": {"type": "boolean"},
+            "by_provider": {"type": "object", "additionalProperties": _COUNTS},
+            "pace": {
+                "type": "object",
+                "properties": {
+                    "rate": {"type": "number", "description": "Messages a second, lately."},
+                    "planned": {"type": "number", "description": "Share of the audience, 0 to 1."},
+                    "seconds_left": {"type": ["number", "null"]},
+                },
+            },
         },
     }
 )
@@ -76,7 +85,12 @@ class ProgressField(serializers.Field[Any, Any, Any, Any]):
     """A run's sums; `audience = Σ stopped + logged`, `messages = Σ outcomes + waiting`."""
 
     def to_representation(self, value: Any) -> Any:
-        return msgspec.to_builtins(runs.progress(value))
+        sums = runs.progress(value)
+        return {
+            **msgspec.to_builtins(sums),
+            "by_provider": runs.by_provider(value),
+            "pace": msgspec.to_builtins(runs.pace(value, sums)),
+        }
 
 
 class RunProgressSerializer(RunSerializer):

@@ -108,8 +108,9 @@ class Work(models.Model):
     due_at = models.FloatField(help_text="Not before (epoch seconds).")
     lease_until = models.FloatField(default=0)
     fence = models.PositiveIntegerField(default=0, help_text="Counts the claims; a commit needs the newest.")
+    tries = models.PositiveIntegerField(default=0, help_text="Claims since it was made or requeued.")
     worker = models.CharField(max_length=64, blank=True)
-    error = models.TextField(blank=True)
+    error = models.TextField(blank=True, help_text="What went wrong the last time.")
     created_at = models.FloatField()
     closed_at = models.FloatField(null=True)
 
@@ -148,6 +149,7 @@ class Page(Work):
                 name="pages_open_by_lane",
             ),
             models.Index(fields=["run", "state"], name="pages_of_run"),
+            models.Index(fields=["application"], condition=models.Q(state="dead"), name="pages_dead"),
         ]
 
     def __str__(self) -> str:
@@ -183,6 +185,7 @@ class Parcel(Work):
                 name="parcels_open_by_lane",
             ),
             models.Index(fields=["run", "state"], name="parcels_of_run"),
+            models.Index(fields=["application"], condition=models.Q(state="dead"), name="parcels_dead"),
         ]
 
     def __str__(self) -> str:

@@ -1,7 +1,7 @@
 """What a sender takes and gives: messages in an envelope, a credential, one result for every message."""
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import msgspec
@@ -10,6 +10,11 @@ from delivery.content import Content
 
 REASON_BYTES = 64
 """The longest reason code."""
+NOT_STARTED = "not_started"
+"""The reason of a message that was not handed over because the deadline had come or we were told to stop."""
+
+GoOn = Callable[[], bool]
+"""Asked before each message is started: whether it may be."""
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -163,12 +168,14 @@ class Sender(Protocol):
         *,
         deadline: float | None = None,
         streams: int | None = None,
+        go_on: GoOn | None = None,
     ) -> Iterator[Result]:
         """Yield exactly one result for every message, in any order, as they come in.
 
         At most `streams` requests are under way at a time (None: as many as the sender was made for).
         Nothing is started after `deadline` (`time.monotonic()`), and what is under way then is
-        given up as unknown. Never raises for what a message, the credential or the provider does.
+        given up as unknown. Nothing is started once `go_on` says no, and what is under way then is
+        waited for. Never raises for what a message, the credential or the provider does.
         """
 
     def check(self, credential: Credential) -> None:

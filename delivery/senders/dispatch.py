@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 
 from delivery.senders.contract import (
+    NOT_STARTED,
     CredentialError,
     Envelope,
+    GoOn,
     Message,
     Result,
     UnreachableError,
@@ -21,7 +23,6 @@ UNKNOWN_ANSWER = "unknown_answer"
 """The provider, or something between, answered in a way that its documents do not know."""
 DIED_IN_FLIGHT = "died_in_flight"
 UNREACHABLE = "unreachable"
-NOT_STARTED = "not_started"
 
 Build = Callable[[int, Message, str], Request | Result]
 """(index, message, provider token) → the request with the index as its key, or the result of a message
@@ -46,6 +47,7 @@ class Batch:
         renewable: frozenset[str],
         deadline: float | None,
         streams: int,
+        go_on: GoOn | None = None,
     ) -> None:
         self._messages = envelope.messages
         self._engine = engine
@@ -55,6 +57,7 @@ class Batch:
         self._renewable = renewable
         self._deadline = deadline
         self._streams = streams
+        self._go_on = go_on
         self._unsent: Iterator[int] = iter(range(len(envelope.messages)))
         self._unsendable: list[Result] = []
         self._spoiled: list[int] = []
@@ -103,6 +106,8 @@ class Batch:
         messages, build = self._messages, self._build
         while not self._halted:
             if self._deadline is not None and time.monotonic() >= self._deadline:
+                return
+            if self._go_on is not None and not self._go_on():
                 return
             index = next(self._unsent, -1)
             if index < 0:

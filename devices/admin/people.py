@@ -62,6 +62,7 @@ class SubscriberAdmin(ScopedAdmin):
     list_select_related = ["application"]
     search_fields = ["external_id"]
     search_help_text = "The person's id in your own system"
+    change_form_outer_before_template = "admin/devices/subscriber/before.html"
     readonly_fields = ["uid", "consent_at", "created_at", "updated_at"]
     fieldsets = [
         (None, {"fields": ["application", "external_id", ("locale", "time_zone"), "quiet_hours", "consent"]}),

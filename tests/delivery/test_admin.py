@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from delivery import checking, presence, runs
-from delivery.models import Credential, Gate, Page, Parcel, Run, WorkState
+from delivery.models import Credential, Gate, Hold, Page, Parcel, Run, WorkState
 from devices.models import Role
 from tests.admin_world import World, build, member
 from tests.delivery.test_credential_input import P256, account, pem
@@ -163,6 +163,109 @@ def test_who_may_not_operate_retires_nobody(meadow: World, run: Run, role: Role)
     runs.halt(run, "60 of 60 tokens were refused.")
     assert press(sign_in(meadow, role), "retire_and_resume", run).status_code == 403
     assert run.state == Run.State.PAUSED
+
+
+def dead(meadow: World, run: Run) -> tuple[Page, Parcel]:
+    """Set a page and a parcel of the run aside."""
+    page, parcel = Page.objects.filter(run=run).get(), Parcel.objects.get(run=run, provider="socket")
+    for work in (page, parcel):
+        type(work).objects.filter(pk=work.pk).update(
+            state=WorkState.DEAD, tries=20, error="Traceback…\nValueError: no"
+        )
+    return page, parcel
+
+
+def test_an_approver_tries_a_dead_letter_again(meadow: World, run: Run) -> None:
+    _, parcel = dead(meadow, run)
+    client = sign_in(meadow, Role.APPROVER)
+    address = reverse("admin:delivery_parcel_requeue", args=[parcel.pk])
+    assert "ValueError: no" in client.get(address).content.decode()
+    assert "is tried again" in client.post(address, follow=True).content.decode()
+    parcel.refresh_from_db()
+    assert (parcel.state, parcel.tries) == (WorkState.WAITING, 0)
+
+
+def test_an_approver_tries_many_again_at_once_and_an_editor_none(meadow: World, run: Run) -> None:
+    _, parcel = dead(meadow, run)
+    address = reverse("admin:delivery_parcel_changelist")
+    chosen = {"action": "requeue_chosen", "_selected_action": [parcel.pk], "index": 0}
+    sign_in(meadow, Role.EDITOR).post(address, chosen)
+    parcel.refresh_from_db()
+    assert parcel.state == WorkState.DEAD
+    page = sign_in(meadow, Role.APPROVER).post(address, chosen, follow=True).content.decode()
+    parcel.refresh_from_db()
+    assert parcel.state == WorkState.WAITING and "1 of 1 are tried again" in page
+
+
+def test_an_approver_gives_a_dead_letter_up(meadow: World, run: Run) -> None:
+    _, parcel = dead(meadow, run)
+    client = sign_in(meadow, Role.APPROVER)
+    page = client.post(reverse("admin:delivery_parcel_give_up", args=[parcel.pk]), follow=True)
+    parcel.refresh_from_db()
+    assert (parcel.state, parcel.failed) == (WorkState.DONE, 226) and "226 messages" in page.content.decode()
+    again = client.post(reverse("admin:delivery_parcel_give_up", args=[parcel.pk]))
+    assert again.status_code == 404, "it stands in the list no more"
+
+
+@pytest.mark.parametrize("button", ["requeue", "give_up"])
+def test_an_editor_does_nothing_to_dead_letters(meadow: World, run: Run, button: str) -> None:
+    page, _ = dead(meadow, run)
+    address = reverse(f"admin:delivery_page_{button}", args=[page.pk])
+    assert sign_in(meadow, Role.EDITOR).post(address).status_code == 403
+
+
+# -- stops
+
+
+def test_one_button_stops_an_application_and_another_lets_it_go_on(meadow: World) -> None:
+    Hold.objects.all().delete()
+    client = sign_in(meadow, Role.APPROVER)
+    shown = reverse("admin:devices_application_change", args=[meadow.application.pk])
+    stop = reverse("admin:delivery_hold_stop", args=[meadow.application.pk])
+    assert stop in client.get(shown).content.decode()
+    assert "Stop everything that Meadow app sends?" in client.get(stop).content.decode()
+    assert not Hold.objects.exists(), "looking does nothing"
+    page = client.post(stop, follow=True).content.decode()
+    hold = Hold.objects.get()
+    assert (hold.lane, hold.by) == ("", "a-approver") and "Everything is stopped" in page
+    client.post(reverse("admin:delivery_hold_resume", args=[hold.pk]))
+    assert not Hold.objects.exists()
+
+
+def test_one_lane_is_stopped_by_the_form(meadow: World) -> None:
+    client = sign_in(meadow, Role.APPROVER)
+    client.post(reverse("admin:delivery_hold_add"), {"lane": "bulk", "reason": "wrong price"})
+    hold = Hold.objects.get(lane="bulk")
+    assert (hold.application, hold.by, hold.reason) == (meadow.application, "a-approver", "wrong price")
+
+
+def test_resuming_one_lane_leaves_the_others_stopped(meadow: World) -> None:
+    everything = Hold.objects.create(application=meadow.application)
+    client = sign_in(meadow, Role.APPROVER)
+    client.post(reverse("admin:delivery_hold_resume", args=[everything.pk]))
+    assert Hold.objects.get() == meadow.of(Hold)
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.EDITOR])
+def test_who_may_not_stop_an_application_is_refused_and_sees_no_button(meadow: World, role: Role) -> None:
+    Hold.objects.all().delete()
+    client = sign_in(meadow, role)
+    stop = reverse("admin:delivery_hold_stop", args=[meadow.application.pk])
+    assert client.post(stop).status_code == 404
+    assert client.post(reverse("admin:delivery_hold_add"), {"lane": ""}).status_code == 403
+    shown = reverse("admin:devices_application_change", args=[meadow.application.pk])
+    for address in (shown, reverse("admin:index")):
+        assert stop not in client.get(address).content.decode()
+    assert not Hold.objects.exists()
+
+
+def test_nobody_stops_another_application(meadow: World) -> None:
+    harbour = build("Harbour")
+    Hold.objects.all().delete()
+    client = sign_in(meadow, Role.OWNER)
+    assert client.post(reverse("admin:delivery_hold_stop", args=[harbour.application.pk])).status_code == 404
+    client.post(reverse("admin:delivery_hold_add"), {"application": harbour.application.pk, "lane": ""})
+    assert not Hold.objects.filter(application=harbour.application).exists()
 
 
 # -- credentials

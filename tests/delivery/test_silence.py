@@ -250,7 +250,9 @@ def test_without_redis_everybody_is_pushed_to_at_once(
 
 def test_a_page_without_phones_asks_nobody(online: Online) -> None:
     sockets = Outgoing()
-    assert silence.routes({("socket", 0.0): sockets}, "bulk", across=True) == [silence.Route("socket", sockets)]
+    assert silence.routes({("socket", 0.0): sockets}, "bulk", across=True) == [
+        silence.Route("socket", sockets)
+    ]
     assert silence.routes({}, "bulk", across=True) == []
     assert online.asked == 0
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from delivery import runs
 from delivery.models import Run
-from delivery.senders.contract import Credential, Envelope, Result, Verdict
+from delivery.senders.contract import NOT_STARTED, Credential, Envelope, GoOn, Result, Verdict
 from delivery.snapshot import Snapshot, Text
 from devices.models import Application, Device, Subscriber
 
@@ -68,10 +68,14 @@ class FakeSender:
         *,
         deadline: float | None = None,
         streams: int | None = None,
+        go_on: GoOn | None = None,
     ) -> Any:
         self.envelopes.append(envelope)
         self.streams.append(streams)
         for index, message in enumerate(envelope.messages):
+            if go_on is not None and not go_on():
+                yield Result(index=index, verdict=Verdict.RETRY, reason=NOT_STARTED)
+                continue
             yield Result(index=index, **self.answers.get(message.token, self.default))
 
     def check(self, credential: Credential) -> None:

@@ -74,9 +74,7 @@ class Theatre:
 
 def _notices(rows: list[dict[str, Any]]) -> int:
     """Count the notices that a phone's arrivals left on its screen: without a display identity each call leaves one."""
-    return sum(
-        1 if row["screen"]["identity"] else row["times"] for row in rows if row["screen"] is not None
-    )
+    return sum(1 if row["screen"]["identity"] else row["times"] for row in rows if row["screen"] is not None)
 
 
 @contextmanager

@@ -189,9 +189,7 @@ def _busiest(members: list[psutil.Process]) -> psutil.Process:
 
     def held(member: psutil.Process) -> int:
         return sum(
-            model._default_manager.filter(
-                state=WorkState.CLAIMED, worker__contains=f":{member.pid}:"
-            ).count()
+            model._default_manager.filter(state=WorkState.CLAIMED, worker__contains=f":{member.pid}:").count()
             for model in (Page, Parcel)
         )
 
@@ -416,7 +414,9 @@ def rolling_restart(scene: Theatre, crew: Crew) -> dict[str, Any]:
     seconds, held = [], 0
     for member in crew.members(parts.REST, parts.URGENT, parts.CLOCK):
         held += sum(
-            model._default_manager.filter(run=course.run, worker__contains=f":{member.pid}:", state="claimed").count()
+            model._default_manager.filter(
+                run=course.run, worker__contains=f":{member.pid}:", state="claimed"
+            ).count()
             for model in (Page, Parcel)
         )
         seconds.append(crew.retire(member, within=30))

@@ -17,6 +17,7 @@ from delivery.senders.contract import (
     Credential,
     CredentialError,
     Envelope,
+    GoOn,
     Message,
     Result,
     UnreachableError,
@@ -51,6 +52,7 @@ class ApnsSender:
         *,
         deadline: float | None = None,
         streams: int | None = None,
+        go_on: GoOn | None = None,
     ) -> Iterator[Result]:
         """Yield one result for every message (`Sender.send`)."""
         try:
@@ -98,6 +100,7 @@ class ApnsSender:
             renewable=frozenset({EXPIRED_PROVIDER_TOKEN}),
             deadline=deadline,
             streams=self._streams if streams is None else min(streams, self._streams),
+            go_on=go_on,
         ).results()
 
     def check(self, credential: Credential) -> None:

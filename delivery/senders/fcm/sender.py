@@ -8,6 +8,7 @@ from delivery.senders.contract import (
     Credential,
     CredentialError,
     Envelope,
+    GoOn,
     Message,
     Result,
     UnreachableError,
@@ -42,6 +43,7 @@ class FcmSender:
         *,
         deadline: float | None = None,
         streams: int | None = None,
+        go_on: GoOn | None = None,
     ) -> Iterator[Result]:
         """Yield one result for every message (`Sender.send`)."""
         try:
@@ -73,6 +75,7 @@ class FcmSender:
             renewable=frozenset({UNAUTHENTICATED}),
             deadline=deadline,
             streams=self._streams if streams is None else min(streams, self._streams),
+            go_on=go_on,
         ).results()
 
     def check(self, credential: Credential) -> None:
