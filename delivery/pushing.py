@@ -121,7 +121,7 @@ def _account(parcel: Parcel, index: int, result: Result, ledger: Ledger) -> None
         wait = result.retry_after or 0.0
         ledger.slowed = max(wait, ledger.slowed or 0.0)
         ledger.held[index] = wait
-    elif not result.left:
+    elif not result.left or result.reason == NOT_STARTED:
         if result.reason != NOT_STARTED:
             ledger.unreachable = ledger.unreachable or result.reason
         ledger.held[index] = result.retry_after or 0.0

@@ -97,7 +97,9 @@ def _straight(nodes: list[Any]) -> Writer | None:
             value = variables.get(name)
             out.append(value if type(value) is str else to_liquid_string(value, False))
             out.append(literal)
-        return "".join(out)
+        text = "".join(out)
+        # Liquid writes every line's end as one line feed, whatever a value brings
+        return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
     return write
 
