@@ -70,7 +70,9 @@ class Company:
                 self._say("done")
         finally:
             timer.cancel()
-        raise AssertionError(f"{drama} ended without a report (after {within:g} s it is killed)\n{self._tail()}")
+        raise AssertionError(
+            f"{drama} ended without a report (after {within:g} s it is killed)\n{self._tail()}"
+        )
 
     def _say(self, word: str) -> None:
         assert self._process.stdin is not None

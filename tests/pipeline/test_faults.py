@@ -61,9 +61,7 @@ def check(report: dict[str, Any], capsys: pytest.CaptureFixture[str], title: str
     assert report.get("recovered_seconds", 0.0) <= TAKEN_OVER_SECONDS
 
 
-def test_killed_workers_and_clocks_lose_nothing(
-    company: Company, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_killed_workers_and_clocks_lose_nothing(company: Company, capsys: pytest.CaptureFixture[str]) -> None:
     report = company.play("kills", within=PATIENCE)
     check(report, capsys, f"killed {', '.join(report['killed'])}")
     assert sum(report["held_at_faults"]) > 0, "no worker was killed with work in its hands"
@@ -122,7 +120,11 @@ def test_a_rolling_restart_calls_no_provider_twice(
     company: Company, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report = company.play("rolling_restart", within=PATIENCE)
-    check(report, capsys, f"{report['restarted']} processes restarted, the slowest ended in {report['slowest_end']} s")
+    check(
+        report,
+        capsys,
+        f"{report['restarted']} processes restarted, the slowest ended in {report['slowest_end']} s",
+    )
     assert report["held_at_term"] > 0, "no worker was asked to end with work in its hands"
     assert report["left_at_end"] > 0, "the run was over before the last worker was restarted"
     assert report["taken_over"] == 0
