@@ -23,7 +23,7 @@ from notifyhub import parts
 from notifyhub.demo import hub, report, show, stage, watch
 
 SLEEP_SECONDS = 60.0
-MOST_SOCKETS = 4_000
+MOST_SOCKETS = 2_000
 
 
 class Theatre:
@@ -87,7 +87,7 @@ def theatre(subscribers: int) -> Iterator[Theatre]:
         set_up = stage.build(fleet, subscribers=subscribers)
         set_up = replace(set_up, sockets=set_up.sockets[:MOST_SOCKETS])
         hub.wait_until_ready(process, log)
-        show._open_sockets(fleet, set_up)
+        show.open_sockets(fleet, set_up, within=90.0)
         yield Theatre(process, fleet, set_up)
 
 
