@@ -187,7 +187,7 @@ def _add(
             expires_at = min(event.time.timestamp(), event.received_at) + rule.snapshot.ttl
             batch.rules[rule.origin] = rule
             batch.people.setdefault((rule.origin, lane), []).extend(
-                Named(key, str(event.uid), variables, expires_at) for key in known
+                Named(key, str(event.uid), variables, expires_at, event.received_at) for key in known
             )
     batch.decisions.append(_decision(event, rule, verdict, now, reached))
 

@@ -16,7 +16,7 @@ from campaigns.models import Campaign
 from delivery import rendering, runs
 from delivery.lanes import LANES
 from delivery.positions import notification_id
-from delivery.snapshot import Named, Snapshot, from_json
+from delivery.snapshot import Named, Policy, Snapshot, from_json
 from devices.models import ApiKey, Application, Category, Subscriber
 from devices.problem_values import Problem
 
@@ -187,6 +187,7 @@ def _from_content(application: Application, request: Request, uid: UUID) -> _Tol
         category=category.key if category else "",
         ttl=request.ttl or TTL,
         variables=request.variables,
+        policy=Policy(transactional=True),
     )
     for problem in rendering.check(snapshot):
         field = problem.field.removeprefix(f"texts.{snapshot.locale}.").replace("texts.", "locales.")

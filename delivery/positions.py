@@ -21,6 +21,7 @@ START = bytes(16)
 _GREGORIAN = 0x01B21DD213814000
 _LOW_MASK = int.from_bytes(b"\x3f" + b"\x7f" * 7, "big")
 _LOW_VARIANT = 0x80 << 56
+_LOWEST = _LOW_VARIANT.to_bytes(8, "big")
 
 
 class CursorError(ValueError):
@@ -49,12 +50,16 @@ def stamp_of(place: bytes) -> float:
     return (int.from_bytes(place[:8], "big") - _GREGORIAN) / 10_000_000
 
 
-def to_timeuuid(place: bytes) -> uuid.UUID:
-    """Return a position as the timeuuid that Cassandra sorts alike."""
+def timeuuid(place: bytes) -> bytes:
+    """Return a position as the 16 bytes of the timeuuid that Cassandra sorts alike."""
     ticks = int.from_bytes(place[:8], "big")
     high = ((ticks & 0xFFFFFFFF) << 32) | ((ticks >> 32 & 0xFFFF) << 16) | 0x1000 | (ticks >> 48 & 0x0FFF)
-    low = int.from_bytes(place[8:], "big")
-    return uuid.UUID(int=(high << 64) | (low or _LOW_VARIANT))
+    return high.to_bytes(8, "big") + (place[8:] if any(place[8:]) else _LOWEST)
+
+
+def to_timeuuid(place: bytes) -> uuid.UUID:
+    """Return a position as the timeuuid that Cassandra sorts alike."""
+    return uuid.UUID(bytes=timeuuid(place))
 
 
 def from_timeuuid(value: uuid.UUID) -> bytes:

@@ -31,9 +31,9 @@ def _queues(*, quorum: bool) -> list[Queue]:
     arguments = (
         {"x-queue-type": "quorum", "x-max-length": MAX_BELLS, "x-overflow": "drop-head"} if quorum else None
     )
-    exchange = Exchange("notifyhub", type="direct")  # type: ignore[no-untyped-call]
+    exchange = Exchange("notifyhub", type="direct")
     return [
-        Queue(name, exchange=exchange, routing_key=name, queue_arguments=arguments)  # type: ignore[no-untyped-call]
+        Queue(name, exchange=exchange, routing_key=name, queue_arguments=arguments)
         for name in lanes.queues(lanes.LANES)
     ]
 

@@ -104,6 +104,8 @@ def configure(options: dict[str, Any]) -> None:
         logging.getLogger(name).propagate = True
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # The server's warnings about batches over several partitions: ours are grouped by replica, and that is the point.
+    logging.getLogger("cassandra.protocol").setLevel(logging.ERROR)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

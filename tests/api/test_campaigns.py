@@ -7,6 +7,8 @@ from uuid import UUID
 import pytest
 from django.utils import timezone
 
+from campaigns import launching
+from delivery import runs
 from delivery.models import Run
 from devices.models import Device
 from tests.api.test_problems import problem
@@ -23,6 +25,9 @@ def test_a_campaign_is_made_looked_at_launched_and_stopped(shop: World) -> None:
     path = f"campaigns/{made.json()['id']}"
     assert shop.service("GET", path).json()["segment"] == str(shop.segment.uid)
     looked = shop.service("GET", f"{path}/preflight").json()
+    rehearsed = looked.pop("dry_run")
+    assert (rehearsed["audience"], rehearsed["told"], rehearsed["messages"]) == (1, 1, {"socket": 1})
+    assert [sample["title"] for sample in rehearsed["samples"]] == ["Hi "]
     assert looked == {
         "ready": True,
         "problems": [],
@@ -215,6 +220,33 @@ def test_runs_are_listed_by_state_and_origin(shop: World, bank: World) -> None:
     items = shop.service("GET", f"runs?origin=campaign:{shop.campaign.uid}").json()["items"]
     assert [item["id"] for item in items] == [str(shop.run.uid)]
     assert shop.service("GET", "runs?state=done").json()["items"] == []
+
+
+def test_a_halted_run_goes_on_with_or_without_its_brake(shop: World) -> None:
+    path = f"runs/{shop.run.uid}"
+    runs.halt(shop.run, "60 of 60 tokens were refused.")
+    told = shop.service("GET", path).json()
+    assert (told["state"], told["brake"], told["reason"]) == (
+        "paused",
+        "tripped",
+        "60 of 60 tokens were refused.",
+    )
+    problem(shop.service("POST", f"{path}/resume", {"retire": True}), 400, "invalid")
+    told = shop.service("POST", f"{path}/resume").json()
+    assert (told["state"], told["brake"], told["reason"]) == ("running", "ready", "")
+    shop.run.refresh_from_db()
+    runs.halt(shop.run, "60 of 60 tokens were refused.")
+    told = shop.service("POST", f"{path}/resume", {"retire_anyway": True}).json()
+    assert (told["state"], told["brake"]) == ("running", "off")
+
+
+def test_a_campaign_says_whether_one_device_spares_the_others(shop: World) -> None:
+    path = f"campaigns/{shop.campaign.uid}"
+    assert shop.service("GET", path).json()["silence_across_devices"] is False
+    told = shop.service("PATCH", path, {"silence_across_devices": True}).json()
+    assert told["silence_across_devices"] is True
+    shop.campaign.refresh_from_db()
+    assert launching.snapshot_of(shop.campaign).silence_across_devices
 
 
 def test_preflight_counts_only_who_may_be_told(shop: World) -> None:

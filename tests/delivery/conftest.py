@@ -4,20 +4,23 @@ from collections.abc import Callable
 
 import pytest
 
-from delivery import outbound, presence
+from delivery import presence, pushing
 from delivery.draining import plan_one, send_one
 from delivery.lanes import LANES
 from delivery.senders.contract import Credential
 from tests.delivery import world
+from tests.delivery.redis_fixture import real_redis
+
+__all__ = ["nobody_online", "provider", "real_redis", "work_all"]
 
 
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch) -> world.FakeSender:
     """A fake provider behind both FCM and APNs, with credentials in place."""
     sender = world.FakeSender()
-    monkeypatch.setattr(outbound, "sender_for", lambda name: sender)
+    monkeypatch.setattr(pushing, "sender_for", lambda name: sender)
     monkeypatch.setattr(
-        outbound, "credential_for", lambda app, name: Credential(uid="c", application=app, secret={})
+        pushing, "credential_for", lambda app, name: Credential(uid="c", application=app, secret={})
     )
     return sender
 

@@ -124,6 +124,18 @@ class LogStoreContract:
         assert [(row.kind, row.device) for row in found] == [("acknowledged", device), ("opened", device)]
         assert found[0].at == pytest.approx(NOW, abs=0.002)
 
+    def test_receipts_of_many_people_are_read_at_once(self, store: LogStore, subscriber: uuid.UUID) -> None:
+        other, shared, device = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
+        mine = ReceiptRow(subscriber, shared, device, "acknowledged", NOW)
+        theirs = ReceiptRow(other, uuid.uuid4(), device, "displayed", NOW)
+        of_nobody_asked = ReceiptRow(other, shared, device, "read", NOW)
+        store.write_receipts([mine, theirs, of_nobody_asked])
+        found = store.receipts_of([(subscriber, shared), (other, theirs.notification), (other, uuid.uuid4())])
+        assert {(row.subscriber, row.notification, row.device, row.kind) for row in found} == {
+            (row.subscriber, row.notification, row.device, row.kind) for row in (mine, theirs)
+        }
+        assert store.receipts_of([]) == []
+
     def test_marks_say_what_a_subscriber_has_read(self, store: LogStore, subscriber: uuid.UUID) -> None:
         read, archived, unread = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
         store.mark(subscriber, [read, archived], "read", NOW)

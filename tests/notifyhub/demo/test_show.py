@@ -46,7 +46,7 @@ def test_both_balances_hold_the_fleet_agrees_and_a_second_start_goes_on(tmp_path
     for start in ("first", "second"):
         shown = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, timeout=180)
         assert shown.returncode == 0, shown.stderr
-        assert ("password: " in shown.stdout) == (start == "first")
+        assert ("password: " in shown.stderr) == (start == "first")
         report = json.loads(shown.stdout.splitlines()[-1])
         assert report["audience"] == 60
         assert report["audience"] == sum(report["stopped"].values()) + report["logged"]

@@ -1,0 +1,222 @@
+"""Reservations of frequency caps in Redis: one call for a page; what Redis forgets is read back from the log.
+
+A subscriber's places of one cap are a sorted set, `nh:cap:<application>:<cap>:<subscriber>`, of
+notifications by the instant they are told. `nh:cap:<application>` says since when the sets are
+kept. When it is gone, Redis has lost its memory: from then on, until the longest window has passed,
+whoever is planned for the first time has their places read back from the log first (`…:w:<subscriber>`
+says that they were).
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+from uuid import UUID
+
+import structlog
+from redis.exceptions import RedisError
+
+from delivery.log.store import log_store
+from delivery.models import Page, Run
+from delivery.policy.caps import Ask, Full, concerning
+from delivery.positions import floor, stamp_of
+from delivery.redis_client import client
+from devices.frequency_caps import Cap, parse
+
+log = structlog.get_logger(__name__)
+
+SETTLE_SECONDS = 2.0
+"""After Redis lost its memory nobody is planned for so long: pages that had their places have reached the log then."""
+
+RESERVE = """
+local now, put, horizon, n = tonumber(ARGV[1]), ARGV[2] == '1', tonumber(ARGV[3]), tonumber(ARGV[4])
+local epoch = redis.call('HMGET', KEYS[1], 'since', 'whole', 'opens')
+if not epoch[1] then return {'lost'} end
+if put and tonumber(epoch[3]) > now then return {'wait', epoch[3]} end
+local first = 4 + 2 * n
+local stride, asks = n + 1, (#ARGV - first) / 2
+if epoch[2] ~= '1' and now - epoch[1] < horizon then
+  local cold = {'cold'}
+  for i = 0, asks - 1 do
+    if redis.call('EXISTS', KEYS[2 + i * stride]) == 0 then cold[#cold + 1] = i end
+  end
+  if #cold > 1 then return cold end
+end
+local full = {'full'}
+for i = 0, asks - 1 do
+  local member, landing = ARGV[first + 1 + 2 * i], tonumber(ARGV[first + 2 + 2 * i])
+  local over, free = 0, 0
+  for c = 1, n do
+    local key, count, window = KEYS[2 + i * stride + c], tonumber(ARGV[3 + 2 * c]), tonumber(ARGV[4 + 2 * c])
+    local from, to = string.format('(%.6f', landing - window), string.format('(%.6f', landing + window)
+    local held = redis.call('ZCOUNT', key, from, to)
+    if held >= count then
+      local own = redis.call('ZSCORE', key, member)
+      if own and math.abs(own - landing) < window then held = held - 1 end
+      if held >= count then
+        over = c
+        local left = count
+        local newest = redis.call('ZREVRANGE', key, 0, count, 'WITHSCORES')
+        for p = 1, #newest, 2 do
+          if newest[p] ~= member then
+            left = left - 1
+            if left == 0 then free = newest[p + 1] + window end
+          end
+        end
+        break
+      end
+    end
+  end
+  if over > 0 then
+    full[#full + 1] = i
+    full[#full + 1] = over - 1
+    full[#full + 1] = string.format('%.6f', free)
+  end
+  if put then
+    for c = 1, n do
+      local key, count, window = KEYS[2 + i * stride + c], tonumber(ARGV[3 + 2 * c]), tonumber(ARGV[4 + 2 * c])
+      if over > 0 then redis.call('ZREM', key, member)
+      else
+        redis.call('ZADD', key, ARGV[first + 2 + 2 * i], member)
+        redis.call('EXPIRE', key, math.ceil(math.max(0, landing - now) + window) + 60)
+        if redis.call('ZCARD', key) > 2 * count then
+          redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('%.6f', now - window))
+        end
+      end
+    end
+  end
+end
+return full
+"""
+"""KEYS: the epoch, then for each ask the mark of being read back and its set in each cap. ARGV: now, 1 to
+reserve or 0 to look, the longest window, the number of caps, each cap's count and seconds, then each ask's
+notification and landing. Returns `lost`, `wait` and until when, `cold` and indexes of asks, or `full`
+and (index, cap, free at) of those without a place."""
+
+
+class CapsNotReadyError(Exception):
+    """Nobody can be counted now: plan the page again at `until` (epoch seconds; 0: when Redis answers)."""
+
+    def __init__(self, until: float, reason: str) -> None:
+        self.until = until
+        super().__init__(reason)
+
+
+def of_run(run: Run) -> tuple[Cap, ...]:
+    """Return the caps that hold for a run; none for what is transactional."""
+    if (run.category and run.category.transactional) or run.snapshot.get("policy", {}).get("transactional"):
+        return ()
+    return concerning(run.application.caps, run.category.key if run.category else "")
+
+
+class RedisCaps:
+    """An application's reservations (`delivery.policy.caps.Reservations`).
+
+    `caps` are all of the application's. Looking (`put=False`) takes no places, for a dry run.
+    """
+
+    def __init__(self, application_id: int, caps: Any, *, put: bool = True) -> None:
+        self._application = application_id
+        self._all = parse(caps) if caps else ()
+        self._put = put
+        self._script = client().register_script(RESERVE)
+
+    def reserve(self, caps: Sequence[Cap], asks: Sequence[Ask], *, now: float) -> list[Full | None]:
+        """Take places (`Reservations.reserve`); raises `CapsNotReadyError`."""
+        try:
+            return self._reserve(caps, asks, now)
+        except RedisError as error:
+            raise CapsNotReadyError(0.0, f"Redis does not answer: {error}") from error
+
+    def _reserve(self, caps: Sequence[Cap], asks: Sequence[Ask], now: float) -> list[Full | None]:
+        for _ in range(4):
+            state, *answer = self._call(caps, asks, now)
+            if state == b"full":
+                found: list[Full | None] = [None] * len(asks)
+                for at in range(0, len(answer), 3):
+                    found[answer[at]] = Full(answer[at + 1], float(answer[at + 2]))
+                return found
+            if state == b"wait":
+                raise CapsNotReadyError(float(answer[0]), "Redis lost its memory a moment ago")
+            if state == b"lost":
+                self._begin(now)
+            else:
+                self._read_back([asks[index].subscriber for index in answer], now)
+        raise CapsNotReadyError(now + SETTLE_SECONDS, "Redis forgets faster than it is told")
+
+    def _call(self, caps: Sequence[Cap], asks: Sequence[Ask], now: float) -> list[Any]:
+        keys: list[bytes] = [self._key()]
+        prefixes = [self._key(cap.name) for cap in caps]
+        mark = self._key("w")
+        values: list[Any] = [repr(now), int(self._put), self._horizon, len(caps)]
+        for cap in caps:
+            values += (cap.count, cap.seconds)
+        for ask in asks:
+            keys.append(mark + ask.subscriber)
+            keys += [prefix + ask.subscriber for prefix in prefixes]
+            values += (ask.notification, repr(ask.landing))
+        return cast("list[Any]", self._script(keys=keys, args=values))
+
+    @property
+    def _horizon(self) -> float:
+        return max((cap.seconds for cap in self._all), default=0.0)
+
+    def _key(self, *parts: str) -> bytes:
+        return ":".join(["nh:cap", str(self._application), *parts]).encode() + (b":" if parts else b"")
+
+    def _begin(self, now: float) -> None:
+        """Note that sets are kept from now on; `whole` when there is nothing in the log that they could lack."""
+        told = Page.objects.filter(
+            run__application=self._application, logged__gt=0, stamp__gt=now - self._horizon
+        ).exists()
+        with client().pipeline() as pipe:
+            for name, value in (
+                ("whole", int(not told)),
+                ("opens", repr(now + SETTLE_SECONDS if told else now)),
+                ("since", repr(now)),
+            ):
+                pipe.hsetnx(self._key().decode(), name, cast(Any, value))
+            pipe.execute()
+        log.warning("caps.begun", application=self._application, read_back=told)
+
+    def _read_back(self, subscribers: Sequence[bytes], now: float) -> None:
+        """Give subscribers the places that the log says they have."""
+        uids = [UUID(bytes=uid) for uid in subscribers]
+        told = list(log_store().since(uids, floor(now - self._horizon)))
+        counted = _counted({run for _, _, run, _ in told})
+        with client().pipeline(transaction=False) as pipe:
+            for subscriber, notification, run, place in told:
+                if run not in counted:
+                    continue
+                for cap in self._all:
+                    if cap.category is None or cap.category == counted[run]:
+                        name = self._key(cap.name) + subscriber.bytes
+                        at = stamp_of(place)
+                        pipe.zadd(name, {notification.bytes: at}, nx=True)
+                        pipe.expire(name, int(max(0.0, at - now) + cap.seconds) + 60)
+            for uid in subscribers:
+                pipe.set(self._key("w") + uid, b"1", ex=int(self._horizon) + 60)
+            pipe.execute()
+        log.info(
+            "caps.read_back", application=self._application, subscribers=len(subscribers), entries=len(told)
+        )
+
+    def release(self, places: Iterable[tuple[bytes, bytes]]) -> None:
+        """Give back the places of (subscriber, notification); a Redis that is away has none to give back."""
+        gone = list(places)
+        if not gone or not self._all:
+            return
+        try:
+            with client().pipeline(transaction=False) as pipe:
+                for subscriber, notification in gone:
+                    for cap in self._all:
+                        pipe.zrem(self._key(cap.name) + subscriber, notification)
+                pipe.execute()
+        except RedisError as error:
+            log.warning("caps.not_released", application=self._application, error=str(error))
+
+
+def _counted(runs: set[UUID]) -> dict[UUID, str]:
+    """Return, of some runs, those that caps count, with the key of their category."""
+    rows = Run.objects.filter(uid__in=runs).values_list(
+        "uid", "category__key", "category__transactional", "snapshot__policy__transactional"
+    )
+    return {uid: key or "" for uid, key, exempt, by_campaign in rows if not (exempt or by_campaign)}
