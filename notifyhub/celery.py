@@ -58,10 +58,10 @@ class _Persistent(Connection):
 
     def _ensure_connection(self, *args: Any, **kwargs: Any) -> Any:
         every = {"interval_start": KNOCK_SECONDS, "interval_step": 0, "interval_max": KNOCK_SECONDS}
-        return super()._ensure_connection(*args, **{**kwargs, **every})  # type: ignore[no-untyped-call]
+        return super()._ensure_connection(*args, **{**kwargs, **every})
 
 
-class _Amqp(AMQP):  # type: ignore[misc]
+class _Amqp(AMQP):
     """Celery's messaging (over whichever broker) with connections that come back soon."""
 
     Connection = BrokerConnection = _Persistent
