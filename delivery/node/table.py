@@ -52,6 +52,7 @@ class Node:
         self._tasks: list[asyncio.Task[None]] = []
         self._known = asyncio.Event()
         self._signed_at: float | None = None
+        self._renewed_at = 0.0
         self._redis_run = ""
         self._behind = False
         self._catching_up: asyncio.Task[None] | None = None
@@ -103,17 +104,20 @@ class Node:
     # -- signs of life
 
     async def _live(self) -> None:
-        renewed = 0.0
         while True:
-            await self._sign()
-            now = time.monotonic()
-            if self._behind or now - renewed > RENEW_EVERY:
-                renewed = now
-                await self._registrar.renew(list(self.table))
-            if self._behind:
-                self._behind = False
-                self._start_to_catch_up()
+            await self._beat()
             await asyncio.sleep(SIGN_OF_LIFE)
+
+    async def _beat(self) -> None:
+        """Give a sign of life, renew the leases, and catch up when something may have passed by."""
+        await self._sign()
+        now = time.monotonic()
+        if self._behind or now - self._renewed_at > RENEW_EVERY:
+            await self._registrar.renew(list(self.table))
+            self._renewed_at = now
+        if self._behind:
+            self._behind = False
+            self._start_to_catch_up()
 
     async def _sign(self) -> None:
         """Give a sign of life, and notice when senders took this node for dead or Redis lost its memory.

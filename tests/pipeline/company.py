@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -30,12 +30,14 @@ class Company:
         self._people = people
 
     def __enter__(self) -> Self:
+        self._log = (self._site.folder / "drama.log").open("wb")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.pipeline.drive", "--stay", str(self._people)],
             cwd=ROOT,
             env={**os.environ, **self._site.environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=self._log,
             text=True,
         )
         return self
@@ -44,13 +46,15 @@ class Company:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.close()
+        with suppress(BrokenPipeError):  # it may be dead already, which the drama has told
+            self._process.stdin.close()
         try:
             self._process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         self._process.stdout.close()
+        self._log.close()
 
     def play(self, drama: str, *, within: float) -> dict[str, Any]:
         """Return the report of one drama; fails when it fails, or has not ended after `within` seconds."""
@@ -80,5 +84,7 @@ class Company:
         self._process.stdin.flush()
 
     def _tail(self) -> str:
-        log: Path = self._site.folder / "hub.log"
-        return log.read_text(errors="replace")[-3_000:] if log.exists() else ""
+        logs = [self._site.folder / name for name in ("hub.log", "drama.log")]
+        return "\n".join(
+            f"{log}:\n{log.read_text(errors='replace')[-2_000:]}" for log in logs if log.exists()
+        )
