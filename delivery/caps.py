@@ -1,12 +1,13 @@
 """Reservations of frequency caps in Redis: one call for a page; what Redis forgets is read back from the log.
 
 A subscriber's places of one cap are a sorted set, `nh:cap:<application>:<cap>:<subscriber>`, of
-notifications by the instant they are told. `nh:cap:<application>` says since when the sets are
-kept. When it is gone, Redis has lost its memory: from then on, until the longest window has passed,
-whoever is planned for the first time has their places read back from the log first (`…:w:<subscriber>`
+notifications by the instant they are told. `nh:cap:<application>:e:<caps>` says since when the sets
+of these caps are kept. When it is gone, Redis has lost its memory: from then on, until the longest window has passed,
+whoever is planned for the first time has their places read back from the log first (`…:w:<caps>:<subscriber>`
 says that they were).
 """
 
+import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 from uuid import UUID
@@ -117,6 +118,10 @@ class RedisCaps:
         self._application = application_id
         self._all = parse(caps) if caps else ()
         self._put = put
+        # a cap that is new begins with what the log knows: other caps are another beginning
+        era = f"{zlib.crc32(' '.join(sorted(cap.name for cap in self._all)).encode()):08x}"
+        self.epoch = b"nh:cap:%d:e:%s" % (application_id, era.encode())
+        self._mark = b"nh:cap:%d:w:%s:" % (application_id, era.encode())
         self._script = client().register_script(RESERVE)
 
     def reserve(self, caps: Sequence[Cap], asks: Sequence[Ask], *, now: float) -> list[Full | None]:
@@ -143,14 +148,13 @@ class RedisCaps:
         raise CapsNotReadyError(now + SETTLE_SECONDS, "Redis forgets faster than it is told")
 
     def _call(self, caps: Sequence[Cap], asks: Sequence[Ask], now: float) -> list[Any]:
-        keys: list[bytes] = [self._key()]
+        keys: list[bytes] = [self.epoch]
         prefixes = [self._key(cap.name) for cap in caps]
-        mark = self._key("w")
         values: list[Any] = [repr(now), int(self._put), self._horizon, len(caps)]
         for cap in caps:
             values += (cap.count, cap.seconds)
         for ask in asks:
-            keys.append(mark + ask.subscriber)
+            keys.append(self._mark + ask.subscriber)
             keys += [prefix + ask.subscriber for prefix in prefixes]
             values += (ask.notification, repr(ask.landing))
         return cast("list[Any]", self._script(keys=keys, args=values))
@@ -159,8 +163,8 @@ class RedisCaps:
     def _horizon(self) -> float:
         return max((cap.seconds for cap in self._all), default=0.0)
 
-    def _key(self, *parts: str) -> bytes:
-        return ":".join(["nh:cap", str(self._application), *parts]).encode() + (b":" if parts else b"")
+    def _key(self, cap: str) -> bytes:
+        return f"nh:cap:{self._application}:{cap}:".encode()
 
     def _begin(self, now: float) -> None:
         """Note that sets are kept from now on; `whole` when there is nothing in the log that they could lack."""
@@ -173,7 +177,7 @@ class RedisCaps:
                 ("opens", repr(now + SETTLE_SECONDS if told else now)),
                 ("since", repr(now)),
             ):
-                pipe.hsetnx(self._key().decode(), name, cast(Any, value))
+                pipe.hsetnx(self.epoch.decode(), name, cast(Any, value))
             pipe.execute()
         log.warning("caps.begun", application=self._application, read_back=told)
 
@@ -193,7 +197,7 @@ class RedisCaps:
                         pipe.zadd(name, {notification.bytes: at}, nx=True)
                         pipe.expire(name, int(max(0.0, at - now) + cap.seconds) + 60)
             for uid in subscribers:
-                pipe.set(self._key("w") + uid, b"1", ex=int(self._horizon) + 60)
+                pipe.set(self._mark + uid, b"1", ex=int(self._horizon) + 60)
             pipe.execute()
         log.info(
             "caps.read_back", application=self._application, subscribers=len(subscribers), entries=len(told)
