@@ -262,7 +262,7 @@ def _standing_run(rule: Ready, lane: str, day: date) -> Run:
 def _launch(rule: Ready, event: Event, lane: str) -> Run:
     """Begin the run of one event to the campaign's audience, once: its uid is of the rule and the event."""
     assert rule.snapshot is not None
-    expires_at = min(event.time.timestamp(), event.received_at) + rule.snapshot.ttl
+    begun = datetime.fromtimestamp(min(event.time.timestamp(), event.received_at), UTC)
     return runs.launch(
         application=rule.application,
         origin=rule.origin,
@@ -270,7 +270,7 @@ def _launch(rule: Ready, event: Event, lane: str) -> Run:
         lane=lane,
         snapshot=msgspec.structs.replace(rule.snapshot, variables={"event": told(event)}),
         category=rule.category,
-        expires_at=datetime.fromtimestamp(expires_at, UTC),
+        expires_at=runs.ends_at(rule.application, rule.snapshot, begun),
         uid=uuid5(rule.uid, str(event.uid)),
     )
 

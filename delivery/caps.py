@@ -1,12 +1,14 @@
 """Reservations of frequency caps in Redis: one call for a page; what Redis forgets is read back from the log.
 
 A subscriber's places of one cap are a sorted set, `nh:cap:<application>:<cap>:<subscriber>`, of
-notifications by the instant they are told. `nh:cap:<application>` says since when the sets are
-kept. When it is gone, Redis has lost its memory: from then on, until the longest window has passed,
-whoever is planned for the first time has their places read back from the log first (`…:w:<subscriber>`
+notifications by the instant they are told. `nh:cap:<application>:e:<caps>` says since when the sets
+of these caps are kept. When it is gone, Redis has lost its memory: from then on, until the longest window has passed,
+whoever is planned for the first time has their places read back from the log first (`…:w:<caps>:<subscriber>`
 says that they were).
 """
 
+import struct
+import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 from uuid import UUID
@@ -27,38 +29,53 @@ SETTLE_SECONDS = 2.0
 """After Redis lost its memory nobody is planned for so long: pages that had their places have reached the log then."""
 
 RESERVE = """
-local now, put, horizon, n = tonumber(ARGV[1]), ARGV[2] == '1', tonumber(ARGV[3]), tonumber(ARGV[4])
+local now, put, horizon = tonumber(ARGV[1]), ARGV[2] == '1', tonumber(ARGV[3])
+local mark, subscribers, notifications, landings = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local epoch = redis.call('HMGET', KEYS[1], 'since', 'whole', 'opens')
 if not epoch[1] then return {'lost'} end
 if put and tonumber(epoch[3]) > now then return {'wait', epoch[3]} end
-local first = 4 + 2 * n
-local stride, asks = n + 1, (#ARGV - first) / 2
+local asks, caps = #subscribers / 16, {}
 if epoch[2] ~= '1' and now - epoch[1] < horizon then
   local cold = {'cold'}
   for i = 0, asks - 1 do
-    if redis.call('EXISTS', KEYS[2 + i * stride]) == 0 then cold[#cold + 1] = i end
+    if redis.call('EXISTS', mark .. string.sub(subscribers, i * 16 + 1, i * 16 + 16)) == 0 then
+      cold[#cold + 1] = i
+    end
   end
   if #cold > 1 then return cold end
 end
-local full = {'full'}
+for at = 8, #ARGV, 3 do
+  caps[#caps + 1] = {prefix = ARGV[at], count = tonumber(ARGV[at + 1]), window = tonumber(ARGV[at + 2])}
+end
+local full, last = {'full'}, nil
+local score, lives = '', 0
 for i = 0, asks - 1 do
-  local member, landing = ARGV[first + 1 + 2 * i], tonumber(ARGV[first + 2 + 2 * i])
+  local subscriber = string.sub(subscribers, i * 16 + 1, i * 16 + 16)
+  local member = string.sub(notifications, i * 16 + 1, i * 16 + 16)
+  local landing = struct.unpack('>d', landings, i * 8 + 1)
+  if landing ~= last then
+    -- most of a page is told at one instant: what depends on it alone is worked out once
+    last, score, lives = landing, string.format('%.17g', landing), math.ceil(math.max(0, landing - now)) + 60
+    for _, cap in ipairs(caps) do
+      cap.from = string.format('(%.17g', landing - cap.window)
+      cap.to = string.format('(%.17g', landing + cap.window)
+    end
+  end
   local over, free = 0, 0
-  for c = 1, n do
-    local key, count, window = KEYS[2 + i * stride + c], tonumber(ARGV[3 + 2 * c]), tonumber(ARGV[4 + 2 * c])
-    local from, to = string.format('(%.6f', landing - window), string.format('(%.6f', landing + window)
-    local held = redis.call('ZCOUNT', key, from, to)
-    if held >= count then
+  for c, cap in ipairs(caps) do
+    local key = cap.prefix .. subscriber
+    local held = redis.call('ZCOUNT', key, cap.from, cap.to)
+    if held >= cap.count then
       local own = redis.call('ZSCORE', key, member)
-      if own and math.abs(own - landing) < window then held = held - 1 end
-      if held >= count then
+      if own and math.abs(own - landing) < cap.window then held = held - 1 end
+      if held >= cap.count then
         over = c
-        local left = count
-        local newest = redis.call('ZREVRANGE', key, 0, count, 'WITHSCORES')
+        local left = cap.count
+        local newest = redis.call('ZREVRANGE', key, 0, cap.count, 'WITHSCORES')
         for p = 1, #newest, 2 do
           if newest[p] ~= member then
             left = left - 1
-            if left == 0 then free = newest[p + 1] + window end
+            if left == 0 then free = newest[p + 1] + cap.window end
           end
         end
         break
@@ -68,17 +85,18 @@ for i = 0, asks - 1 do
   if over > 0 then
     full[#full + 1] = i
     full[#full + 1] = over - 1
-    full[#full + 1] = string.format('%.6f', free)
+    full[#full + 1] = string.format('%.17g', free)
   end
   if put then
-    for c = 1, n do
-      local key, count, window = KEYS[2 + i * stride + c], tonumber(ARGV[3 + 2 * c]), tonumber(ARGV[4 + 2 * c])
+    for _, cap in ipairs(caps) do
+      local key = cap.prefix .. subscriber
       if over > 0 then redis.call('ZREM', key, member)
       else
-        redis.call('ZADD', key, ARGV[first + 2 + 2 * i], member)
-        redis.call('EXPIRE', key, math.ceil(math.max(0, landing - now) + window) + 60)
-        if redis.call('ZCARD', key) > 2 * count then
-          redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('%.6f', now - window))
+        redis.call('ZADD', key, score, member)
+        redis.call('EXPIRE', key, cap.window + lives)
+        -- what is past its window goes now and then: ids are as good as dice
+        if string.byte(member, 1) % 8 == 0 then
+          redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('%.17g', now - cap.window))
         end
       end
     end
@@ -86,10 +104,12 @@ for i = 0, asks - 1 do
 end
 return full
 """
-"""KEYS: the epoch, then for each ask the mark of being read back and its set in each cap. ARGV: now, 1 to
-reserve or 0 to look, the longest window, the number of caps, each cap's count and seconds, then each ask's
-notification and landing. Returns `lost`, `wait` and until when, `cold` and indexes of asks, or `full`
-and (index, cap, free at) of those without a place."""
+"""KEYS: the epoch. ARGV: now, 1 to reserve or 0 to look, the longest window, what marks of being read back begin
+with; of all asks the subscribers (16 bytes each), the notifications (16) and the landings (8, big-endian); then of each
+cap what its sets' names begin with, its count and its seconds. Returns `lost`, `wait` and until when, `cold` and
+indexes of asks, or `full` and (index, cap, free at) of those without a place.
+
+A page names hundreds of sets: they are put together here, because to send each as a key costs eight times as much."""
 
 
 class CapsNotReadyError(Exception):
@@ -117,6 +137,10 @@ class RedisCaps:
         self._application = application_id
         self._all = parse(caps) if caps else ()
         self._put = put
+        # a cap that is new begins with what the log knows: other caps are another beginning
+        era = f"{zlib.crc32(' '.join(sorted(cap.name for cap in self._all)).encode()):08x}"
+        self.epoch = b"nh:cap:%d:e:%s" % (application_id, era.encode())
+        self._mark = b"nh:cap:%d:w:%s:" % (application_id, era.encode())
         self._script = client().register_script(RESERVE)
 
     def reserve(self, caps: Sequence[Cap], asks: Sequence[Ask], *, now: float) -> list[Full | None]:
@@ -143,24 +167,25 @@ class RedisCaps:
         raise CapsNotReadyError(now + SETTLE_SECONDS, "Redis forgets faster than it is told")
 
     def _call(self, caps: Sequence[Cap], asks: Sequence[Ask], now: float) -> list[Any]:
-        keys: list[bytes] = [self._key()]
-        prefixes = [self._key(cap.name) for cap in caps]
-        mark = self._key("w")
-        values: list[Any] = [repr(now), int(self._put), self._horizon, len(caps)]
+        values: list[Any] = [
+            repr(now),
+            int(self._put),
+            self._horizon,
+            self._mark,
+            b"".join([ask.subscriber for ask in asks]),
+            b"".join([ask.notification for ask in asks]),
+            struct.pack(f">{len(asks)}d", *[ask.landing for ask in asks]),
+        ]
         for cap in caps:
-            values += (cap.count, cap.seconds)
-        for ask in asks:
-            keys.append(mark + ask.subscriber)
-            keys += [prefix + ask.subscriber for prefix in prefixes]
-            values += (ask.notification, repr(ask.landing))
-        return cast("list[Any]", self._script(keys=keys, args=values))
+            values += (self._key(cap.name), cap.count, int(cap.seconds))
+        return cast("list[Any]", self._script(keys=[self.epoch], args=values))
 
     @property
     def _horizon(self) -> float:
         return max((cap.seconds for cap in self._all), default=0.0)
 
-    def _key(self, *parts: str) -> bytes:
-        return ":".join(["nh:cap", str(self._application), *parts]).encode() + (b":" if parts else b"")
+    def _key(self, cap: str) -> bytes:
+        return f"nh:cap:{self._application}:{cap}:".encode()
 
     def _begin(self, now: float) -> None:
         """Note that sets are kept from now on; `whole` when there is nothing in the log that they could lack."""
@@ -173,7 +198,7 @@ class RedisCaps:
                 ("opens", repr(now + SETTLE_SECONDS if told else now)),
                 ("since", repr(now)),
             ):
-                pipe.hsetnx(self._key().decode(), name, cast(Any, value))
+                pipe.hsetnx(self.epoch.decode(), name, cast(Any, value))
             pipe.execute()
         log.warning("caps.begun", application=self._application, read_back=told)
 
@@ -193,7 +218,7 @@ class RedisCaps:
                         pipe.zadd(name, {notification.bytes: at}, nx=True)
                         pipe.expire(name, int(max(0.0, at - now) + cap.seconds) + 60)
             for uid in subscribers:
-                pipe.set(self._key("w") + uid, b"1", ex=int(self._horizon) + 60)
+                pipe.set(self._mark + uid, b"1", ex=int(self._horizon) + 60)
             pipe.execute()
         log.info(
             "caps.read_back", application=self._application, subscribers=len(subscribers), entries=len(told)

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from campaigns import launching
 from campaigns.api.campaign_document import CampaignSerializer, at_field
 from campaigns.models import Campaign
+from campaigns.notifications import OVERRIDE
 from delivery.api.runs import RunSerializer, do
 from delivery.dryrun import Rehearsal
 from delivery.models import Run
@@ -181,7 +182,7 @@ class CampaignViewSet(ScopedModelViewSet):
 
     @property
     def _may_override(self) -> bool:
-        return "campaigns:override" in self.key.scopes
+        return OVERRIDE in self.key.scopes
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])

@@ -69,9 +69,19 @@ def quiet_hours(candidates: Sequence[Candidate], circumstances: Circumstances) -
     """Defer who has quiet hours to their end; no preference of the campaign's shortens them."""
     if circumstances.overriding:
         return None
+    default, home, minute = circumstances.quiet, circumstances.zone, int(circumstances.now // 60)
+    known: dict[tuple[str, str], Verdict] = {}
     verdicts: list[Verdict] = []
     for candidate in candidates:
-        hours = hours_of(candidate.person, circumstances)
-        opens = None if hours is None else hours.opens
-        verdicts.append(None if opens is None else Defer(opens, "quiet_hours"))
+        person = candidate.person
+        text = person.quiet_hours or default
+        if not text:
+            verdicts.append(None)
+            continue
+        key = (zone_of(person, home), text)
+        if key not in known:
+            hours = hours_at(*key, minute)
+            opens = None if hours is None else hours.opens
+            known[key] = None if opens is None else Defer(opens, "quiet_hours")
+        verdicts.append(known[key])
     return verdicts

@@ -79,6 +79,11 @@ def test_a_recalled_run_says_when(shop: World, monkeypatch: pytest.MonkeyPatch) 
         ({"segment": "x"}, "/segment", "no segment"),
         ({"category": "news-bank"}, "/category", "no category"),
         ({"ttl": 0}, "/ttl", "1"),
+        ({"ramp": 5}, "/ramp", "rate"),
+        ({"jitter": 9999}, "/jitter", "3,600"),
+        ({"local_time": "9"}, "/local_time", "format"),
+        ({"local_late": "never"}, "/local_late", "never"),
+        ({"critical_override": True}, "/critical_override", "lane critical"),
         ({"state": "live"}, "/state", "set by the hub"),
         ({"titel": "x"}, "/titel", "did you mean “title”"),
         ({"title": "x" * 201}, "/title", "200"),
@@ -100,6 +105,24 @@ def test_a_draft_may_be_empty_but_not_launched(shop: World) -> None:
     problem(shop.service("PATCH", path, {"body": "{{"}), 400, "invalid")
     assert shop.service("PATCH", path, {"body": "Now"}).status_code == 200
     assert shop.service("POST", f"{path}/approve").json()["state"] == "approved"
+
+
+def test_a_key_needs_a_scope_to_launch_what_overrides(shop: World) -> None:
+    shop.service("PATCH", "categories/news-shop", {"critical_overrides": True})
+    fields = {"lane": "critical", "category": "news-shop", "critical_override": True}
+    path = f"campaigns/{make(shop, **fields).json()['id']}"
+    told = problem(shop.caller("campaigns:launch")("POST", f"{path}/launch"), 400, "invalid")
+    assert told["errors"][0]["pointer"] == "/critical_override"
+    launched = shop.caller("campaigns:launch", "campaigns:override")("POST", f"{path}/launch")
+    assert launched.status_code == 202, launched.content
+    assert Run.objects.get(uid=launched.json()["run"]).snapshot["policy"]["override"] is True
+
+
+def test_a_preflight_rehearses_the_whole_audience_on_request(shop: World) -> None:
+    path = f"campaigns/{shop.campaign.uid}/preflight?everybody=true"
+    rehearsed = shop.service("GET", path).json()["dry_run"]
+    assert (rehearsed["sampled"], rehearsed["margin"], rehearsed["seconds"]) == (False, 0.0, 0.0)
+    assert rehearsed["bytes"]["socket"]["total"] > 0
 
 
 def test_a_key_uses_only_its_lanes(shop: World) -> None:

@@ -76,8 +76,7 @@ class ApnsSender:
             identities[index] = identity = apns_id(message.notification, message.device)
             lines = shared.get(message.expires_at)
             if lines is None:
-                own = msgspec.structs.replace(envelope, expires_at=message.expires_at)
-                lines = shared[message.expires_at] = shared_headers(own, key.topic)
+                lines = shared[message.expires_at] = headers_of(message, envelope, key.topic)
             headers = [
                 *lines,
                 "authorization: bearer " + token,
@@ -131,6 +130,13 @@ class ApnsSender:
         if refused:
             return self._tokens.renewed(f"apns:{key.identity}", key.mint, refused=refused)
         return self._tokens.current(f"apns:{key.identity}", key.mint)
+
+
+def headers_of(message: Message, envelope: Envelope, topic: str) -> list[str]:
+    """Return the header lines of messages that end when this one does."""
+    if message.expires_at is not None:
+        envelope = msgspec.structs.replace(envelope, expires_at=message.expires_at)
+    return shared_headers(envelope, topic)
 
 
 def shared_headers(envelope: Envelope, topic: str) -> list[str]:

@@ -55,6 +55,18 @@ class LogStoreContract:
         assert first + rest == entries
         assert store.newest(subscriber, before=entries[3].position, limit=10) == entries[:3][::-1]
 
+    def test_the_entries_of_several_since_an_instant_are_read_back(self, store: LogStore) -> None:
+        people = [uuid.uuid4() for _ in range(3)]
+        written = [entry(person, NOW - age) for person in people for age in (50, 20, 1)]
+        store.append(written)
+        found = set(store.since(people[:2], positions.floor(NOW - 30)))
+        assert found == {
+            (one.subscriber, one.notification, one.run, one.position)
+            for one in written
+            if one.subscriber in people[:2] and positions.stamp_of(one.position) > NOW - 30
+        }
+        assert list(store.since([], positions.floor(NOW))) == []
+
     def test_entries_of_one_instant_are_all_kept(self, store: LogStore, subscriber: uuid.UUID) -> None:
         entries = [entry(subscriber, NOW) for _ in range(20)]
         store.append(entries)

@@ -89,6 +89,14 @@ def test_who_is_held_has_a_place_at_the_instant_they_are_told() -> None:
     assert plan([candidate(notification=1)], here).passed
 
 
+def test_who_is_held_is_counted_by_the_morning_and_not_by_the_evening() -> None:
+    evening = datetime(2026, 6, 15, 21, 0, tzinfo=UTC).timestamp()
+    here = facts(evening, caps=(Cap(None, 1, 4),), quiet="22:00-08:00")
+    assert plan([candidate(notification=1)], here).passed
+    here.now = evening + 2 * HOUR
+    assert plan([candidate(notification=2)], here).waits == {"quiet_hours": 1}
+
+
 def test_only_caps_that_concern_the_category_count() -> None:
     written = [
         {"category": None, "count": 3, "hours": 24},

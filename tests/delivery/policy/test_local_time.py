@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from delivery.policy import Circumstances, plan
@@ -77,6 +77,7 @@ def test_what_is_not_told_at_its_own_time_expires_there() -> None:
     assert plan([put_off], facts).passed
 
 
+@settings(deadline=None)
 @given(
     zone=st.sampled_from(sorted(available_timezones())),
     clock=st.times().map(lambda t: t.strftime("%H:%M")),
@@ -96,6 +97,7 @@ def test_nobody_is_told_before_their_time_nor_later_than_the_last_zone(
         assert wall.strftime("%H:%M") == clock or skipped
 
 
+@settings(deadline=None)
 @given(change=st.deferred(lambda: st.sampled_from(changes())), minutes=st.integers(-180, 180))
 def test_on_days_when_clocks_change_it_is_told_that_day_once(
     change: tuple[str, datetime], minutes: int
