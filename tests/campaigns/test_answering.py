@@ -79,15 +79,15 @@ def test_who_is_not_in_the_audience_hears_which_condition_fails_and_when_that_wa
         assert 'not in the audience, because “plan” is "pro" is asked for, and it is "free"' in said(told)
         assert "Evaluated now, " in said(told) and told["answer"]["told"] is False
         assert [one["met"] for one in told["audience"]["conditions"]] == [False, True]
-        assert datetime.fromisoformat(told["audience"]["evaluated_at"]) > timezone.now() - timedelta(minutes=1)
+        assert datetime.fromisoformat(told["audience"]["evaluated_at"]) > timezone.now() - timedelta(
+            minutes=1
+        )
 
 
 def test_the_run_is_asked_with_the_segment_it_was_launched_with(
     application: Application, anna: Subscriber, campaign: Campaign
 ) -> None:
-    segment = Segment.objects.create(
-        application=application, name="Germans", predicate={"locale": "de"}
-    )
+    segment = Segment.objects.create(application=application, name="Germans", predicate={"locale": "de"})
     campaign.segment = segment
     campaign.save()
     launched(campaign)
@@ -187,7 +187,9 @@ def test_who_got_it_hears_on_which_device_and_what_they_did(anna: Subscriber, ca
     log_store().write_outcomes(
         [
             OutcomeRow(anna.uid, note, first.uid, run.uid, "sent", "accepted", "p", 1, at),
-            OutcomeRow(anna.uid, note, second.uid, run.uid, "failed", "invalid_argument:message.token", "", 1, at),
+            OutcomeRow(
+                anna.uid, note, second.uid, run.uid, "failed", "invalid_argument:message.token", "", 1, at
+            ),
         ]
     )
     log_store().write_receipts([ReceiptRow(anna.uid, note, first.uid, "opened", at + 60)])
