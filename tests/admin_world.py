@@ -109,7 +109,9 @@ def build(mark: str) -> World:
     gate = Gate.objects.create(
         application=application, provider="fcm", state=Gate.State.SHUT, reason=f"{mark} reason"
     )
-    hold = Hold.objects.create(application=application, lane="normal", reason=f"{mark} hold", by=owner.username)
+    hold = Hold.objects.create(
+        application=application, lane="normal", reason=f"{mark} hold", by=owner.username
+    )
     campaign = Campaign.objects.create(
         application=application,
         name=f"{mark} campaign",

@@ -30,7 +30,9 @@ def run(provider: world.FakeSender) -> Run:
 
 
 @pytest.fixture
-def midway(provider: world.FakeSender, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], None]:
+def midway(
+    provider: world.FakeSender, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Callable[[], Any]], None]:
     """Send the one parcel there is, and do something when some of its messages have been sent."""
     monkeypatch.setattr(halting, "CHECK_EVERY", 0.0)
     real = provider.send
