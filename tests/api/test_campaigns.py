@@ -291,3 +291,7 @@ def test_why_is_answered_for_the_applications_own_people(shop: World, bank: Worl
     problem(shop.service("GET", f"why?subscriber=ada-shop&campaign={bank.campaign.uid}"), 404, "not-found")
     problem(shop.service("GET", "why?subscriber=ada-shop&campaign=x"), 404, "not-found")
     problem(shop.service("GET", "why"), 400, "invalid")
+    problem(shop.service("GET", "why?subscriber=ada-shop"), 400, "invalid")
+    one = shop.service("GET", f"why?subscriber=ada-shop&run={shop.run.uid}").json()
+    assert one["run"]["uid"] == str(shop.run.uid) and one["answer"]["sentences"]
+    problem(shop.service("GET", f"why?subscriber=ada-shop&run={bank.run.uid}"), 404, "not-found")

@@ -302,3 +302,18 @@ def test_a_provider_that_cannot_be_reached_says_nothing_against_the_credential(
 ) -> None:
     with pytest.raises(UnreachableError, match="cannot be reached"):
         sender.check(msgspec.structs.replace(fcm_credential, base_url="https://127.0.0.1:1"))
+
+
+def test_once_told_to_stop_nothing_is_started_and_what_is_under_way_is_waited_for(
+    fleet: Fleet, fcm_credential: Credential, fcm_tokens: Tokens, envelope_for: EnvelopeFor
+) -> None:
+    sender = FcmSender(SharedTokens(MemoryTokenStore()), streams=5)
+    fleet.set_faults("fcm", latency_ms=100)
+    envelope = envelope_for(fcm_tokens(100))
+    stop_at = time.monotonic() + 0.5
+    results = list(sender.send(envelope, fcm_credential, go_on=lambda: time.monotonic() < stop_at))
+    late = time.monotonic() - stop_at
+    counts = tally(results)
+    assert sorted(result.index for result in results) == list(range(100))
+    assert counts.keys() == {("SENT", ""), ("RETRY", "not_started")} and late < 1.0
+    assert fleet.arrived(run=envelope.run)["fcm"]["accepted"] == counts[("SENT", "")]
