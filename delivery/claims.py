@@ -125,5 +125,9 @@ def close(piece: Page | Parcel, **values: object) -> None:
 def put_back(piece: Page | Parcel, *, due_at: float, **values: object) -> None:
     """Give the piece back untouched, to be claimed again from `due_at` on; raises `LeaseLostError`."""
     mine = type(piece)._default_manager.filter(pk=piece.pk, fence=piece.fence, state=WorkState.CLAIMED)
-    if not mine.update(**{"state": WorkState.WAITING, "due_at": due_at, "lease_until": 0, **values}):
+    # what was only put off has not been tried
+    uncounted = {"tries": F("tries") - 1}
+    if not mine.update(
+        **{"state": WorkState.WAITING, "due_at": due_at, "lease_until": 0, **uncounted, **values}
+    ):
         raise LeaseLostError

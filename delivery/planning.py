@@ -59,7 +59,7 @@ def work_page(page: Page, *, stages: Sequence[Stage] = STAGES) -> None:
     try:
         work = think(run, prepared, pairs, circumstances, stages, since=_since(page, run))
     except caps.CapsNotReadyError as error:
-        claims.put_back(page, due_at=max(error.until, stamp + min(PATIENCE, 2.0 ** (page.fence - 1))))
+        claims.put_back(page, due_at=max(error.until, stamp + min(PATIENCE, 2.0 ** min(page.fence - 1, 20))))
         log.warning("page.put_back", run=str(run.uid), page=page.pk, reason=str(error))
         return
     routes = silence.routes(work.outgoing, page.lane, across=prepared.snapshot.silence_across_devices)

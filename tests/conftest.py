@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 
+import hypothesis
 from cryptography.fernet import Fernet
 
 _KEPT = ("NOTIFYHUB_SERVERS_DIR", "NOTIFYHUB_DRAMA_PEOPLE")
@@ -39,6 +40,10 @@ from django.conf import settings  # noqa: E402
 import notifyhub  # noqa: E402, F401  (prepares imports that apns2 and daphne need)
 
 django.setup()  # the folders' own conftests import models
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 # Read now, with the environment above: pytest-django sets up only what has been configured.
 _ = settings.DATABASES

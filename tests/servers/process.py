@@ -160,7 +160,8 @@ class Process:
 
     def pause(self) -> None:
         """SIGSTOP the program and all it started: connections stay open and nobody answers."""
-        while moving := [pid for pid, state in self._processes().items() if state not in "Tt"]:
+        # a child that ended while its parent is stopped stays a zombie, which nothing stops
+        while moving := [pid for pid, state in self._processes().items() if state not in "TtZX"]:
             for pid in moving:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGSTOP)
