@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from delivery import holds, outbound, presence, runs
+from delivery import holds, presence, pushing, runs
 from delivery.draining import plan_one, send_one
 from delivery.models import Run
 from delivery.senders.contract import Credential
@@ -37,8 +37,8 @@ def test_a_stop_acts_on_a_parcel_on_its_way_within_two_seconds(
 ) -> None:
     monkeypatch.setattr(presence, "recall", lambda application, run: None)
     sender = FcmSender(SharedTokens(MemoryTokenStore()), streams=STREAMS)
-    monkeypatch.setattr(outbound, "sender_for", lambda name: sender)
-    monkeypatch.setattr(outbound, "credential_for", lambda app, name: fcm_credential)
+    monkeypatch.setattr(pushing, "sender_for", lambda name: sender)
+    monkeypatch.setattr(pushing, "credential_for", lambda app, name: fcm_credential)
     app = world.application()
     for number, token in enumerate(fcm_tokens(PEOPLE)):
         world.device(world.subscriber(app, f"s{number}"), token=token)
