@@ -35,8 +35,6 @@ from tests.pipeline.dramas import Theatre
 
 SEED = 4
 KILLS = 6
-BETWEEN_KILLS = 4.0
-"""Seconds: a worker needs two or three to start, and one of the two has to be there."""
 AWAY_SECONDS = 20.0
 SCHEDULES = 20
 COMPLETE_SECONDS = 90.0
@@ -171,10 +169,13 @@ def kills(scene: Theatre, crew: Crew) -> dict[str, Any]:
     killed: list[str] = []
     for number in range(KILLS):
         course.until(0.05 + 0.8 * number / KILLS)
-        course.look_for(chance.uniform(0.5, 1.5) * BETWEEN_KILLS if killed else 0.0)
         # three of four kills meet a worker of the run's lane; the others a clock or the urgent lanes' worker
         role = chance.choice((parts.REST, parts.REST, parts.REST, chance.choice((parts.CLOCK, parts.URGENT))))
-        victim = _busiest(crew.members(role))
+        if role == parts.REST:
+            # What a worker held can be taken over by one that is there: so both must have worked for this run.
+            course.wait(lambda: _at_work(crew, course.run) > 1, "two workers at work", 30.0)
+        victim = max(crew.members(role), key=lambda member: _pieces(member, state=WorkState.CLAIMED))
+        course.look_for(chance.uniform(0.0, 2.0))
         victim.send_signal(signal.SIGKILL)
         killed.append(role)
         course.fault(of=victim.pid)
@@ -183,16 +184,15 @@ def kills(scene: Theatre, crew: Crew) -> dict[str, Any]:
     return course.report(killed=killed)
 
 
-def _busiest(members: list[psutil.Process]) -> psutil.Process:
-    """Return the process that holds the most work: to kill one that has just been started would prove little."""
+def _at_work(crew: Crew, run: Run) -> int:
+    """Count the workers that have worked for a run."""
+    return sum(_pieces(member, run=run) > 0 for member in crew.members(parts.REST))
 
-    def held(member: psutil.Process) -> int:
-        return sum(
-            model._default_manager.filter(state=WorkState.CLAIMED, worker__contains=f":{member.pid}:").count()
-            for model in (Page, Parcel)
-        )
 
-    return max(members, key=held)
+def _pieces(member: psutil.Process, **which: Any) -> int:
+    """Count the pages and parcels that a process claimed last."""
+    mine = {"worker__contains": f":{member.pid}:", **which}
+    return sum(model._default_manager.filter(**mine).count() for model in (Page, Parcel))
 
 
 def broker_away(scene: Theatre, crew: Crew) -> dict[str, Any]:
@@ -291,7 +291,7 @@ def three_clocks(scene: Theatre, crew: Crew) -> dict[str, Any]:
     campaign = scene.api.post(
         "campaigns", {"name": f"Drama {time.time()}", "send_at": due.isoformat(), **stage.CAMPAIGN}
     )
-    uid = scene.api.post(f"campaigns/{campaign['id']}/launch", {})["run"]
+    scene.api.post(f"campaigns/{campaign['id']}/launch", {})
     event_type, _ = EventType.objects.get_or_create(
         application=application, name=f"{stage.DOOR_BELL}.clock", defaults={"senders": ["clock"]}
     )
@@ -307,7 +307,7 @@ def three_clocks(scene: Theatre, crew: Crew) -> dict[str, Any]:
         for number in range(SCHEDULES)
     ]
     clocks = len(crew.members(parts.CLOCK))
-    while not (run := Run.objects.filter(uid=uid).first()):
+    while not (run := Run.objects.filter(origin__startswith=f"campaign:{campaign['id']}:").first()):
         if timezone.now() > due + timedelta(seconds=20):
             raise TimeoutError("no clock launched the campaign")
         time.sleep(0.05)
@@ -355,11 +355,7 @@ def same_bell_twice(scene: Theatre, crew: Crew) -> dict[str, Any]:
     finally:
         stop.set()
         ringer.join()
-    took = [
-        Parcel.objects.filter(run=course.run, worker__contains=f":{worker.pid}:").count()
-        + Page.objects.filter(run=course.run, worker__contains=f":{worker.pid}:").count()
-        for worker in workers
-    ]
+    took = [_pieces(worker, run=course.run) for worker in workers]
     return course.report(bells=rung, taken_by_worker=took, taken_over=_taken_over(course.run))
 
 
@@ -409,12 +405,7 @@ def rolling_restart(scene: Theatre, crew: Crew) -> dict[str, Any]:
     course.until(0.1)
     seconds, held = [], 0
     for member in crew.members(parts.REST, parts.URGENT, parts.CLOCK):
-        held += sum(
-            model._default_manager.filter(
-                run=course.run, worker__contains=f":{member.pid}:", state="claimed"
-            ).count()
-            for model in (Page, Parcel)
-        )
+        held += _pieces(member, run=course.run, state=WorkState.CLAIMED)
         seconds.append(crew.retire(member, within=30))
         crew.members()
     left = course.expected - course.arrived()
