@@ -187,7 +187,7 @@ def _add(
             expires_at = min(event.time.timestamp(), event.received_at) + rule.snapshot.ttl
             batch.rules[rule.origin] = rule
             batch.people.setdefault((rule.origin, lane), []).extend(
-                Named(key, str(event.uid), variables, expires_at) for key in known
+                Named(key, str(event.uid), variables, expires_at, event.received_at) for key in known
             )
     batch.decisions.append(_decision(event, rule, verdict, now, reached))
 
@@ -262,7 +262,7 @@ def _standing_run(rule: Ready, lane: str, day: date) -> Run:
 def _launch(rule: Ready, event: Event, lane: str) -> Run:
     """Begin the run of one event to the campaign's audience, once: its uid is of the rule and the event."""
     assert rule.snapshot is not None
-    expires_at = min(event.time.timestamp(), event.received_at) + rule.snapshot.ttl
+    begun = datetime.fromtimestamp(min(event.time.timestamp(), event.received_at), UTC)
     return runs.launch(
         application=rule.application,
         origin=rule.origin,
@@ -270,7 +270,7 @@ def _launch(rule: Ready, event: Event, lane: str) -> Run:
         lane=lane,
         snapshot=msgspec.structs.replace(rule.snapshot, variables={"event": told(event)}),
         category=rule.category,
-        expires_at=datetime.fromtimestamp(expires_at, UTC),
+        expires_at=runs.ends_at(rule.application, rule.snapshot, begun),
         uid=uuid5(rule.uid, str(event.uid)),
     )
 

@@ -6,7 +6,7 @@ approved or launched, and runs keep theirs.
 """
 
 import hashlib
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID, uuid5
 
 import msgspec
@@ -16,7 +16,9 @@ from django.utils import timezone
 
 from campaigns.content import ContentError, build
 from campaigns.models import Campaign, CampaignVersion
-from delivery import rendering, runs
+from campaigns.policy import PolicyError
+from campaigns.policy import build as build_policy
+from delivery import dryrun, rendering, runs
 from delivery.models import Run
 from delivery.snapshot import Snapshot, from_json, to_json
 
@@ -56,13 +58,20 @@ def snapshot_of(campaign: Campaign) -> Snapshot:
         content = build(base, locale=locale, locales=campaign.locales, overrides=campaign.overrides)
     except ContentError as error:
         raise LaunchError(error.field, f"{error.field}: {error.reason}.") from None
+    category = campaign.category
+    try:
+        policy = build_policy(campaign, overridable=bool(category and category.critical_overrides))
+    except PolicyError as error:
+        raise LaunchError(error.field, error.reason) from None
     return Snapshot(
         texts=content.texts,
         locale=locale,
         overrides=content.overrides,
         predicate=campaign.segment.predicate if campaign.segment else None,
-        category=campaign.category.key if campaign.category else "",
+        category=category.key if category else "",
         ttl=campaign.ttl,
+        policy=policy,
+        silence_across_devices=campaign.silence_across_devices,
     )
 
 
@@ -93,11 +102,13 @@ def save_version(campaign: Campaign) -> CampaignVersion:
         return _new_version(campaign, snapshot, newest)
 
 
-def approve(campaign: Campaign, *, by: object) -> CampaignVersion:
+def approve(campaign: Campaign, *, by: object, may_override: bool = False) -> CampaignVersion:
     """Approve what the campaign says now, so that rules and requests may use it; raises `LaunchError`.
 
-    A live campaign stays live and goes on with the new version.
+    A live campaign stays live and goes on with the new version. `may_override`: whoever approves
+    it may let it override preferences and quiet hours.
     """
+    _check_override(campaign, may_override)
     with transaction.atomic():
         version = save_version(campaign)
         if campaign.state not in IN_FORCE:
@@ -106,12 +117,14 @@ def approve(campaign: Campaign, *, by: object) -> CampaignVersion:
     return version
 
 
-def launch(campaign: Campaign, *, by: object) -> Run | CampaignVersion:
+def launch(campaign: Campaign, *, by: object, may_override: bool = False) -> Run | CampaignVersion:
     """Launch the campaign to its audience: return its run, or the version that the clock is to start at `send_at`.
 
-    A `send_at` that has passed means at once. Raises `LaunchError` when the content does not render
-    and when the campaign's state does not allow it, as when somebody else has launched it just now.
+    A `send_at` that has passed means at once; `may_override` is as for `approve`. Raises
+    `LaunchError` when the content does not render and when the campaign's state does not allow it,
+    as when somebody else has launched it just now.
     """
+    _check_override(campaign, may_override)
     snapshot = checked_snapshot(campaign)
     now = timezone.now()
     later = campaign.send_at if campaign.send_at is not None and campaign.send_at > now else None
@@ -126,6 +139,29 @@ def launch(campaign: Campaign, *, by: object) -> Run | CampaignVersion:
             by=str(by),
         )
         return version if later else _begin(version, now)
+
+
+def _check_override(campaign: Campaign, may_override: bool) -> None:
+    if campaign.critical_override and not may_override:
+        raise LaunchError(
+            "critical_override",
+            "It overrides preferences and quiet hours: only approvers and owners, and keys with the scope"
+            " campaigns:override, may approve or launch it.",
+        )
+
+
+def rehearse(campaign: Campaign, *, everybody: bool = False) -> dryrun.Rehearsal:
+    """Return what a launch would come to, at once or at `send_at`; raises `LaunchError` (`delivery.dryrun`)."""
+    now = timezone.now()
+    at = campaign.send_at.timestamp() if campaign.send_at and campaign.send_at > now else None
+    return dryrun.rehearse(
+        application=campaign.application,
+        snapshot=checked_snapshot(campaign),
+        lane=campaign.lane,
+        category=campaign.category,
+        at=at,
+        everybody=everybody,
+    )
 
 
 def launch_due(now: datetime) -> int:
@@ -208,7 +244,7 @@ def _begin(version: CampaignVersion, now: datetime) -> Run:
         lane=campaign.lane,
         snapshot=snapshot,
         category=campaign.category,
-        expires_at=(version.launch_at or now) + timedelta(seconds=snapshot.ttl),
+        expires_at=runs.ends_at(campaign.application, snapshot, version.launch_at or now),
         uid=run_uid(version),
     )
 

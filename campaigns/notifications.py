@@ -1,6 +1,5 @@
 """Transactional sends: one thing told to named subscribers at once, past events and rules."""
 
-from datetime import timedelta
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
@@ -16,7 +15,7 @@ from campaigns.models import Campaign
 from delivery import rendering, runs
 from delivery.lanes import LANES
 from delivery.positions import notification_id
-from delivery.snapshot import Named, Snapshot, from_json
+from delivery.snapshot import Named, Policy, Snapshot, from_json
 from devices.models import ApiKey, Application, Category, Subscriber
 from devices.problem_values import Problem
 
@@ -27,6 +26,8 @@ TTL = 86_400
 TTL_LIMIT = 28 * 86_400
 """Seconds; four weeks is the most that FCM keeps a message."""
 
+OVERRIDE = "campaigns:override"
+"""The scope of keys that may override preferences and quiet hours."""
 BASE = ("title", "body", "link", "image", "data")
 CONTENT = (*BASE, "locales", "overrides")
 """The fields with which a request says by itself what is told."""
@@ -49,6 +50,7 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
     variables: dict[str, Any] = {}
     lane: str = "high"
     category: str = ""
+    override: bool = False
     ttl: Annotated[int, msgspec.Meta(ge=1, le=TTL_LIMIT)] | None = None
 
 
@@ -104,6 +106,9 @@ def _send(application: Application, key: ApiKey, document: Any, uid: UUID) -> di
         granted = ", ".join(lane for lane in LANES if lane in key.lanes) or "no lane"
         detail = f"The lane “{request.lane}” is not granted to this API key; it has {granted}."
         raise _refused(403, "lane", "The lane is not granted", detail, "/lane")
+    if request.override and OVERRIDE not in key.scopes:
+        detail = f"To override preferences and quiet hours the API key needs the scope {OVERRIDE}."
+        raise _refused(403, "scope", "The scope is not granted", detail, "/override")
     if request.campaign is not None:
         told = _from_campaign(application, request, request.campaign)
     else:
@@ -117,7 +122,7 @@ def _send(application: Application, key: ApiKey, document: Any, uid: UUID) -> di
         snapshot=told.snapshot,
         category=told.category,
         people=[Named(subscriber) for _, _, subscriber in people],
-        expires_at=timezone.now() + timedelta(seconds=told.snapshot.ttl),
+        expires_at=runs.ends_at(application, told.snapshot, timezone.now()),
         uid=uid,
     )
     return {
@@ -169,6 +174,9 @@ def _from_campaign(application: Application, request: Request, uid: UUID) -> _To
         snapshot, variables=request.variables, predicate=None, ttl=request.ttl or snapshot.ttl
     )
     category = _category(application, request) or campaign.category
+    if _overrides(request, category):
+        policy = msgspec.structs.replace(snapshot.policy, override=True)
+        snapshot = msgspec.structs.replace(snapshot, policy=policy)
     return _Told(snapshot, origin(version), campaign.name, category)
 
 
@@ -187,6 +195,7 @@ def _from_content(application: Application, request: Request, uid: UUID) -> _Tol
         category=category.key if category else "",
         ttl=request.ttl or TTL,
         variables=request.variables,
+        policy=Policy(transactional=True, override=_overrides(request, category)),
     )
     for problem in rendering.check(snapshot):
         field = problem.field.removeprefix(f"texts.{snapshot.locale}.").replace("texts.", "locales.")
@@ -194,6 +203,17 @@ def _from_content(application: Application, request: Request, uid: UUID) -> _Tol
         pointer = "/" + field.replace(".", "/")
         raise _refused(400, "content", "The content cannot be used", detail, pointer)
     return _Told(snapshot, f"notification:{uid}", request.title or request.body, category)
+
+
+def _overrides(request: Request, category: Category | None) -> bool:
+    """Return whether the send overrides preferences and quiet hours, as a lane and a category allow it."""
+    if request.override and request.lane != "critical":
+        detail = "Only a notification in the lane critical may override; leave “override” out."
+        raise _refused(400, "request-invalid", "The request is not valid", detail, "/override")
+    if request.override and not (category and category.critical_overrides):
+        detail = "Name a category that allows critical notifications to override preferences."
+        raise _refused(400, "request-invalid", "The request is not valid", detail, "/override")
+    return request.override
 
 
 def _category(application: Application, request: Request) -> Category | None:

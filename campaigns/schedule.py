@@ -7,12 +7,14 @@ twice at the first. Placing keeps the order, and wall times placed at one instan
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from croniter import croniter
 from croniter.croniter import CroniterBadDateError, CroniterError
+
+from devices.wall_time import offset, placed
 
 _FIELDS = ("minute", "hour", "day", "month", "weekday")
 _FIELD = re.compile(r"[0-9A-Za-z*,/#-]+")
@@ -56,7 +58,7 @@ def next_due(crontab: str, zone: str, after: datetime) -> datetime:
     place = _zone(zone)
     validate_crontab(crontab)
     for wall in _wall_times(crontab, after.astimezone(place).replace(tzinfo=None), "next"):
-        instant = _placed(wall, place)
+        instant = placed(wall, place)
         if instant > after:
             return instant
     raise CrontabError(f"“{crontab}” does not come again.")
@@ -74,9 +76,9 @@ def last_due(crontab: str, zone: str, until: datetime) -> datetime:
     wall = local.replace(tzinfo=None, fold=0)
     if local.fold:
         # the second pass of a doubled hour: wall times later than this one have had their first pass already
-        wall += _offset(local.replace(fold=0)) - _offset(local)
+        wall += offset(local.replace(fold=0)) - offset(local)
     for before in _wall_times(crontab, wall + timedelta(seconds=1), "prev"):
-        instant = _placed(before, place)
+        instant = placed(before, place)
         if instant <= until:
             return instant
     raise CrontabError(f"“{crontab}” has not come yet.")
@@ -94,26 +96,3 @@ def _zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (LookupError, ValueError, OSError):
         raise ZoneError(f"“{name}” is no IANA time zone; write one such as Europe/Berlin.") from None
-
-
-def _offset(at: datetime) -> timedelta:
-    return at.utcoffset() or timedelta()
-
-
-def _placed(wall: datetime, zone: ZoneInfo) -> datetime:
-    """Return the instant of a wall time: the first of two, or the end of the gap it falls in."""
-    local = wall.replace(tzinfo=zone, fold=0)
-    instant = local.astimezone(UTC)
-    if instant.astimezone(zone).replace(tzinfo=None, fold=0) == wall:
-        return instant
-    # PEP 495: in a gap, fold 0 has the offset before the change and fold 1 the one after it
-    before = _offset(local)
-    low = int((wall - _offset(local.replace(fold=1))).replace(tzinfo=UTC).timestamp())
-    high = int(instant.timestamp())
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _offset(datetime.fromtimestamp(middle, zone)) == before:
-            low = middle
-        else:
-            high = middle
-    return datetime.fromtimestamp(high, UTC)

@@ -10,18 +10,20 @@ import threading
 
 import structlog
 from celery import current_app
-from django.db.models import Model
+from django.db.models import F, Model, Q
 from kombu.exceptions import OperationalError
 
 from delivery import dbclock, lanes
-from delivery.models import Page, Parcel, Run, WorkState
+from delivery.models import Page, Parcel, Run, WorkState, held
 
 log = structlog.get_logger(__name__)
 
 TASKS = {"decide": "campaigns.decide", "plan": "delivery.plan"}
 SEND = "delivery.send"
 OVERDUE = 2.0
-"""Seconds after which work that nobody has taken is rung for again."""
+"""Seconds after which work that nobody has taken is rung for again; a lease that ended needs no such patience."""
+PUT_OFF = 0.5
+"""Seconds between being made and being due from which work counts as put off."""
 
 
 class _Publisher:
@@ -72,23 +74,26 @@ def ring(stage: str, lane: str) -> None:
     publisher.ring(stage, lane)
 
 
-def ring_due() -> int:
-    """Ring for every page and parcel that is overdue; return how many lanes were rung."""
-    overdue = dbclock.now() - OVERDUE
+def ring_due(*, at_once: bool = False) -> int:
+    """Ring for what is overdue or was to wait until now, `at_once` for all that is due; return how many lanes."""
+    now, patience = dbclock.now(), 0.0 if at_once else OVERDUE
     rung = 0
-    for lane in _open(Page, overdue).values_list("lane", flat=True).distinct():
+    for lane in _open(Page, now, patience).values_list("lane", flat=True).distinct():
         ring("plan", lane)
         rung += 1
-    for provider, lane in _open(Parcel, overdue).values_list("provider", "lane").distinct():
+    for provider, lane in _open(Parcel, now, patience).values_list("provider", "lane").distinct():
         ring(provider, lane)
         rung += 1
     return rung
 
 
-def _open(model: type[Model], overdue: float):  # type: ignore[no-untyped-def]
+def _open(model: type[Model], now: float, patience: float):  # type: ignore[no-untyped-def]
+    # nobody rang when something was put off, so it is rung for as soon as it is due
+    waited = Q(due_at__lte=now, due_at__gt=F("created_at") + PUT_OFF)
     return model._default_manager.filter(
+        Q(due_at__lt=now - patience) | waited,
+        ~held(),
         state__in=[WorkState.WAITING, WorkState.CLAIMED],
-        due_at__lt=overdue,
-        lease_until__lt=overdue,
+        lease_until__lt=now,
         run__state=Run.State.RUNNING,
     )

@@ -34,10 +34,13 @@ def fingerprint(secret: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(secret, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def credential_for(application_id: int, provider: str) -> Credential:
-    """Return an application's credential for a provider, kept for a few seconds; raises `MissingCredentialError`."""
+def credential_for(application_id: int, provider: str, *, fresh: bool = False) -> Credential:
+    """Return an application's credential for a provider; raises `MissingCredentialError`.
+
+    It is kept for a few seconds, unless it has to be `fresh`.
+    """
     at, found = _cached.get((application_id, provider), (0.0, None))
-    if found is not None and time.monotonic() - at < CACHE_SECONDS:
+    if found is not None and not fresh and time.monotonic() - at < CACHE_SECONDS:
         return found
     stored = StoredCredential.objects.filter(application_id=application_id, provider=provider).first()
     if stored is None:

@@ -1,5 +1,7 @@
 """What a worker does when a bell rings: it takes due work of one stage and lane until there is none.
 
+Work that raises is given back with what went wrong, to be tried again later, and the next is taken.
+
 One drain per stage and lane runs in a process at a time; a bell that rings meanwhile makes it
 look once more. So each stage of each lane has its own thread, and a provider that hangs holds
 up none but its own.
@@ -10,11 +12,16 @@ import secrets
 import socket
 import threading
 import time
+import traceback
 from collections.abc import Callable
+from typing import TypeVar
 
 import structlog
+from django.db import Error, InterfaceError, OperationalError, close_old_connections
+from redis.exceptions import RedisError
 
 from delivery import bell, claims
+from delivery.models import Page, Parcel, WorkState
 from delivery.outbound import work_parcel
 from delivery.planning import work_page
 
@@ -22,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 BUDGET = 2.0
 """Seconds after which a drain rings for what is left and lets go, so that a worker can be stopped."""
+
+Piece = TypeVar("Piece", Page, Parcel)
 
 WORKER = f"{socket.gethostname()[:32]}:{os.getpid()}:{secrets.token_hex(3)}"
 
@@ -83,10 +92,7 @@ def plan_one(lane: str) -> bool:
     page = claims.claim_page(lane, WORKER)
     if page is None:
         return False
-    try:
-        work_page(page)
-    except claims.LeaseLostError:
-        log.warning("page.lost", page=page.pk, fence=page.fence)
+    _work(page, work_page)
     return True
 
 
@@ -95,8 +101,41 @@ def send_one(provider: str, lane: str) -> bool:
     parcel = claims.claim_parcel(provider, lane, WORKER)
     if parcel is None:
         return False
-    try:
-        work_parcel(parcel)
-    except claims.LeaseLostError:
-        log.warning("parcel.lost", parcel=parcel.pk, fence=parcel.fence)
+    _work(parcel, work_parcel)
     return True
+
+
+def _work(piece: Piece, work: Callable[[Piece], None]) -> None:
+    """Work a claimed piece; give it back when that fails.
+
+    What fails because a server is away is not the piece's fault, and its tries are not counted.
+    Raises what the database raises when not even that can be written: the lease runs out then.
+    """
+    kind = type(piece).__name__.lower()
+    facts = {kind: piece.pk, "fence": piece.fence, "run": str(piece.run.uid)}
+    try:
+        work(piece)
+    except claims.LeaseLostError:
+        log.warning(f"{kind}.lost", **facts)
+    except Exception as error:
+        away = is_outage(error)
+        log.error(f"{kind}.failed", **facts, tries=piece.tries, outage=away, exc_info=True)
+        # a connection that broke is replaced; the next statement would find it broken otherwise
+        close_old_connections()
+        try:
+            state = claims.fail(piece, traceback.format_exc(), counts=not away)
+        except claims.LeaseLostError:
+            log.warning(f"{kind}.lost", **facts)
+        else:
+            if state == WorkState.DEAD:
+                log.error(f"{kind}.dead", **facts, tries=piece.tries)
+
+
+def is_outage(error: Exception) -> bool:
+    """Return whether an error says that a server cannot be used now, rather than that the work is wrong."""
+    if isinstance(error, OperationalError) and "sqlite" in type(error.__cause__).__module__:
+        # SQLite says so of wrong statements too
+        return "locked" in str(error) or "disk" in str(error)
+    if isinstance(error, OperationalError | InterfaceError | RedisError | OSError):
+        return True
+    return not isinstance(error, Error) and type(error).__module__.partition(".")[0] == "cassandra"

@@ -1,50 +1,30 @@
 """From a claimed parcel to outcomes: who may still be told, the sender's answers, what is tried again.
 
 The sender is called without a transaction; then the outcomes are written, then one transaction
-closes the parcel with its counts and makes the parcel of what must be tried again.
+closes the parcel with its counts and makes the parcels of what must be tried again.
 """
 
 import random
 import time
 from collections import Counter
+from functools import partial
 from uuid import UUID
 
-import msgspec
 import structlog
 from django.db import connection, transaction
 
-from delivery import bell, claims, dbclock, gates, sockets
-from delivery.credentials import MissingCredentialError, credential_for, sender_for
+from delivery import ages, bell, caps, claims, dbclock, pushing, retrying, silence, sockets
+from delivery.ledger import Ledger
 from delivery.log.store import OutcomeRow, log_store
 from delivery.models import Parcel, Run
-from delivery.outgoing import Outgoing, decode, encode
-from delivery.senders.contract import Envelope, Message, Result, Verdict
+from delivery.outgoing import Outgoing, Target, decode, encode
+from delivery.thinking import overriding
 from devices import retirement
 from devices.models import Provider
 
 log = structlog.get_logger(__name__)
 
-MAX_ATTEMPTS = 8
-BACKOFF_BASE = 2.0
-BACKOFF_CAP = 300.0
-RENEW_EVERY = 3.0
-PARCEL_SECONDS = 60.0
-"""A parcel that takes longer is cut short; the rest of its messages is tried again."""
 WIDEST_FENCE = 1_000
-
-
-class Ledger(msgspec.Struct):
-    """What became of a parcel's messages by index; an index that is in none of them waits."""
-
-    ends: dict[int, tuple[str, str, str]] = {}
-    """index → outcome, reason, the provider's id"""
-    again: dict[int, float] = {}
-    """index → not before (epoch seconds)"""
-    dead: list[tuple[int, float | None]] = []
-    """device → since when its token is dead, where the provider says"""
-
-    def end(self, index: int, outcome: str, reason: str, provider_id: str = "") -> None:
-        self.ends[index] = (outcome, reason, provider_id)
 
 
 def work_parcel(parcel: Parcel) -> None:
@@ -57,27 +37,33 @@ def work_parcel(parcel: Parcel) -> None:
     if going:
         part = outgoing.only(going)
         if parcel.provider == Provider.SOCKET:
-            written = sockets.send(parcel, part)
-            for index, (outcome, reason) in zip(going, written, strict=True):
-                ledger.end(index, outcome, reason)
+            _write_to_sockets(parcel, part, going, ledger, now)
         else:
-            _send(parcel, part, going, ledger)
+            pushing.push(parcel, part, going, ledger)
     _write(parcel, run, outgoing, ledger)
 
 
 def _still_wanted(run: Run, outgoing: Outgoing, ledger: Ledger, now: float) -> list[int]:
     """End the messages that are past their time or unwanted by now; return the indexes of the others."""
-    run.refresh_from_db(fields=["state", "recalled_at"])
+    run.refresh_from_db(fields=["state", "recalled_at", "brake"])
     if run.recalled_at is not None or run.state == Run.State.CANCELLED:
         reason = "recalled" if run.recalled_at else "cancelled"
         for index in range(outgoing.size):
             ledger.end(index, "cancelled", reason)
         return []
-    gone = _unwanted(run, outgoing)
+    gone = _unwanted(run, outgoing, past_choice=overriding(run))
+    heard = {}
+    if outgoing.silence:
+        heard = silence.heard(outgoing, across=bool(run.snapshot.get("silence_across_devices")))
     going = []
     for index, target in enumerate(outgoing.targets):
-        if target.expires_at is not None and target.expires_at <= now:
-            ledger.end(index, "expired", "expired")
+        if index in heard:
+            ledger.end(index, *heard[index])
+        elif target.expires_at is not None and target.expires_at <= now:
+            if outgoing.silence == silence.WRITTEN:
+                ledger.end(index, "sent", "written")
+            else:
+                ledger.end(index, "expired", _why_expired(target))
         elif target.device in gone:
             ledger.end(index, "cancelled", gone[target.device])
         else:
@@ -85,8 +71,11 @@ def _still_wanted(run: Run, outgoing: Outgoing, ledger: Ledger, now: float) -> l
     return going
 
 
-def _unwanted(run: Run, outgoing: Outgoing) -> dict[int, str]:
-    """Return the devices that may no longer be told, with the reason: one query for the whole parcel."""
+def _unwanted(run: Run, outgoing: Outgoing, *, past_choice: bool) -> dict[int, str]:
+    """Return the devices that may no longer be told, with the reason: one query for the whole parcel.
+
+    With `past_choice` what the person chose for the category does not count.
+    """
     ids = [target.device for target in outgoing.targets]
     marks = ", ".join(["%s"] * len(ids))
     with connection.cursor() as cursor:
@@ -103,97 +92,38 @@ def _unwanted(run: Run, outgoing: Outgoing) -> dict[int, str]:
     for device, state, consent, allowed in rows:
         if state != "active":
             gone[device] = "device_gone"
-        elif not consent or allowed is False or allowed == 0:
+        elif not consent or ((allowed is False or allowed == 0) and not past_choice):
             gone[device] = "opted_out"
     return gone
 
 
-def _send(parcel: Parcel, part: Outgoing, going: list[int], ledger: Ledger) -> None:
-    try:
-        credential = credential_for(parcel.application_id, parcel.provider)
-    except MissingCredentialError as error:
-        gates.shut(parcel.application_id, parcel.provider, str(error))
-        ledger.again = dict.fromkeys(going, 0.0)
-        return
-    expiries = [target.expires_at for target in part.targets if target.expires_at is not None]
-    envelope = Envelope(
-        run=str(parcel.run.uid),
-        lane=parcel.lane,
-        expires_at=min(expiries, default=None),
-        contents=part.contents,
-        messages=[
-            Message(
-                device=target.device,
-                subscriber=target.subscriber,
-                token=target.token,
-                notification=str(UUID(bytes=target.notification)),
-                content=target.content,
-                sandbox=target.sandbox,
-            )
-            for target in part.targets
-        ],
-        tag=parcel.run.snapshot.get("tag", ""),
-    )
-    renewed = time.monotonic()
-    slowed_until = 0.0
-    deadline = renewed + PARCEL_SECONDS
-    for result in sender_for(parcel.provider).send(envelope, credential, deadline=deadline):
-        slowed_until = max(slowed_until, _account(parcel, part, going[result.index], result, ledger))
-        if time.monotonic() - renewed > RENEW_EVERY:
-            claims.renew(parcel)
-            renewed = time.monotonic()
-    if slowed_until:
-        gates.slow(
-            parcel.application_id, parcel.provider, until=slowed_until, reason="the provider asks to wait"
-        )
+def _why_expired(target: Target) -> str:
+    return "quiet_hours" if target.quiet else "expired"
 
 
-def _account(parcel: Parcel, part: Outgoing, index: int, result: Result, ledger: Ledger) -> float:
-    """Enter one result; return until when the gate is to be slowed, 0 for not at all."""
-    if result.verdict is Verdict.SENT:
-        ledger.end(index, "sent", "accepted", result.provider_id)
-    elif result.verdict is Verdict.DEAD:
-        ledger.end(index, "failed", result.reason)
-        ledger.dead.append((part.targets[result.index].device, result.dead_since))
-    elif result.verdict is Verdict.FAILED:
-        ledger.end(index, "failed", result.reason)
-    elif result.verdict is Verdict.SHUT:
-        if not any(due == 0.0 for due in ledger.again.values()):
-            gates.shut(
-                parcel.application_id,
-                parcel.provider,
-                f"the provider refuses the credentials: {result.reason}",
-            )
-        ledger.again[index] = 0.0
-    else:
-        due = time.time()
-        wait = result.retry_after if result.retry_after is not None else backoff(parcel.attempt)
-        ledger.again[index] = due + wait
-        if result.verdict is Verdict.SLOW:
-            return due + wait
-    return 0.0
-
-
-def backoff(attempt: int) -> float:
-    """Return a random wait in seconds before the next attempt (full jitter, capped)."""
-    return random.uniform(0, min(BACKOFF_CAP, BACKOFF_BASE * 2**attempt))
+def _write_to_sockets(parcel: Parcel, part: Outgoing, going: list[int], ledger: Ledger, now: float) -> None:
+    """Write to the nodes; a phone's message goes on to its provider, to be pushed if nothing is heard."""
+    for index, target, (outcome, reason) in zip(going, part.targets, sockets.send(parcel, part), strict=True):
+        wait = 0.0 if reason == "offline" else silence.wait(parcel.lane)
+        too_late = target.expires_at is not None and target.expires_at <= now + wait
+        if not target.then or (too_late and outcome == "sent"):
+            ledger.end(index, outcome, reason)
+        else:
+            known = silence.WRITTEN if outcome == "sent" else silence.ASKED
+            ledger.onward[index] = (target.then, known, 0.0 if too_late else wait)
 
 
 def _write(parcel: Parcel, run: Run, outgoing: Outgoing, ledger: Ledger) -> None:
-    """Retire dead tokens, write the outcomes, close the parcel and make the one of what is tried again."""
-    last_attempt = parcel.attempt >= MAX_ATTEMPTS
-    for index, due in list(ledger.again.items()):
-        expires_at = outgoing.targets[index].expires_at
-        if expires_at is not None and due >= expires_at:
-            ledger.end(index, "expired", "expired")
-        elif last_attempt and due:
-            ledger.end(index, "failed", "gave_up")
-        else:
-            continue
-        del ledger.again[index]
+    """Retire dead tokens, write the outcomes, close the parcel and make those of what is tried again."""
+    now = dbclock.now()
+    rest = _rest(parcel, outgoing, ledger, now)
     if ledger.dead:
-        retirement.retire(dict(ledger.dead), tokens={t.device: t.token for t in outgoing.targets})
+        retirement.retire(
+            {outgoing.targets[index].device: since for index, since in ledger.dead.items()},
+            tokens={target.device: target.token for target in outgoing.targets},
+        )
     at = time.time()
+    version = version_of(parcel)
     log_store().write_outcomes(
         [
             OutcomeRow(
@@ -204,43 +134,112 @@ def _write(parcel: Parcel, run: Run, outgoing: Outgoing, ledger: Ledger) -> None
                 outcome,
                 reason[:64],
                 provider_id[:255],
-                parcel.attempt * WIDEST_FENCE + min(parcel.fence, WIDEST_FENCE - 1),
+                version,
                 at,
             )
             for index, (outcome, reason, provider_id) in ledger.ends.items()
             for target in (outgoing.targets[index],)
         ]
     )
+    _release(run, outgoing, ledger)
     counts = Counter(outcome for outcome, _, _ in ledger.ends.values())
     reasons = Counter(reason for outcome, reason, _ in ledger.ends.values() if outcome != "sent")
     with transaction.atomic():
         claims.close(
             parcel,
             **{outcome: counts[outcome] for outcome in ("sent", "stored", "expired", "cancelled", "failed")},
-            retried=len(ledger.again),
+            retried=sum(part.size for _, _, part in rest),
             reasons=dict(reasons),
         )
-        if ledger.again:
-            _again(parcel, outgoing, ledger)
+        _hand_on(parcel, rest, now)
+    sent = Counter(outgoing.targets[index].since for index, end in ledger.ends.items() if end[0] == "sent")
+    ages.record(parcel.application_id, parcel.lane, sent, now=at)
     log.info("parcel.closed", run=str(run.uid), parcel=parcel.pk, provider=parcel.provider, **counts)
 
 
-def _again(parcel: Parcel, outgoing: Outgoing, ledger: Ledger) -> None:
-    """Make the parcel of the rest; what a shut gate holds back does not use up an attempt."""
-    rest = outgoing.only(sorted(ledger.again))
-    now = dbclock.now()
-    held = not any(ledger.again.values())
-    Parcel.objects.create(
-        run_id=parcel.run_id,
-        page_id=parcel.page_id,
-        application_id=parcel.application_id,
-        lane=parcel.lane,
-        provider=parcel.provider,
-        attempt=parcel.attempt + (0 if held else 1),
-        due_at=max(now, *ledger.again.values()),
-        expires_at=rest.last_expiry(),
-        body=encode(rest),
-        size=rest.size,
-        created_at=now,
+def version_of(parcel: Parcel) -> int:
+    """Return the version of the outcomes that a claim of a parcel writes: of two the later stands."""
+    return parcel.attempt * WIDEST_FENCE + min(parcel.fence, WIDEST_FENCE - 1)
+
+
+UNTOLD = ("failed", "expired", "cancelled")
+
+
+def _release(run: Run, outgoing: Outgoing, ledger: Ledger) -> None:
+    """Give back the places under frequency caps of notifications that reached none of their devices."""
+    if not caps.of_run(run):
+        return
+    gone = []
+    for index, (outcome, _, _) in ledger.ends.items():
+        target = outgoing.targets[index]
+        if outcome in UNTOLD and (target.of == 1 or _untold(run, target)):
+            gone.append((target.subscriber_uid, target.notification))
+    caps.RedisCaps(run.application_id, run.application.caps).release(gone)
+
+
+def _untold(run: Run, target: Target) -> bool:
+    """Return whether every message of a notification has ended without telling anybody.
+
+    Outcomes are written before they are read, so of two parcels the later sees the other's.
+    """
+    of_run = log_store().outcomes(UUID(bytes=target.subscriber_uid), run.uid)
+    ended = [row.outcome for row in of_run if row.notification.bytes == target.notification]
+    return len(ended) == target.of and all(outcome in UNTOLD for outcome in ended)
+
+
+Rest = list[tuple[str, retrying.Again, Outgoing]]
+
+
+def _rest(parcel: Parcel, outgoing: Outgoing, ledger: Ledger, now: float) -> Rest:
+    """Return what goes into new parcels, by provider; end what has no attempt or no time left."""
+    draw = random.random()
+    dues: dict[tuple[str, str], list[tuple[int, int, float]]] = {}
+    for index, (provider, known, wait) in ledger.onward.items():
+        dues.setdefault((provider, known), []).append((index, parcel.attempt, now + wait))
+    mine = dues.setdefault((parcel.provider, outgoing.silence), [])
+    for index, retry_after in ledger.again.items():
+        target = outgoing.targets[index]
+        due_at = retrying.due(
+            parcel.attempt, now=now, draw=draw, retry_after=retry_after, expires_at=target.expires_at
+        )
+        if parcel.attempt >= retrying.MAX_ATTEMPTS:
+            ledger.end(index, "failed", "gave_up")
+        elif due_at is None:
+            ledger.end(index, "expired", _why_expired(target))
+        else:
+            mine.append((index, parcel.attempt + 1, due_at))
+    for index, wait in ledger.held.items():
+        target = outgoing.targets[index]
+        if target.expires_at is not None and wait and now + wait >= target.expires_at:
+            ledger.end(index, "expired", _why_expired(target))
+        else:
+            mine.append((index, parcel.attempt, now + wait))
+    rest: Rest = []
+    for (provider, known), some in dues.items():
+        for again in retrying.grouped(some):
+            part = outgoing.only(again.indexes)
+            part.silence = known
+            rest.append((provider, again, part))
+    return rest
+
+
+def _hand_on(parcel: Parcel, rest: Rest, now: float) -> None:
+    """Make the parcels of the rest, inside the caller's transaction; those that are due are rung for."""
+    Parcel.objects.bulk_create(
+        Parcel(
+            run_id=parcel.run_id,
+            page_id=parcel.page_id,
+            application_id=parcel.application_id,
+            lane=parcel.lane,
+            provider=provider,
+            attempt=again.attempt,
+            due_at=again.due_at,
+            expires_at=part.last_expiry(),
+            body=encode(part),
+            size=part.size,
+            created_at=now,
+        )
+        for provider, again, part in rest
     )
-    transaction.on_commit(lambda: bell.ring(parcel.provider, parcel.lane))
+    for provider in {provider for provider, again, _ in rest if again.due_at <= now}:
+        transaction.on_commit(partial(bell.ring, provider, parcel.lane))

@@ -8,7 +8,13 @@ from delivery.content import Content
 
 
 class Target(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One message: a notification for one device. UUIDs are 16 bytes; `content` indexes the contents."""
+    """One message: a notification for one device. UUIDs are 16 bytes; `content` indexes the contents.
+
+    `quiet`: it expires because the person's quiet hours begin. `of` is the number of messages of
+    the notification.
+    `then` is the provider that pushes to the device when its WebSocket stays silent, empty for none.
+    `since` is the instant (epoch seconds) from which its age is counted.
+    """
 
     device: int
     device_uid: bytes
@@ -20,14 +26,23 @@ class Target(msgspec.Struct, frozen=True, array_like=True, gc=False):
     platform: str
     content: int
     expires_at: float | None
+    quiet: bool = False
+    of: int = 1
+    then: str = ""
+    since: float = 0.0
 
 
 class Outgoing(msgspec.Struct, array_like=True):
-    """The messages of one page for one provider; equal contents stand once."""
+    """The messages of one page for one provider; equal contents stand once.
+
+    `silence` says that they are pushed only where nothing was heard: `written` when each stood on its
+    device's WebSocket, `asked` when that is not known or another device had it; empty for no condition.
+    """
 
     contents: list[Content] = []
     targets: list[Target] = []
     stamp: float = 0.0
+    silence: str = ""
 
     @property
     def size(self) -> int:
@@ -49,12 +64,16 @@ class Outgoing(msgspec.Struct, array_like=True):
                 target.platform,
                 len(self.contents) - 1,
                 target.expires_at,
+                target.quiet,
+                target.of,
+                target.then,
+                target.since,
             )
         )
 
     def only(self, indexes: list[int]) -> "Outgoing":
         """Return the messages at `indexes`, with the contents they need."""
-        part = Outgoing(stamp=self.stamp)
+        part = Outgoing(stamp=self.stamp, silence=self.silence)
         for index in indexes:
             target = self.targets[index]
             part.add(target, self.contents[target.content])

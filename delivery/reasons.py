@@ -1,27 +1,93 @@
 """Why somebody was not told, or a message not sent: every reason code once, with a sentence for people."""
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
 STOPPED = {
     "no_consent": "The subscriber wants no notifications.",
     "category_off": "The subscriber switched this category off.",
     "not_opted_in": "The category reaches only those who asked for it, and the subscriber has not.",
     "duplicate": "The subscriber stood in the page twice with the same notification.",
     "expired": "The notification was past its time when its turn came.",
+    "capped": "The subscriber has been told as often as a frequency cap allows.",
     "unknown_subscriber": "The subscriber was deleted before their turn came.",
     "render_failed": "The text could not be rendered with this subscriber's attributes.",
+    "given_up": "Their page could not be planned, and somebody gave it up.",
 }
 """Subscribers whom the planner stopped: they have no entry in their log."""
+
+DEFERRED = {
+    "capped": "A frequency cap is full: the subscriber is told when it has room again.",
+    "quiet_hours": "The subscriber has quiet hours: they are told when those end.",
+    "local_time": "The campaign is told at a time of the subscriber's own clock, which is to come.",
+}
+"""Subscribers whom the planner put off: they are planned again at an instant."""
 
 OUTCOMES = {
     "accepted": "The provider accepted the message.",
     "written": "The message was written to the device's WebSocket.",
+    "acknowledged": "The device acknowledged the message on its WebSocket, so it needed no push.",
+    "seen_elsewhere": "Another device of the subscriber showed it, and the campaign does not push after that.",
     "offline": "The device held no WebSocket; the message waits in its log.",
     "node_silent": "The node that held the WebSocket did not answer; the message waits in its log.",
     "expired": "The message was past its time before it could be sent.",
+    "quiet_hours": "The subscriber's quiet hours began before the message could be sent; it waits in their log.",
     "gave_up": "The provider could not take the message in as many attempts as there are.",
+    "given_up": "The message could not be sent, and somebody gave it up.",
     "cancelled": "The run was cancelled before the message was sent.",
     "recalled": "The run was recalled before the message was sent.",
     "opted_out": "The subscriber opted out before the message was sent.",
     "device_gone": "The device was retired or removed before the message was sent.",
     "no_device": "The subscriber has no device that this run is for.",
 }
-"""What became of messages; `failed` outcomes carry the senders' own codes besides."""
+"""What became of messages; `failed` outcomes carry what the provider said besides (`PROVIDERS`)."""
+
+PROVIDERS = {
+    "unregistered": "The provider knows the token no more: the app was removed, or its permission was taken back.",
+    "sender_id_mismatch": "The token was made for another FCM project than the credentials are for.",
+    "bad_device_token": "APNs says that this is no token, or one of its other environment.",
+    "device_token_not_for_topic": "The token was made for another app than the APNs topic names.",
+    "missing_device_token": "The device has no token.",
+    "expired_token": "The token is past its time; the app has to register anew.",
+    "invalid_argument": "FCM does not accept the message; the field it names stands behind the code.",
+    "content_not_json": "The content cannot be written as JSON.",
+    "bad_collapse_id": "APNs does not accept the display identity.",
+    "bad_expiration_date": "APNs does not accept the expiry.",
+    "bad_message_id": "APNs does not accept the message's identity.",
+    "bad_priority": "APNs does not accept the priority.",
+    "bad_path": "APNs does not know the address.",
+    "duplicate_headers": "APNs was sent a header twice.",
+    "invalid_push_type": "APNs does not accept the kind of push.",
+    "method_not_allowed": "APNs does not accept the method of the request.",
+    "payload_empty": "The message holds nothing for APNs.",
+    "payload_too_large": "The message is larger than the provider takes.",
+    "bad_environment_key_in_token": "The APNs key is not for the development environment of this device.",
+}
+"""Codes of the providers that end a message as `failed`; a field may stand behind one, after a colon."""
+
+
+def stopped_sentence(code: str, detail: Mapping[str, Any] | None = None) -> str:
+    """Return why a subscriber was stopped, with the values that led to it."""
+    return _told(STOPPED, code) + _values(detail or {})
+
+
+def outcome_sentence(code: str) -> str:
+    """Return why a message came to its outcome."""
+    code, _, field = code.partition(":")
+    said = _told({**PROVIDERS, **OUTCOMES}, code)
+    return f"{said} (field: {field})" if field else said
+
+
+def _told(table: Mapping[str, str], code: str) -> str:
+    return table.get(code) or f"{code.replace('_', ' ').capitalize()}."
+
+
+def _values(detail: Mapping[str, Any]) -> str:
+    """Return the values in brackets; instants, which end in `_at` or `until`, as people write them."""
+    said = []
+    for name, value in detail.items():
+        if isinstance(value, int | float) and (name.endswith("_at") or name == "until"):
+            value = f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        said.append(f"{name.replace('_', ' ')}: {value}")
+    return f" ({', '.join(said)})" if said else ""

@@ -4,19 +4,24 @@
 """
 
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import msgspec
+import structlog
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Sum
+from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from delivery import bell, dbclock
 from delivery.claims import OPEN
 from delivery.models import Page, Parcel, Run, Shard, Stopped, WorkState
-from delivery.snapshot import Named, Snapshot, encode_people, to_json
+from delivery.policy import local_time, throttle
+from delivery.snapshot import Named, Policy, Snapshot, encode_people, to_json
 from devices.models import Application, Category, Subscriber
+
+log = structlog.get_logger(__name__)
 
 STANDING_GRACE = timedelta(hours=1)
 """How long after its day a standing run may still be given pages."""
@@ -66,7 +71,7 @@ def launch(
                 state=Run.State.RUNNING,
                 snapshot=to_json(snapshot),
                 category=category,
-                expires_at=expires_at or now + timedelta(seconds=snapshot.ttl),
+                expires_at=expires_at or ends_at(application, snapshot, now),
                 started_at=now,
                 **values,
             )
@@ -98,8 +103,8 @@ def _cut(run: Run) -> None:
         next_page(run, shard, now=now)
 
 
-def next_page(run: Run, shard: Shard, *, now: float) -> Page:
-    """Make the page that goes on behind the shard's cursor."""
+def next_page(run: Run, shard: Shard, *, now: float, due_at: float | None = None) -> Page:
+    """Make the page that goes on behind the shard's cursor, in the slot at `due_at` if it has one."""
     return Page.objects.create(
         run=run,
         application_id=run.application_id,
@@ -107,7 +112,8 @@ def next_page(run: Run, shard: Shard, *, now: float) -> Page:
         kind=Page.Kind.SHARD,
         shard=shard,
         after=shard.cursor,
-        due_at=now,
+        due_at=now if due_at is None else max(due_at, now),
+        paced=due_at is not None,
         created_at=now,
     )
 
@@ -139,9 +145,11 @@ def standing_run(
                 state=Run.State.RUNNING,
                 snapshot=to_json(snapshot),
                 category=category,
-                expires_at=datetime(day.year, day.month, day.day, tzinfo=UTC)
-                + timedelta(days=1, seconds=snapshot.ttl)
-                + STANDING_GRACE,
+                expires_at=ends_at(
+                    application,
+                    snapshot,
+                    datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1) + STANDING_GRACE,
+                ),
                 started_at=timezone.now(),
             )
     except IntegrityError:
@@ -151,19 +159,31 @@ def standing_run(
 def add_people(run: Run, people: list[Named]) -> None:
     """Give a run ordinary pages of named people, inside the caller's transaction; rings when it commits."""
     now = dbclock.now()
+    size = throttle.page_size(_policy_of(run), settings.PAGE_PEOPLE)
     Page.objects.bulk_create(
         Page(
             run=run,
             application_id=run.application_id,
             lane=run.lane,
             kind=Page.Kind.PEOPLE,
-            people=encode_people(people[start : start + settings.PAGE_PEOPLE]),
+            people=encode_people(people[start : start + size]),
             due_at=now,
             created_at=now,
         )
-        for start in range(0, len(people), settings.PAGE_PEOPLE)
+        for start in range(0, len(people), size)
     )
     transaction.on_commit(lambda: bell.ring("plan", run.lane))
+
+
+def _policy_of(run: Run) -> Policy:
+    """Return the policy of a run without decoding the rest of its snapshot, which may be large."""
+    return msgspec.convert(run.snapshot.get("policy", {}), Policy)
+
+
+def ends_at(application: Application, snapshot: Snapshot, begun: datetime) -> datetime:
+    """Return the end of what is told from `begun` on: with a local time, when the last zone's has passed."""
+    last = local_time.latest(snapshot.policy, application.time_zone, begun.timestamp())
+    return datetime.fromtimestamp(last, UTC) + timedelta(seconds=snapshot.ttl)
 
 
 def pause(run: Run) -> None:
@@ -171,14 +191,32 @@ def pause(run: Run) -> None:
     _move(run, "pause")
 
 
-def resume(run: Run) -> None:
-    """Go on with a paused run; raises `StateError`."""
-    _move(run, "resume")
-    bell.ring_due()
+def resume(run: Run, *, retire_anyway: bool = False) -> None:
+    """Go on with a paused run; raises `StateError`.
+
+    With `retire_anyway` refused tokens retire their devices, however many they are: the brake is off.
+    """
+    brake = {"brake": Run.Brake.OFF} if retire_anyway else {}
+    if not retire_anyway and run.brake == Run.Brake.TRIPPED:
+        brake = {"brake": Run.Brake.READY}
+    _move(run, "resume", reason="", **brake)
+    bell.ring_due(at_once=True)
+
+
+def halt(run: Run, reason: str) -> None:
+    """Pause a run because of what looks like a wrong configuration; one that does not run any more stays as it is."""
+    try:
+        _move(run, "pause", reason=reason[:300], brake=Run.Brake.TRIPPED)
+    except StateError:
+        return
+    log.error("run.halted", run=str(run.uid), reason=reason)
 
 
 def cancel(run: Run, reason: str = "") -> None:
-    """End the run: pages are not planned, parcels not sent, what is waiting counts as cancelled."""
+    """End the run: pages are not planned, parcels not sent, what is waiting counts as cancelled.
+
+    What a worker has in hand it closes itself, with what it has sent; `finish_due` sees to the rest.
+    """
     with transaction.atomic():
         _move(run, "cancel", reason=reason[:300], finished_at=timezone.now())
         _drop_open_work(run)
@@ -186,17 +224,19 @@ def cancel(run: Run, reason: str = "") -> None:
 
 def _drop_open_work(run: Run) -> None:
     now = dbclock.now()
-    pages = Page.objects.filter(run=run, state__in=[*OPEN, WorkState.DEAD])
+    in_nobodys_hand = Q(state__in=[WorkState.WAITING, WorkState.DEAD]) | Q(
+        state=WorkState.CLAIMED, lease_until__lt=now
+    )
+    pages = Page.objects.filter(in_nobodys_hand, run=run)
     pages.update(state=WorkState.CANCELLED, closed_at=now, people=None)
-    for parcel in (
-        Parcel.objects.filter(run=run, state__in=[*OPEN, WorkState.DEAD]).only("pk", "size").iterator()
-    ):
-        Parcel.objects.filter(pk=parcel.pk, state__in=[*OPEN, WorkState.DEAD]).update(
+    parcels = Parcel.objects.filter(in_nobodys_hand, run=run)
+    for key, size in list(parcels.values_list("pk", "size")):
+        Parcel.objects.filter(in_nobodys_hand, pk=key).update(
             state=WorkState.CANCELLED,
             closed_at=now,
             body=None,
-            cancelled=parcel.size,
-            reasons={"cancelled": parcel.size},
+            cancelled=size,
+            reasons={"cancelled": size},
         )
 
 
@@ -223,16 +263,24 @@ def _move(run: Run, action: str, **values: object) -> None:
 
 
 def finish_due() -> int:
-    """End the runs that have nothing left to do; return how many."""
+    """End the runs that have nothing left to do; return how many.
+
+    Of the runs cancelled within a day, what came out of a worker's hand since is cancelled too.
+    """
     now = timezone.now()
-    open_pages = Page.objects.filter(run=OuterRef("pk"), state__in=[*OPEN, WorkState.DEAD])
-    open_parcels = Parcel.objects.filter(run=OuterRef("pk"), state__in=[*OPEN, WorkState.DEAD])
-    idle = (
-        Run.objects.filter(state=Run.State.RUNNING).exclude(Exists(open_pages)).exclude(Exists(open_parcels))
-    )
+    cancelled = Run.objects.filter(state=Run.State.CANCELLED, finished_at__gt=now - timedelta(days=1))
+    for run in cancelled.filter(Exists(_open(Page)) | Exists(_open(Parcel))):
+        _drop_open_work(run)
+    running = Run.objects.filter(state=Run.State.RUNNING)
+    idle = running.exclude(Exists(_open(Page))).exclude(Exists(_open(Parcel)))
     ended = idle.exclude(kind=Run.Kind.STANDING).update(state=Run.State.DONE, finished_at=now)
     old = idle.filter(kind=Run.Kind.STANDING, created_at__lt=now - timedelta(days=1) - STANDING_GRACE)
     return ended + old.update(state=Run.State.DONE, finished_at=now)
+
+
+def _open(model: type[Page] | type[Parcel]) -> QuerySet[Any]:
+    """Return a run's pages or parcels that are not closed, for a query over runs."""
+    return model._default_manager.filter(run=OuterRef("pk"), state__in=[*OPEN, WorkState.DEAD])
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -307,6 +355,63 @@ def _summed(rows: QuerySet[Page] | QuerySet[Parcel]) -> dict[str, int]:
         for reason, count in reasons.items():
             total[reason] = total.get(reason, 0) + count
     return dict(sorted(total.items()))
+
+
+PACE_SECONDS = 10.0
+"""Over how long the rate of a run is measured."""
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """How fast a run goes: messages that came to an end per second lately, and what that leaves.
+
+    `planned` is the share of the audience's ids that has been planned, `seconds_left` None when
+    nothing moves or nothing tells how much is left.
+    """
+
+    rate: float
+    planned: float
+    seconds_left: float | None
+
+
+def pace(run: Run, sums: Progress) -> Pace:
+    """Return how fast a run goes, from its parcels closed in the last seconds; `sums` are its progress."""
+    now = dbclock.now()
+    begun = (run.started_at or run.created_at).timestamp()
+    span = max(1.0, min(PACE_SECONDS, now - begun))
+    lately = Parcel.objects.filter(run=run, closed_at__gt=now - span)
+    ended = lately.aggregate(n=Sum("size") - Sum("retried"))["n"] or 0
+    rate = ended / span
+    planned = 1.0 if sums.planned else _planned(run)
+    left: float | None = float(sums.waiting)
+    if planned < 1.0:
+        # what is still to come is taken to be as dense in messages as what was
+        left = sums.waiting + sums.messages * (1 - planned) / planned if planned > 0 else None
+    if left is not None and left > 0:
+        left = left / rate if rate > 0 else None
+    return Pace(round(rate, 1), round(planned, 4), None if left is None else round(left, 1))
+
+
+def _planned(run: Run) -> float:
+    """Return the share of the ids of a run's shards that its cursors have passed; 1 for one without shards."""
+    shards = list(Shard.objects.filter(run=run).order_by("number").values_list("cursor", "last", "exhausted"))
+    if not shards:
+        return 1.0
+    first = Page.objects.filter(run=run, kind=Page.Kind.SHARD).aggregate(first=Min("after"))["first"]
+    width = shards[-1][1] - (first or 0)
+    left = sum(last - cursor for cursor, last, exhausted in shards if not exhausted)
+    return 1.0 - left / width if width > 0 else 1.0
+
+
+def by_provider(run: Run) -> dict[str, dict[str, int]]:
+    """Return what became of a run's messages, provider by provider: outcomes, and `waiting`."""
+    open_work = Q(state__in=[*OPEN, WorkState.DEAD])
+    names = (*OUTCOMES, "waiting")
+    sums = [Sum(name, default=0) for name in OUTCOMES]
+    rows = Parcel.objects.filter(run=run).order_by("provider").values_list("provider")
+    return {
+        provider: {name: count for name, count in zip(names, counts, strict=True) if count}
+        for provider, *counts in rows.annotate(*sums, waiting=Sum("size", filter=open_work, default=0))
+    }
 
 
 class Balance(msgspec.Struct, frozen=True):

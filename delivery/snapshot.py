@@ -19,6 +19,32 @@ class Text(msgspec.Struct, frozen=True, omit_defaults=True):
     ios: dict[str, Any] = {}
 
 
+class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Under which policy a campaign is told; wall times are HH:MM.
+
+    `transactional`: no frequency cap counts it or stops it. `override`: in the lane critical,
+    preferences and quiet hours do not hold it, as long as its category allows that; only those who
+    may launch with it can set it. `capped` is `drop` or `defer`: what becomes of somebody who is over a cap.
+    `local_time`: told at that time of each person's own clock, on `local_date` (ISO; empty: the day of
+    the launch in the application's zone); where that is past it is told at once, or at that time of the next day
+    (`late`: `now` or `tomorrow`). `rate`: at most so many people a `rate_per` (`second` or `minute`; 0: as
+    fast as it goes), rising over the first `ramp` seconds, and none after `window_end` of the
+    application's clock until the launch's time of day. `jitter`: spread over so many seconds.
+    """
+
+    transactional: bool = False
+    override: bool = False
+    capped: str = "drop"
+    local_time: str = ""
+    local_date: str = ""
+    late: str = "now"
+    rate: int = 0
+    rate_per: str = "second"
+    ramp: int = 0
+    window_end: str = ""
+    jitter: int = 0
+
+
 class Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
     """A campaign version as delivery knows it.
 
@@ -26,6 +52,7 @@ class Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
     `overrides` maps a platform to the fields that differ there. `predicate` is a segment's
     (`devices.segments`), None for everybody; `platforms` is empty for all. `ttl` is in seconds.
     `variables` are known to every text, as `event` of a rule whose recipients are an audience.
+    `silence_across_devices`: who was shown it on one device is not pushed to on another.
     """
 
     texts: dict[str, Text]
@@ -37,19 +64,25 @@ class Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
     ttl: int = 86_400
     tag: str = ""
     variables: dict[str, Any] = {}
+    policy: Policy = Policy()
+    silence_across_devices: bool = False
 
 
 class Named(msgspec.Struct, frozen=True, array_like=True):
     """A subscriber of a page of named people: by primary key, with what made them one.
 
     `occurrence` tells several notifications of one standing run to one subscriber apart (the
-    event's uid); `variables` are known to their text; `expires_at` is in epoch seconds.
+    event's uid); `variables` are known to their text; `expires_at` and `accepted_at` (when what made
+    them one was accepted) are in epoch seconds. `since` is when what they are told was begun, for those
+    whom policy put off (None: it begins now).
     """
 
     subscriber: int
     occurrence: str = ""
     variables: dict[str, Any] | None = None
     expires_at: float | None = None
+    since: float | None = None
+    accepted_at: float | None = None
 
 
 def to_json(snapshot: Snapshot) -> Any:

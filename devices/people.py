@@ -74,7 +74,7 @@ def _people(where: str, values: list[Any], category_id: int | None, limit: int) 
         cursor.execute(
             "SELECT devices_subscriber.id, devices_subscriber.uid, devices_subscriber.external_id,"
             " devices_subscriber.locale, devices_subscriber.time_zone, devices_subscriber.attributes,"
-            f" devices_subscriber.consent, {allowed} FROM devices_subscriber{join}"
+            f" devices_subscriber.consent, {allowed}, devices_subscriber.quiet_hours FROM devices_subscriber{join}"
             f" WHERE {where} ORDER BY devices_subscriber.id LIMIT %s",
             [*joined, *values, limit],
         )
@@ -108,8 +108,9 @@ def _with_devices(rows: Sequence[tuple[Any, ...]], predicate: Any) -> list[Perso
             bool(consent),
             None if allowed is None else bool(allowed),
             devices[key],
+            quiet,
         )
-        for key, uid, external_id, locale, zone, attributes, consent, allowed in rows
+        for key, uid, external_id, locale, zone, attributes, consent, allowed, quiet in rows
     ]
 
 

@@ -25,6 +25,7 @@ class Person(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     `uid` is 16 bytes, `attributes` JSON text, `locale` and `time_zone` may be empty (then the
     application's hold), `allowed` what the person chose for the category asked about: None if nothing.
+    `quiet_hours` are as `devices.quiet_hours` reads them; empty: the application's.
     """
 
     id: int
@@ -36,6 +37,7 @@ class Person(msgspec.Struct, frozen=True, array_like=True, gc=False):
     consent: bool
     allowed: bool | None
     devices: list[Target]
+    quiet_hours: str = ""
 
     def known(self) -> dict[str, Any]:
         """Return the attributes decoded; every call decodes anew."""

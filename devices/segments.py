@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 
     from devices.models import Application, Subscriber
 
-__all__ = ["PredicateError", "device_platforms", "devices_q", "parse", "subscribers", "to_q"]
+__all__ = [
+    "PredicateError",
+    "device_platforms",
+    "devices_q",
+    "parse",
+    "people_q",
+    "subscribers",
+    "to_q",
+    "with_device_q",
+]
 
 EVERYBODY = Q()
 NOBODY = Q(pk__in=[])
@@ -34,7 +43,7 @@ def to_q(predicate: Any) -> Q:
     An empty locale or time zone of a person is the application's.
     """
     node = parse(predicate)
-    return EVERYBODY if node is None else _people(node)
+    return EVERYBODY if node is None else people_q(node)
 
 
 def devices_q(predicate: Any) -> Q:
@@ -53,19 +62,21 @@ def subscribers(application: "Application", predicate: Any) -> "QuerySet[Subscri
     return Subscriber.objects.filter(to_q(predicate), application=application)
 
 
-def _people(node: Node) -> Q:
+def people_q(node: Node) -> Q:
+    """Return the people whom a node chooses."""
     if isinstance(node, Not):
-        return ~_people(node.part)
+        return ~people_q(node.part)
     if isinstance(node, Group):
         conditions = [part for part in node.parts if isinstance(part, Condition) and part.on_device]
         if node.kind == "any" or not conditions:
-            return _joined(node.kind, [_people(part) for part in node.parts])
-        rest = [_people(part) for part in node.parts if part not in conditions]
-        return _joined("all", [_with_device(conditions), *rest])
-    return _with_device([node]) if node.on_device else _person(node)
+            return _joined(node.kind, [people_q(part) for part in node.parts])
+        rest = [people_q(part) for part in node.parts if part not in conditions]
+        return _joined("all", [with_device_q(conditions), *rest])
+    return with_device_q([node]) if node.on_device else _person(node)
 
 
-def _with_device(conditions: list[Condition]) -> Q:
+def with_device_q(conditions: list[Condition]) -> Q:
+    """Return the people with an active device that meets all of some device conditions."""
     from devices.models import Device
 
     active = Device.objects.filter(subscriber=OuterRef("pk"), state=Device.State.ACTIVE)

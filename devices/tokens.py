@@ -92,17 +92,24 @@ class _Claims(msgspec.Struct, frozen=True):
 _read_claims = msgspec.json.Decoder(_Claims).decode
 
 
-def mint(subscriber: Subscriber, device: Device | UUID, *, seconds: int = 3600) -> str:
-    """Return a token for a subscriber's device (which need not be registered yet), good for `seconds`."""
-    return issue(subscriber, device, seconds=seconds).token
+def mint(
+    subscriber: Subscriber, device: Device | UUID, *, seconds: int = 3600, key: SigningKey | None = None
+) -> str:
+    """Return a token for a subscriber's device (which need not be registered yet), good for `seconds`.
+
+    Whoever mints many hands over the application's `signing_key`, which is else read each time.
+    """
+    return issue(subscriber, device, seconds=seconds, key=key).token
 
 
-def issue(subscriber: Subscriber, device: Device | UUID, *, seconds: int = 3600) -> Issued:
+def issue(
+    subscriber: Subscriber, device: Device | UUID, *, seconds: int = 3600, key: SigningKey | None = None
+) -> Issued:
     """Return `mint`'s token with its end; raises `ValueError` beyond 24 hours."""
     if not 1 <= seconds <= LONGEST:
         raise ValueError(f"A token is good for 1 to {LONGEST} seconds.")
     application = subscriber.application
-    key = signing_key(application)
+    key = key or signing_key(application)
     # To the millisecond: a token minted right after `revoked_before` was set must be good.
     now = round(time.time(), 3)
     claims = {

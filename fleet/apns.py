@@ -40,22 +40,29 @@ class Apns:
 
     def handle(self, request: Request) -> Reply:
         """Answer one request."""
+        reply = self._answer(request)
+        if self._world.faults["apns"].take_cut():
+            self._world.cut("apns")
+            return reply._replace(wait=None)
+        return reply
+
+    def _answer(self, request: Request) -> Reply:
         message_id = None
         faults = self._world.faults["apns"]
         try:
             message_id = checked_message_id(request.headers)
             self._send(request)
         except ApnsError as error:
-            return self._refuse(error.reason, message_id, wait=faults.latency_ms / 1000)
+            return self._refuse(error.reason, message_id, wait=faults.wait())
         except ProviderTokenError as error:
-            return self._refuse(error.reason, message_id, wait=faults.latency_ms / 1000)
+            return self._refuse(error.reason, message_id, wait=faults.wait())
         except _UnregisteredError as error:
             body = {"reason": "Unregistered", "timestamp": error.since}
-            return self._refuse("Unregistered", message_id, wait=faults.latency_ms / 1000, body=body)
+            return self._refuse("Unregistered", message_id, wait=faults.wait(), body=body)
         except _FaultError as error:
             return self._refuse(error.reason, message_id, wait=0.0, retry_after=error.retry_after)
         self.answers["200"] += 1
-        wait = None if faults.take_lost_answer() else faults.latency_ms / 1000
+        wait = None if faults.take_lost_answer() else faults.wait()
         return Reply(200, b"", [("apns-id", message_id or _make_id())], wait)
 
     def _send(self, request: Request) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import re
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
@@ -17,9 +17,9 @@ from fleet.apns import Apns
 from fleet.apns_keys import ProviderTokens, make_apns_key
 from fleet.apns_rules import REASONS
 from fleet.devices import PROVIDERS, Environment, Provider
-from fleet.faults import Failure, Faults, Quota, Refusal
+from fleet.faults import Failure, Faults, Latency, Quota, Refusal
 from fleet.fcm import Fcm
-from fleet.http import Reply, Request, json_reply
+from fleet.http import Endpoint, Reply, Request, json_reply
 from fleet.oauth import TokenEndpoint, make_service_account
 from fleet.record import Arrival
 from fleet.sockets import Pair, Sockets
@@ -72,6 +72,7 @@ class _ArrivedQuery(_Body):
 class _NewFaults(_Body):
     provider: Provider
     latency_ms: float | None = None
+    latency: Latency | None = None
     dead_tokens: list[str] = []
     dead_since: int | None = None
     dead_fraction: float | None = None
@@ -80,6 +81,8 @@ class _NewFaults(_Body):
     quota_429: Quota | None = None
     answer: Refusal | None = None
     lost_answers: int | None = None
+    refuse_connections: bool | None = None
+    cut_after: int | None = None
     limit_token_updates: bool | None = None
     expire_tokens: bool = False
 
@@ -96,6 +99,7 @@ class Control:
         fcm: Fcm,
         apns: list[Apns],
         sockets: Sockets,
+        doors: Mapping[Provider, Sequence[Endpoint]],
     ) -> None:
         self._world = world
         self._oauth = oauth
@@ -103,6 +107,7 @@ class Control:
         self._fcm = fcm
         self._apns = apns
         self._sockets = sockets
+        self._doors = doors
         self._calls: dict[tuple[str, str], Callable[[Request], Awaitable[Any]]] = {
             ("POST", "/fcm/projects"): self._make_project,
             ("POST", "/apns/keys"): self._make_key,
@@ -262,11 +267,19 @@ class Control:
             self._world.devices.bury(device, since=wish.dead_since)
         if wish.expire_tokens:
             self._oauth.expire_all()
+        await self._mind_doors()
         return self._world.faults[wish.provider]
 
     async def _heal(self, request: Request) -> Any:
         self._world.heal()
+        await self._mind_doors()
         return {}
+
+    async def _mind_doors(self) -> None:
+        """Take connections, or refuse them, as the faults say."""
+        for provider, doors in self._doors.items():
+            for door in doors:
+                await (door.refuse() if self._world.faults[provider].refuse_connections else door.welcome())
 
     async def _reset(self, request: Request) -> Any:
         self._world.forget()

@@ -38,8 +38,12 @@ class Fcm:
         if path is None or request.method != "POST":
             return google.not_found()
         reply = self._send(path.group(1), request)
-        latency = self._world.faults["fcm"].latency_ms
-        return reply._replace(wait=latency / 1000) if latency and reply.wait == 0 else reply
+        faults = self._world.faults["fcm"]
+        if faults.take_cut():
+            self._world.cut("fcm")
+            return reply._replace(wait=None)
+        wait = faults.wait()
+        return reply._replace(wait=wait) if wait and reply.wait == 0 else reply
 
     def _send(self, project: str, request: Request) -> Reply:
         refusal = self._unauthorised(project, request) or self._out_of_order()

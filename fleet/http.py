@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple, Protocol
@@ -66,21 +67,26 @@ class Endpoint:
         self._handler = handler
         self._reserved = _reserve(port)
         self.port: int = self._reserved.getsockname()[1]
+        self._tls = tls
+        self._only_http2 = only_http2
         self._task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
-        self._server = Server(
+        self._server = self._make()
+
+    def _make(self) -> Server:
+        return Server(
             self._answer,
             address="127.0.0.1",
             port=self.port,
             interface=Interfaces.RSGI,
-            http=HTTPModes.http2 if only_http2 else HTTPModes.auto,
+            http=HTTPModes.http2 if self._only_http2 else HTTPModes.auto,
             websockets=False,
             backlog=1024,
             backpressure=100_000,
             http2_settings=HTTP2Settings(max_concurrent_streams=_STREAMS),
             log_enabled=False,
-            ssl_cert=None if tls is None else tls.certificate,
-            ssl_key=None if tls is None else tls.key,
+            ssl_cert=None if self._tls is None else self._tls.certificate,
+            ssl_key=None if self._tls is None else self._tls.key,
             ssl_protocol_min=SSLProtocols.tls12,
         )
 
@@ -101,12 +107,36 @@ class Endpoint:
 
     async def stop(self, *, within: float = 1.0) -> None:
         """Stop listening; answers still owed are not waited for longer than `within` seconds."""
+        await self._shut(within)
+        self._reserved.close()
+
+    async def refuse(self) -> None:
+        """Close every connection and take no more: the port stays ours, and whoever knocks is refused."""
+        if self._task is not None:
+            self.cut()
+            await self._shut(1.0)
+            self._task = None
+
+    async def welcome(self) -> None:
+        """Take connections again after `refuse`."""
+        if self._task is None:
+            self._closing = asyncio.Event()
+            self._server = self._make()
+            await self.start()
+
+    def cut(self) -> None:
+        """Close every connection at once, whatever is under way on it; the native server has no call for it."""
+        for name in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(name))) as one:
+                if one.family == socket.AF_INET and one.getsockname()[1] == self.port and one.getpeername():
+                    one.shutdown(socket.SHUT_RDWR)
+
+    async def _shut(self, within: float) -> None:
         self._closing.set()
         self._server.stop()  # type: ignore[no-untyped-call]
         if self._task is not None:
             with contextlib.suppress(TimeoutError, asyncio.CancelledError):
                 await asyncio.wait_for(self._task, within)
-        self._reserved.close()
 
     async def _answer(self, scope: Any, protocol: Any) -> None:
         body = await protocol()

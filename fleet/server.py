@@ -16,6 +16,7 @@ import msgspec
 from fleet.apns import Apns
 from fleet.apns_keys import ProviderTokens
 from fleet.control import Control
+from fleet.devices import Provider
 from fleet.fcm import Fcm
 from fleet.http import Endpoint, Handler, PortError
 from fleet.oauth import TOKEN_PATH, TokenEndpoint
@@ -69,8 +70,11 @@ class FleetServer:
         self.apns = Apns(self.world, self.keys, "production")
         self.apns_sandbox = Apns(self.world, self.keys, "sandbox")
         self.sockets = Sockets(self.world)
+        self._doors: dict[Provider, list[Endpoint]] = {}
+        self.world.cut = self._cut
         self.control = Control(
             self.world,
+            doors=self._doors,
             oauth=self.oauth,
             keys=self.keys,
             fcm=self.fcm,
@@ -88,6 +92,7 @@ class FleetServer:
         sandbox = self._listen(
             "apns_sandbox", self.apns_sandbox.handle, options.apns_sandbox_port, tls, only_http2=True
         )
+        self._doors.update({"fcm": [fcm], "apns": [apns, sandbox]})
         control = self._listen("control", self.control.handle, options.control_port, None)
         self.oauth.url = f"https://127.0.0.1:{fcm.port}{TOKEN_PATH}"
         await asyncio.gather(*(endpoint.start() for endpoint in self._endpoints))
@@ -118,6 +123,10 @@ class FleetServer:
         self.world.ports[name] = endpoint.port
         self._endpoints.append(endpoint)
         return endpoint
+
+    def _cut(self, provider: Provider) -> None:
+        for endpoint in self._doors.get(provider, ()):
+            asyncio.get_running_loop().call_soon(endpoint.cut)
 
     async def stop(self) -> None:
         """Close the sockets and the endpoints; remove the ready file."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -47,6 +48,8 @@ class World:
         self.record = Record()
         self.faults: dict[Provider, Faults] = {}
         self.refused_dead: Counter[int] = Counter()
+        self.cut: Callable[[Provider], None] = lambda provider: None
+        """Closes all connections of a provider; whoever listens puts it here."""
         self.heal()
 
     def _load(self) -> _Kept:

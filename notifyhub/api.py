@@ -17,6 +17,7 @@ from campaigns.api.events import EventView
 from campaigns.api.notifications import NotificationView
 from campaigns.api.rules import EventTypeViewSet, RuleViewSet, ScheduleViewSet
 from campaigns.api.why import WhyView
+from delivery.api.holds import HoldView
 from delivery.api.inbox import InboxView, ReceiptsView
 from delivery.api.runs import RunViewSet
 from devices import openapi  # noqa: F401  (how the schema describes authentication)
@@ -72,6 +73,7 @@ urlpatterns = [
     path("events", EventView.as_view(), name="events"),
     path("notifications", NotificationView.as_view(), name="notifications"),
     path("tokens", TokenView.as_view(), name="tokens"),
+    path("holds", HoldView.as_view(), name="holds"),
     path("inbox", InboxView.as_view(), name="inbox"),
     path("receipts", ReceiptsView.as_view(), name="receipts"),
     path("why", WhyView.as_view(), name="why"),

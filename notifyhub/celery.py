@@ -7,9 +7,12 @@ acknowledgement would only keep bells ringing for work that is long done.
 """
 
 import os
+from typing import Any
 from urllib.parse import urlsplit
 
 from celery import Celery
+from celery.app.amqp import AMQP
+from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "notifyhub.settings")
@@ -21,14 +24,16 @@ from delivery import lanes
 MAX_BELLS = 10_000
 """RabbitMQ drops the oldest bells of a queue beyond these: workers that were away need one, not a million."""
 
+KNOCK_SECONDS = 1.0
+
 
 def _queues(*, quorum: bool) -> list[Queue]:
     arguments = (
         {"x-queue-type": "quorum", "x-max-length": MAX_BELLS, "x-overflow": "drop-head"} if quorum else None
     )
-    exchange = Exchange("notifyhub", type="direct")  # type: ignore[no-untyped-call]
+    exchange = Exchange("notifyhub", type="direct")
     return [
-        Queue(name, exchange=exchange, routing_key=name, queue_arguments=arguments)  # type: ignore[no-untyped-call]
+        Queue(name, exchange=exchange, routing_key=name, queue_arguments=arguments)
         for name in lanes.queues(lanes.LANES)
     ]
 
@@ -48,9 +53,23 @@ def _transport_options(scheme: str) -> dict[str, object]:
     return {}
 
 
+class _Persistent(Connection):
+    """Knocks at an absent broker every second: kombu's own pauses grow to half a minute, longer than the lease."""
+
+    def _ensure_connection(self, *args: Any, **kwargs: Any) -> Any:
+        every = {"interval_start": KNOCK_SECONDS, "interval_step": 0, "interval_max": KNOCK_SECONDS}
+        return super()._ensure_connection(*args, **{**kwargs, **every})
+
+
+class _Amqp(AMQP):
+    """Celery's messaging (over whichever broker) with connections that come back soon."""
+
+    Connection = BrokerConnection = _Persistent
+
+
 _scheme = urlsplit(settings.BROKER_URL).scheme
 
-app = Celery("notifyhub")
+app = Celery("notifyhub", amqp=_Amqp)
 app.conf.update(
     broker_url=settings.BROKER_URL,
     broker_transport_options=_transport_options(_scheme),

@@ -7,6 +7,8 @@ from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
+from delivery.lanes import LANES
+
 _PREPARE = "Run `manage.py prepare`, which makes it in the data folder, or set {name} in the environment."
 
 
@@ -88,6 +90,31 @@ def check_servers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 "The embedded Redis has no password yet.",
                 hint="Run `manage.py prepare`, which makes one.",
                 id="notifyhub.W001",
+            )
+        )
+    return found
+
+
+@register(Tags.compatibility)
+def check_lanes(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """What is set by lane names lanes that there are, with values that can work (E008)."""
+    found: list[CheckMessage] = []
+    for name, lanes, most in (
+        ("NOTIFYHUB_LANE_RESERVES", settings.LANE_RESERVES, 0.95),
+        ("NOTIFYHUB_SILENCE_SECONDS", settings.SILENCE_SECONDS, 3_600.0),
+    ):
+        for lane, value in lanes.items():
+            wrong = "is no lane" if lane not in LANES else ""
+            wrong = wrong or ("" if 0 <= value <= most else f"must be from 0 to {most:g}, not {value:g}")
+            if wrong:
+                hint = f"Write pairs as bulk={most / 2:g}, with commas between; the lanes are {', '.join(LANES)}."
+                found.append(Error(f"{name}: {lane} {wrong}.", hint=hint, id="notifyhub.E008"))
+    if not 0 < settings.BRAKE_SHARE <= 1 or settings.BRAKE_MESSAGES < 1:
+        found.append(
+            Error(
+                "NOTIFYHUB_BRAKE_SHARE must be above 0 and at most 1, NOTIFYHUB_BRAKE_MESSAGES at least 1.",
+                hint="A share of 1 pauses a run only when every token is refused.",
+                id="notifyhub.E008",
             )
         )
     return found

@@ -6,11 +6,13 @@ from typing import Any
 from django.db.models import Sum
 from django.http import HttpRequest
 from django.utils import timezone
+from redis.exceptions import RedisError
 
 from campaigns.models import Campaign
-from delivery.models import Gate, Page, Parcel, Run, WorkState
+from delivery import ages
+from delivery.models import Gate, Hold, Page, Parcel, Run, WorkState
 from devices import staff
-from devices.models import Device, Role, Subscriber
+from devices.models import Application, Device, Role, Subscriber
 
 GOING = (Run.State.PLANNED, Run.State.RUNNING, Run.State.PAUSED)
 
@@ -37,11 +39,31 @@ def numbers(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "sent": (sums["sent"] or 0),
         "stored": (sums["stored"] or 0),
         "failed": (sums["failed"] or 0),
-        "gates": Gate.objects.filter(application__in=mine)
-        .exclude(state=Gate.State.OPEN)
-        .select_related("application"),
+        "gates": Gate.objects.filter(Gate.holding(), application__in=mine).select_related("application"),
         "stuck": sum(stuck),
+        "holds": Hold.objects.filter(application__in=mine).select_related("application"),
+        "stoppable": Application.objects.filter(pk__in=staff.enters(request, Role.APPROVER))[:12],
+        "ages": delivered(mine, since.timestamp() + 24 * 3600),
         "people": Subscriber.objects.filter(application__in=mine).count(),
         "devices": Device.objects.filter(application__in=mine, state=Device.State.ACTIVE).count(),
         "in_review": Campaign.objects.filter(application__in=mine, state=Campaign.State.IN_REVIEW).count(),
     }
+
+
+def delivered(applications: list[int], now: float) -> list[dict[str, Any]]:
+    """Return by lane how old the last day's messages were, beside the objective; nothing while Redis is away."""
+    try:
+        found = ages.lately(applications, now=now) if applications else {}
+    except RedisError:
+        return []
+    return [
+        {
+            "lane": lane,
+            "count": histogram.count,
+            "share": 100 * (histogram.share or 0.0),
+            "objective": ages.objective(lane),
+            "median": histogram.median(),
+        }
+        for lane, histogram in found.items()
+        if histogram.count
+    ]

@@ -1,6 +1,6 @@
-"""Figures for Prometheus: what waits, how long, and which gates are not open, read when asked.
+"""Figures for Prometheus: what waits and how long, what is stuck or stopped, how old messages were, read when asked.
 
-The hub is several processes; what they share is the database, so these figures hold for all of it.
+The hub is several processes; what they share is the database and Redis, so these figures hold for all of it.
 """
 
 import hmac
@@ -11,12 +11,13 @@ from django.db.models import Count, Min
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from redis.exceptions import RedisError
 
 from campaigns.models import Event
-from delivery import dbclock
-from delivery.models import Gate, Page, Parcel, Run, WorkState
+from delivery import ages, dbclock, presence
+from delivery.models import Gate, Hold, Page, Parcel, Run, WorkState
 
 OPEN = [WorkState.WAITING, WorkState.CLAIMED]
 
@@ -45,7 +46,15 @@ class HubCollector(Collector):
         active = Run.objects.filter(state__in=[Run.State.PLANNED, Run.State.RUNNING, Run.State.PAUSED])
         for state, count in active.values_list("state", Count("pk")).order_by():
             runs.add_metric([state], count)
-        return [waiting, oldest, gates, runs]
+        dead = GaugeMetricFamily(
+            "notifyhub_dead_letters",
+            "Pages and parcels set aside after too many tries.",
+            labels=["stage", "lane"],
+        )
+        for stage, lane, count in _dead():
+            dead.add_metric([stage, lane], count)
+        holds = GaugeMetricFamily("notifyhub_holds", "Stops in force.", value=Hold.objects.count())
+        return [waiting, oldest, gates, runs, dead, holds, *_of_redis()]
 
 
 def _waiting() -> Iterator[tuple[list[str], int, float]]:
@@ -60,6 +69,45 @@ def _waiting() -> Iterator[tuple[list[str], int, float]]:
     rows = parcels.values_list("provider", "lane", Count("pk"), Min("due_at")).order_by()
     for provider, lane, count, since in rows:
         yield [provider, lane], count, since
+
+
+def _dead() -> Iterator[tuple[str, str, int]]:
+    """Yield (stage, lane, how many) of all that was set aside."""
+    pages = Page.objects.filter(state=WorkState.DEAD)
+    for lane, count in pages.values_list("lane").annotate(Count("pk")).order_by():
+        yield "plan", lane, count
+    parcels = Parcel.objects.filter(state=WorkState.DEAD)
+    yield from parcels.values_list("provider", "lane").annotate(Count("pk")).order_by()
+
+
+def _of_redis() -> list[Metric]:
+    """Return the figures that stand in Redis; none while it is away."""
+    age = HistogramMetricFamily(
+        "notifyhub_age_seconds", "Age of messages when a provider or socket took them.", labels=["lane"]
+    )
+    within = GaugeMetricFamily(
+        "notifyhub_age_within_objective", "Share of them that were in time, 0 to 1.", labels=["lane"]
+    )
+    objective = GaugeMetricFamily(
+        "notifyhub_age_objective_seconds", "The age by which they should be delivered.", labels=["lane"]
+    )
+    try:
+        found = ages.totals()
+        nodes = GaugeMetricFamily(
+            "notifyhub_nodes", "WebSocket servers that gave a sign of life.", value=len(presence.nodes())
+        )
+    except RedisError:
+        return []
+    for lane, histogram in found.items():
+        buckets, passed = [], 0
+        for bound, inside in zip([*map(str, ages.BOUNDS), "+Inf"], histogram.buckets, strict=True):
+            passed += inside
+            buckets.append((bound, passed))
+        age.add_metric([lane], buckets, histogram.seconds)
+        objective.add_metric([lane], ages.objective(lane))
+        if histogram.share is not None:
+            within.add_metric([lane], histogram.share)
+    return [age, within, objective, nodes]
 
 
 registry = CollectorRegistry(auto_describe=False)

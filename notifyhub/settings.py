@@ -162,12 +162,38 @@ CHANNEL_LAYERS = {
 FLEET_FILE = Path(env.str("NOTIFYHUB_FLEET_FILE", str(DATA_DIR / "fleet" / "fleet.json")))
 
 # -- delivery
-LEASE_SECONDS = env.int("NOTIFYHUB_LEASE_SECONDS", 15)
+# What a dead worker held is in other hands within 15 s: when its lease has ended, the clock has ticked and rung.
+LEASE_SECONDS = env.int("NOTIFYHUB_LEASE_SECONDS", 13)
 PAGE_PEOPLE = env.int("NOTIFYHUB_PAGE_PEOPLE", 500)
 SHARDS = env.int("NOTIFYHUB_SHARDS", 1 if _ON_SQLITE else 4)
 PAGE_PAUSE_MS = env.int("NOTIFYHUB_PAGE_PAUSE_MS", 20 if _ON_SQLITE else 0)
 STREAMS = env.int("NOTIFYHUB_PROVIDER_STREAMS", 500)
+# the share of a provider's quota that a lane leaves to the more urgent ones
+LANE_RESERVES = {
+    "critical": 0.0,
+    "high": 0.05,
+    "normal": 0.15,
+    "bulk": 0.3,
+    **{lane: float(share) for lane, share in env.dict("NOTIFYHUB_LANE_RESERVES", default={}).items()},
+}
+# seconds that a device with a WebSocket has to acknowledge before it is pushed to
+SILENCE_SECONDS = {
+    "critical": 2.0,
+    "high": 5.0,
+    "normal": 15.0,
+    "bulk": 15.0,
+    **{lane: float(wait) for lane, wait in env.dict("NOTIFYHUB_SILENCE_SECONDS", default={}).items()},
+}
+# a run in which this share of the last messages, of at least so many, finds its token refused is paused
+BRAKE_SHARE = env.float("NOTIFYHUB_BRAKE_SHARE", 0.2)
+BRAKE_MESSAGES = env.int("NOTIFYHUB_BRAKE_MESSAGES", 50)
 WORKER_THREADS = env.int("NOTIFYHUB_WORKER_THREADS", 10)  # five stages of two lanes
+AGE_OBJECTIVES = {  # seconds from acceptance to delivery, by lane
+    "critical": env.float("NOTIFYHUB_OBJECTIVE_CRITICAL", 1.0),
+    "high": env.float("NOTIFYHUB_OBJECTIVE_HIGH", 5.0),
+    "normal": env.float("NOTIFYHUB_OBJECTIVE_NORMAL", 60.0),
+    "bulk": env.float("NOTIFYHUB_OBJECTIVE_BULK", 3600.0),
+}
 METRICS_TOKEN = env.str("NOTIFYHUB_METRICS_TOKEN", "")
 
 REST_FRAMEWORK = {

@@ -34,6 +34,12 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "items": [
                 _item("Campaigns", "campaign", "campaigns_campaign"),
                 _item("Runs", "rocket_launch", "delivery_run"),
+                {
+                    "title": "Why?",
+                    "icon": "help",
+                    "link": reverse_lazy("admin:campaigns_why"),
+                    "permission": "notifyhub.sidebar.is_member",
+                },
                 _item("Segments", "group_work", "devices_segment"),
                 _item("Categories", "sell", "devices_category"),
             ],
@@ -61,6 +67,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "separator": True,
             "collapsible": True,
             "items": [
+                _item("Stops", "front_hand", "delivery_hold"),
                 _item("Gates", "door_front", "delivery_gate"),
                 _item("Credentials", "key", "delivery_credential"),
                 _item("Stuck pages", "pageview", "delivery_page"),

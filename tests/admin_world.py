@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from campaigns.models import Campaign, CampaignVersion, Decision, Event, EventType, Rule, Schedule
-from delivery.models import Credential, Gate, Page, Parcel, Run, WorkState
+from delivery.models import Credential, Gate, Hold, Page, Parcel, Run, WorkState
 from delivery.snapshot import Snapshot, Text, to_json
 from devices.models import (
     ApiKey,
@@ -109,6 +109,9 @@ def build(mark: str) -> World:
     gate = Gate.objects.create(
         application=application, provider="fcm", state=Gate.State.SHUT, reason=f"{mark} reason"
     )
+    hold = Hold.objects.create(
+        application=application, lane="normal", reason=f"{mark} hold", by=owner.username
+    )
     campaign = Campaign.objects.create(
         application=application,
         name=f"{mark} campaign",
@@ -143,5 +146,5 @@ def build(mark: str) -> World:
     )
     membership = Membership.objects.get(user=owner)
     rows = [application, membership, key, signing, person, device, category, segment, run, page, parcel]
-    rows += [credential, gate, campaign, event_type, rule, event, schedule]
+    rows += [credential, gate, hold, campaign, event_type, rule, event, schedule]
     return World(application, rows, secrets)

@@ -9,12 +9,14 @@ import tempfile
 import hypothesis
 from cryptography.fernet import Fernet
 
+_KEPT = ("NOTIFYHUB_SERVERS_DIR", "NOTIFYHUB_DRAMA_PEOPLE")
+"""What is said to the tests and not to the hub."""
 _OURS = ("NOTIFYHUB_", "DATABASE_URL", "SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS")
 
 
 def _make_environment() -> None:
     """Forget what the shell says about the hub; point every setting at a folder that goes with the tests."""
-    for name in [name for name in os.environ if name.startswith(_OURS) and name != "NOTIFYHUB_SERVERS_DIR"]:
+    for name in [name for name in os.environ if name.startswith(_OURS) and name not in _KEPT]:
         del os.environ[name]
     folder = tempfile.mkdtemp(prefix="notifyhub-tests-")
     os.mkdir(os.path.join(folder, "static"))

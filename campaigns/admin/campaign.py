@@ -6,15 +6,17 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html_join
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from campaigns import launching
+from campaigns.admin import rehearsed
 from campaigns.admin.campaign_form import CampaignForm
 from campaigns.admin.reach import reach_of
 from campaigns.admin.versions import VersionInline, is_edited, runs_of
+from campaigns.admin.why import why_view
 from campaigns.models import Campaign
 from delivery.models import Run
 from devices.confirmation import RefusedError, confirmed
@@ -46,7 +48,27 @@ class CampaignAdmin(ScopedAdmin):
         ("Content", {"fields": ["title", "body", "link", "image"]}),
         ("Audience", {"fields": ["segment", "category"]}),
         ("When", {"fields": ["send_at", "ttl"]}),
-        ("More", {"fields": ["lane", "data", "locales", "overrides"], "classes": ["collapse"]}),
+        (
+            "Policy",
+            {
+                "fields": [
+                    ("local_time", "local_date", "local_late"),
+                    ("rate", "rate_per", "ramp", "window_end"),
+                    "jitter",
+                    "when_capped",
+                    "transactional",
+                    "critical_override",
+                ],
+                "classes": ["collapse"],
+            },
+        ),
+        (
+            "More",
+            {
+                "fields": ["lane", "silence_across_devices", "data", "locales", "overrides"],
+                "classes": ["collapse"],
+            },
+        ),
     ]
     readonly_fields = ["state_now"]
     actions_detail = [
@@ -100,6 +122,12 @@ class CampaignAdmin(ScopedAdmin):
         found = format_html_join("", '<div><a class="text-link" href="{}">{} UTC</a>: {}</div>', links)
         return found or "None yet: it has not been launched."
 
+    def get_urls(self) -> list[URLPattern]:
+        def why(request: HttpRequest) -> HttpResponse:
+            return why_view(self, request)
+
+        return [path("why/", self.admin_site.admin_view(why), name="campaigns_why"), *super().get_urls()]
+
     # -- saving
 
     def save_model(self, request: HttpRequest, obj: Campaign, form: Any, change: bool) -> None:
@@ -131,7 +159,8 @@ class CampaignAdmin(ScopedAdmin):
         reach = reach_of(campaign)
 
         def done() -> str:
-            begun = launching.launch(campaign, by=request.user)
+            # the button is there for approvers and owners only
+            begun = launching.launch(campaign, by=request.user, may_override=True)
             if isinstance(begun, Run):
                 return f"Launched: it is on its way to {reach.people:,} people."
             return f"Planned: it starts at {begun.launch_at:%-d %B %Y, %H:%M} UTC."
@@ -141,7 +170,11 @@ class CampaignAdmin(ScopedAdmin):
             campaign,
             done,
             question=f"Launch “{campaign}”?",
-            facts=[*reach.facts, "What a phone has shown cannot be taken back."],
+            facts=[
+                *reach.facts,
+                *(rehearsed.sentences(campaign) if request.method == "GET" else ()),
+                "What a phone has shown cannot be taken back.",
+            ],
             problems=reach.problems,
             button=reach.button,
         )
@@ -169,7 +202,7 @@ class CampaignAdmin(ScopedAdmin):
         reach = reach_of(campaign)
 
         def done() -> str:
-            version = launching.approve(campaign, by=request.user)
+            version = launching.approve(campaign, by=request.user, may_override=True)
             return f"Approved: rules may send version {version.number}, and it can be launched."
 
         return self._asked(

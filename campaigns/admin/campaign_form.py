@@ -1,9 +1,12 @@
 """The composer's form: every problem of a text stands beside the field it is in."""
 
+from typing import Any
+
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from campaigns import launching
 from campaigns.models import Campaign
+from campaigns.policy import FIELDS as POLICY_FIELDS
 from delivery import rendering
 from devices.scoped_form import ScopedForm
 
@@ -23,6 +26,19 @@ class CampaignForm(ScopedForm):
             "send_at": "In UTC. A launch waits for it; empty: a launch starts at once.",
             "ttl": "Seconds after which it is no longer worth telling; 86400 is a day.",
         }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in POLICY_FIELDS:
+            if name in self.fields:
+                self.fields[name].required = False  # left empty it is what it is without a policy
+
+    def clean(self) -> dict[str, Any]:
+        cleaned, without = super().clean(), Campaign()
+        for name in POLICY_FIELDS:
+            if name in self.fields and cleaned.get(name) in (None, ""):
+                cleaned[name] = getattr(without, name)
+        return cleaned
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]  # private; the instance is not built before it

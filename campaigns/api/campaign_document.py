@@ -6,6 +6,7 @@ from rest_framework import serializers
 
 from campaigns import launching
 from campaigns.models import Campaign
+from campaigns.policy import FIELDS as POLICY_FIELDS
 from devices.isolation import ScopedRelatedField
 from devices.models import Category, Segment
 from devices.strictness import StrictModelSerializer, bounded
@@ -59,6 +60,8 @@ class CampaignSerializer(StrictModelSerializer):
             "overrides",
             "send_at",
             "ttl",
+            *POLICY_FIELDS,
+            "silence_across_devices",
             "created_at",
             "updated_at",
         ]

@@ -1,9 +1,12 @@
 """`/campaigns`: what to say, to whom, when; look before the launch, launch, and stop."""
 
+from datetime import UTC, datetime
 from typing import Any, cast
 
+import msgspec
 from django.db.models import Count
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -12,7 +15,9 @@ from rest_framework.response import Response
 from campaigns import launching
 from campaigns.api.campaign_document import CampaignSerializer, at_field
 from campaigns.models import Campaign
+from campaigns.notifications import OVERRIDE
 from delivery.api.runs import RunSerializer, do
+from delivery.dryrun import Rehearsal
 from delivery.models import Run
 from delivery.runs import TRANSITIONS
 from devices import segments
@@ -42,6 +47,45 @@ class FaultSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField()
 
 
+class WeightSerializer(serializers.Serializer[Any]):
+    """Payload bytes: all together, of one on average, of the largest."""
+
+    total = serializers.IntegerField()
+    mean = serializers.IntegerField()
+    largest = serializers.IntegerField()
+
+
+class SampleSerializer(serializers.Serializer[Any]):
+    """What one person would read."""
+
+    external_id = serializers.CharField()
+    locale = serializers.CharField()
+    title = serializers.CharField()
+    body = serializers.CharField()
+
+
+class RehearsalSerializer(serializers.Serializer[Any]):
+    """What the launch would come to, in people; `messages` in devices. `audience` = `told` + `stopped` + `later`.
+
+    Large audiences are `sampled`: every share is right to within `margin` (of 1), 19 times of 20.
+    """
+
+    at = serializers.DateTimeField()
+    audience = serializers.IntegerField()
+    looked_at = serializers.IntegerField()
+    sampled = serializers.BooleanField()
+    margin = serializers.FloatField()
+    told = serializers.IntegerField()
+    no_device = serializers.IntegerField()
+    stopped = serializers.DictField(child=serializers.IntegerField())
+    later = serializers.DictField(child=serializers.IntegerField())
+    messages = serializers.DictField(child=serializers.IntegerField())
+    bytes = serializers.DictField(child=WeightSerializer())
+    samples = SampleSerializer(many=True)
+    seconds = serializers.FloatField(help_text="How long the throttle makes it take; 0 without one.")
+    caps_counted = serializers.BooleanField()
+
+
 class PreflightSerializer(serializers.Serializer[Any]):
     """Whom a launch would reach now: people, those with consent, and their devices by provider."""
 
@@ -50,6 +94,7 @@ class PreflightSerializer(serializers.Serializer[Any]):
     subscribers = serializers.IntegerField()
     consenting = serializers.IntegerField()
     devices = serializers.DictField(child=serializers.IntegerField())
+    dry_run = RehearsalSerializer(allow_null=True)
 
 
 class CampaignViewSet(ScopedModelViewSet):
@@ -91,7 +136,16 @@ class CampaignViewSet(ScopedModelViewSet):
             )
         super().perform_destroy(instance)
 
-    @extend_schema(responses=PreflightSerializer)
+    @extend_schema(
+        parameters=[
+            OpenApiParameter(
+                "everybody",
+                OpenApiTypes.BOOL,
+                description="Look at everybody, where a large audience would be sampled.",
+            )
+        ],
+        responses=PreflightSerializer,
+    )
     @action(detail=True, methods=["get"])
     def preflight(self, request: Request, uid: Any) -> Response:
         """Say whom a launch would reach now, and what stands in its way."""
@@ -108,6 +162,13 @@ class CampaignViewSet(ScopedModelViewSet):
             launching.checked_snapshot(campaign)
         except launching.LaunchError as error:
             problems.append({"pointer": "/" + error.field.replace(".", "/"), "detail": error.reason})
+        rehearsal = None
+        if not problems:
+            rehearsal = as_document(
+                launching.rehearse(
+                    campaign, everybody=request.query_params.get("everybody", "").lower() in ("1", "true")
+                )
+            )
         return Response(
             {
                 "ready": not problems,
@@ -115,8 +176,13 @@ class CampaignViewSet(ScopedModelViewSet):
                 "subscribers": people.count(),
                 "consenting": consenting.count(),
                 "devices": dict(by_provider),
+                "dry_run": rehearsal,
             }
         )
+
+    @property
+    def _may_override(self) -> bool:
+        return OVERRIDE in self.key.scopes
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
@@ -124,7 +190,7 @@ class CampaignViewSet(ScopedModelViewSet):
         """Approve what the campaign says now, so that rules and requests may use it."""
         campaign = self.get_object()
         self.require_lane(campaign.lane)
-        _tried(launching.approve, campaign, by=f"key {self.key.prefix}")
+        _tried(launching.approve, campaign, by=f"key {self.key.prefix}", may_override=self._may_override)
         return Response(self.get_serializer(campaign).data)
 
     @extend_schema(request=None, responses={202: LaunchedSerializer})
@@ -133,7 +199,7 @@ class CampaignViewSet(ScopedModelViewSet):
         """Launch the campaign to its audience: at once, or at `send_at` when that is to come."""
         campaign = self.get_object()
         self.require_lane(campaign.lane)
-        _tried(launching.launch, campaign, by=f"key {self.key.prefix}")
+        _tried(launching.launch, campaign, by=f"key {self.key.prefix}", may_override=self._may_override)
         version = campaign.versions.first()
         return Response(
             {
@@ -190,6 +256,14 @@ class CampaignViewSet(ScopedModelViewSet):
         for run in done:
             do(name, run)
         return Response({"runs": RunSerializer(done, many=True).data})
+
+
+def as_document(rehearsal: Rehearsal) -> dict[str, Any]:
+    """Return a dry run as JSON values."""
+    return {
+        **msgspec.to_builtins(rehearsal),
+        "at": datetime.fromtimestamp(rehearsal.at, UTC).isoformat().replace("+00:00", "Z"),
+    }
 
 
 _PAST = {"pause": "paused", "resume": "resumed", "cancel": "cancelled", "recall": "recalled"}

@@ -39,6 +39,10 @@ _DOCUMENT = {
         "variables": {"type": "object"},
         "lane": {"enum": ["critical", "high", "normal", "bulk"], "default": "high"},
         "category": _TEXT,
+        "override": {
+            "type": "boolean",
+            "description": "In the lane critical, with a category that allows it: pass preferences and quiet hours.",
+        },
         "ttl": {"type": "integer", "minimum": 1},
     },
 }

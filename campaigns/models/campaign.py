@@ -60,6 +60,57 @@ class Campaign(models.Model):
     ttl = models.PositiveIntegerField(
         "time to live", default=86_400, help_text="Seconds after which it is no longer worth telling."
     )
+    transactional = models.BooleanField(
+        default=False,
+        help_text="What people wait for, as receipts and codes: no frequency cap counts or stops it.",
+    )
+    critical_override = models.BooleanField(
+        default=False,
+        help_text="In the lane critical: reaches those who switched the category off too, and in quiet hours."
+        " The category must allow it, and only approvers, or keys that may override, launch it.",
+    )
+    when_capped = models.CharField(
+        max_length=5,
+        choices=[("drop", "Leave them out"), ("defer", "Tell them when the cap has room")],
+        default="drop",
+        help_text="What becomes of people who have had as many as a frequency cap allows.",
+    )
+    local_time = models.TimeField(
+        null=True, blank=True, help_text="Told at this time of each person's own clock; empty: at once."
+    )
+    local_date = models.DateField(
+        null=True, blank=True, help_text="On this day of each person's own; empty: on the day of the launch."
+    )
+    local_late = models.CharField(
+        "where that is past",
+        max_length=8,
+        choices=[("now", "At once"), ("tomorrow", "At that time of the next day")],
+        default="now",
+        help_text="What becomes of people whose local time was past at the launch.",
+    )
+    rate = models.PositiveIntegerField(
+        default=0, help_text="At most so many people a second or minute; 0: as fast as it goes."
+    )
+    rate_per = models.CharField(
+        max_length=6, choices=[("second", "a second"), ("minute", "a minute")], default="second"
+    )
+    ramp = models.PositiveIntegerField(
+        default=0, help_text="Seconds over which the rate rises to its whole; 0: from the start."
+    )
+    window_end = models.TimeField(
+        null=True,
+        blank=True,
+        help_text="With a rate: nobody is told after this time of the application's clock;"
+        " it goes on the next day at the launch's time of day.",
+    )
+    jitter = models.PositiveIntegerField(
+        default=0, help_text="Seconds over which those told at one time are spread; 0: all at once."
+    )
+    silence_across_devices = models.BooleanField(
+        "spare other devices",
+        default=False,
+        help_text="Phones wait while another device of the person is connected, and get no push once it showed this.",
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         null=True,

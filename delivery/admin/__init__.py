@@ -1,7 +1,8 @@
-"""The admin pages of delivery: runs, what is stuck, and the providers' credentials and gates."""
+"""The admin pages of delivery: runs, what is stuck, stops, and the providers' credentials and gates."""
 
 from delivery.admin.credentials import CredentialAdmin, GateAdmin
+from delivery.admin.holds import HoldAdmin
 from delivery.admin.runs import RunAdmin
 from delivery.admin.stuck import PageAdmin, ParcelAdmin
 
-__all__ = ["CredentialAdmin", "GateAdmin", "PageAdmin", "ParcelAdmin", "RunAdmin"]
+__all__ = ["CredentialAdmin", "GateAdmin", "HoldAdmin", "PageAdmin", "ParcelAdmin", "RunAdmin"]

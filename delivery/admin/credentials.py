@@ -7,7 +7,11 @@ from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from delivery import gates
 from delivery.credential_input import (
@@ -18,7 +22,7 @@ from delivery.credential_input import (
     read_topic,
 )
 from delivery.models import Credential, Gate
-from devices.confirmation import confirmed
+from devices.confirmation import RefusedError, confirmed
 from devices.models import Provider, Role
 from devices.scoped_admin import ReadOnlyAdmin, ScopedAdmin
 from devices.scoped_form import ScopedForm
@@ -61,10 +65,20 @@ class CredentialForm(ScopedForm):
         help_text="The app's bundle id, as com.example.app.",
     )
 
+    per_minute = forms.IntegerField(
+        label="Messages a minute",
+        required=False,
+        min_value=0,
+        widget=UnfoldAdminIntegerFieldWidget(),
+        help_text="The most that the provider takes, 0 for no limit. Empty: 600,000 for FCM, which is Firebase's "
+        "quota for a project; no limit for APNs. Less urgent lanes leave a part of it to the more urgent ones.",
+    )
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance.pk is None:
             return
+        self.fields["per_minute"].initial = self.instance.settings.get("per_minute")
         for name in ("key_id", "team_id"):
             self.fields[name].initial = self.instance.secret.get(name, "")
         self.fields["topic"].initial = self.instance.settings.get("topic", "")
@@ -109,7 +123,10 @@ class CredentialForm(ScopedForm):
         if self.errors:
             return
         self.instance.secret = secret
-        self.instance.settings = {**self.instance.settings, **settings}
+        kept = {name: value for name, value in self.instance.settings.items() if name != "per_minute"}
+        if self.cleaned_data.get("per_minute") is not None:
+            settings = {**settings, "per_minute": self.cleaned_data["per_minute"]}
+        self.instance.settings = {**kept, **settings}
         self.instance.fingerprint = fingerprint(secret)
 
 
@@ -124,6 +141,7 @@ class CredentialAdmin(ScopedAdmin):
     list_filter = ["application", "provider"]
     list_select_related = ["application"]
     readonly_fields = ["fingerprint", "gate", "created_at"]
+    actions_detail = ["check_now"]
     # the provider is a field only on the page that adds one: afterwards only its own fields are there
     conditional_fields = {
         "service_account": "typeof provider == 'undefined' || provider == 'fcm'",
@@ -149,7 +167,8 @@ class CredentialAdmin(ScopedAdmin):
             first: list[Any] = ["application", "provider"]
         else:
             first = ["provider"]
-        found = [(None, {"fields": [*first, *self_made, "stands_in"]})]
+        quota = ["per_minute"] if self_made else []
+        found = [(None, {"fields": [*first, *self_made, *quota, "stands_in"]})]
         return [*found, ("Stored", {"fields": ["fingerprint", "gate", "created_at"]})] if obj else found
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -164,6 +183,35 @@ class CredentialAdmin(ScopedAdmin):
             gates.open_(obj.application_id, obj.provider)
             messages.info(request, f"The gate to {obj.get_provider_display()} is open again.")
 
+    def has_check_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(request, self.change_role, obj)
+
+    @action(description="Check now", permissions=["check"], icon="fact_check")
+    def check_now(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        from delivery import checking  # the senders come with it: not before they are needed
+
+        credential: Credential = self.get_object(request, object_id)
+        provider = credential.get_provider_display()
+
+        def do() -> str:
+            found = checking.check(credential.application_id, credential.provider)
+            if not found.accepted:
+                raise RefusedError(found.sentence)
+            return f"{provider}: {found.sentence}"
+
+        return confirmed(
+            self,
+            request,
+            credential,
+            question=f"Ask {provider} whether it takes these credentials?",
+            facts=[
+                "Nothing reaches a device.",
+                "If it takes them, a shut gate is opened. If it refuses them, the gate is shut and messages wait.",
+            ],
+            button="Check now",
+            do=do,
+        )
+
 
 @admin.register(Gate)
 class GateAdmin(ReadOnlyAdmin):
@@ -172,7 +220,8 @@ class GateAdmin(ReadOnlyAdmin):
     list_display = ["provider", "application", "state_shown", "reason", "until", "changed_at"]
     list_filter = ["application", "provider", "state"]
     list_select_related = ["application"]
-    fields = ["application", "provider", "state", "reason", "until", "changed_at"]
+    fields = ["application", "provider", "state", "reason", "until", "streams", "changed_at"]
+    readonly_fields = ["streams"]
     actions_detail = ["open_again"]
 
     @display(
@@ -181,13 +230,19 @@ class GateAdmin(ReadOnlyAdmin):
         label={"Open": "success", "Slowed": "warning", "Shut": "danger"},
     )
     def state_shown(self, gate: Gate) -> str:
-        return gate.get_state_display()
+        return gate.get_state_display() if gate.holds else str(Gate.State.OPEN.label)
+
+    @display(description="Requests under way at most")
+    def streams(self, gate: Gate) -> int:
+        from delivery import allowance
+
+        return allowance.streams_of(gate.application_id, gate.provider)
 
     def has_operate_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._may(request, Role.APPROVER, obj)
 
     def offers(self, action: str, obj: Any) -> bool:
-        return bool(obj.state != Gate.State.OPEN)
+        return bool(obj.holds)
 
     @action(
         description="Open again", permissions=["operate"], icon="lock_open", variant=ActionVariant.PRIMARY

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -12,9 +12,9 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from delivery import reasons, runs, snapshot
-from delivery.models import Gate, Page, Parcel, Run, WorkState
+from delivery.models import Gate, Hold, Page, Parcel, Run, WorkState
 from devices.confirmation import RefusedError, confirmed
-from devices.models import Role
+from devices.models import Provider, Role
 from devices.scoped_admin import ReadOnlyAdmin
 
 STATE_LABELS = {
@@ -38,17 +38,26 @@ OUTCOME_WORDS = {
 def numbers(run: Run) -> dict[str, Any]:
     """Return what the run's page shows of its progress, as the template's context."""
     progress = runs.progress(run)
-    gates = Gate.objects.filter(application_id=run.application_id).exclude(state=Gate.State.OPEN)
+    pace = runs.pace(run, progress)
+    gates = Gate.objects.filter(Gate.holding(), application_id=run.application_id)
     return {
         "run": run,
         "progress": progress,
         "stopped": sum(progress.stopped.values()),
         "stopped_by": [
-            (count, _words(reasons.STOPPED, reason)) for reason, count in progress.stopped.items()
+            (count, reasons.stopped_sentence(reason)) for reason, count in progress.stopped.items()
         ],
-        "outcomes": [(count, _words(OUTCOME_WORDS, name)) for name, count in progress.outcomes.items()],
-        "reasons": [(count, _words(reasons.OUTCOMES, reason)) for reason, count in progress.reasons.items()],
+        "outcomes": [(count, OUTCOME_WORDS[name]) for name, count in progress.outcomes.items()],
+        "reasons": [(count, reasons.outcome_sentence(reason)) for reason, count in progress.reasons.items()],
         "settled": sum(progress.outcomes.values()),
+        "providers": [
+            (Provider(name).label, ", ".join(f"{count:,} {word}" for word, count in counts.items()))
+            for name, counts in runs.by_provider(run).items()
+        ],
+        "pace": pace,
+        "left": _duration(pace.seconds_left),
+        "percent": pace.planned * 100,
+        "holds": [hold for hold in holds_of(run) if run.state in runs.TRANSITIONS["pause"][0]],
         "pages": _by_state(Page, run),
         "parcels": _by_state(Parcel, run),
         "gates": gates if run.state in (Run.State.PLANNED, Run.State.RUNNING, Run.State.PAUSED) else [],
@@ -56,9 +65,18 @@ def numbers(run: Run) -> dict[str, Any]:
     }
 
 
-def _words(known: dict[str, str], code: str) -> str:
-    """Return the sentence for a code; senders have codes of their own, which read well without underscores."""
-    return known.get(code) or code.replace("_", " ").capitalize()
+def holds_of(run: Run) -> QuerySet[Hold]:
+    """Return the stops that a run is under."""
+    return Hold.objects.filter(application=run.application_id, lane__in=["", run.lane])
+
+
+def _duration(seconds: float | None) -> str:
+    """Return a time as people say it; empty when there is none to say."""
+    if not seconds:
+        return ""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _by_state(model: type[Page] | type[Parcel], run: Run) -> str:
@@ -86,7 +104,7 @@ class RunAdmin(ReadOnlyAdmin):
         ("For developers", {"fields": ["uid", "origin"]}),
     ]
     readonly_fields = ["says", "uid"]
-    actions_detail = ["pause", "resume", "cancel", "recall"]
+    actions_detail = ["pause", "resume", "retire_and_resume", "cancel", "recall"]
 
     @display(description="State", ordering="state", label=STATE_LABELS)
     def state_shown(self, run: Run) -> str:
@@ -127,6 +145,8 @@ class RunAdmin(ReadOnlyAdmin):
     def offers(self, action: str, obj: Any) -> bool:
         if action == "recall":
             return obj.recalled_at is None
+        if action == "retire_and_resume":
+            return obj.state == Run.State.PAUSED and obj.brake == Run.Brake.TRIPPED
         return obj.state in runs.TRANSITIONS[action][0]
 
     @action(description="Pause", permissions=["operate"], icon="pause")
@@ -152,10 +172,36 @@ class RunAdmin(ReadOnlyAdmin):
             request,
             run,
             question=f"Go on with “{run}”?",
-            facts=[f"{runs.progress(run).waiting:,} messages wait to be sent."],
+            facts=[
+                f"{runs.progress(run).waiting:,} messages wait to be sent.",
+                *([f"It was paused because {run.reason}"] if run.brake == Run.Brake.TRIPPED else []),
+            ],
             button="Resume the run",
             do=lambda: runs.resume(run),
             done="Resumed.",
+        )
+
+    @action(
+        description="Retire the devices and resume",
+        permissions=["operate"],
+        icon="phonelink_erase",
+        variant=ActionVariant.DANGER,
+    )
+    def retire_and_resume(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        run: Run = self.get_object(request, object_id)
+        return self._asked(
+            request,
+            run,
+            question=f"Go on with “{run}”, and retire every device whose token is refused?",
+            facts=[
+                run.reason,
+                "Retired devices get nothing more until their app registers again.",
+                "If the configuration is wrong, correct it and use Resume instead.",
+            ],
+            button="Retire them and resume",
+            do=lambda: runs.resume(run, retire_anyway=True),
+            done="Resumed: refused tokens retire their devices.",
+            danger=True,
         )
 
     @action(description="Cancel", permissions=["operate"], icon="cancel", variant=ActionVariant.DANGER)

@@ -1,22 +1,31 @@
-"""The pages of work that was given up after too many attempts, to see what is stuck and why."""
+"""The pages of work that was given up after too many tries, to see what is stuck and why, and to end that."""
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from unfold.decorators import display
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
 
+from delivery import dbclock, deadletters
 from delivery.models import Page, Parcel, WorkState
+from devices.confirmation import RefusedError, confirmed
+from devices.models import Role
 from devices.scoped_admin import ReadOnlyAdmin, instant
 
 
 class StuckAdmin(ReadOnlyAdmin):
-    """What pages and parcels have in common once they are given up."""
+    """What pages and parcels have in common once they are set aside."""
 
     list_filter = ["application", "lane"]
     list_select_related = ["application", "run"]
     list_display_links = ["__str__"]
+    actions = ["requeue_chosen"]
+    actions_detail = ["requeue", "give_up"]
+    ends: str
+    """What giving up one of them does, in a sentence."""
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).filter(state=WorkState.DEAD)
@@ -31,13 +40,86 @@ class StuckAdmin(ReadOnlyAdmin):
     def made_at(self, work: Any) -> str:
         return instant(work.created_at)
 
+    @display(description="Age", ordering="created_at")
+    def age(self, work: Any) -> str:
+        minutes = int(max(0.0, dbclock.now() - work.created_at) // 60)
+        return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+
+    # -- what may be done
+
+    def has_operate_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(request, Role.APPROVER, obj)
+
+    @admin.action(description="Try the chosen again", permissions=["operate"])
+    def requeue_chosen(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        done, chosen = 0, list(queryset.select_related("run"))
+        for work in chosen:
+            if not self.has_operate_permission(request, work):
+                continue
+            try:
+                deadletters.requeue(work, by=str(request.user))
+            except deadletters.NotDeadError:
+                continue
+            done += 1
+        messages.success(request, f"{done:,} of {len(chosen):,} are tried again.")
+
+    @action(description="Try again", permissions=["operate"], icon="replay", variant=ActionVariant.PRIMARY)
+    def requeue(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        work = self.get_object(request, object_id)
+
+        def do() -> str:
+            deadletters.requeue(work, by=str(request.user))
+            return f"{work} is tried again."
+
+        return self._asked(
+            request,
+            work,
+            do,
+            question=f"Try {work} of “{work.run}” again?",
+            facts=[f"It failed {work.tries} times: {self.last_words(work)}"],
+            button="Try again",
+        )
+
+    @action(description="Give up", permissions=["operate"], icon="delete", variant=ActionVariant.DANGER)
+    def give_up(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        work = self.get_object(request, object_id)
+
+        def do() -> str:
+            ended = deadletters.give_up(work, by=str(request.user))
+            return f"{work} is given up: {ended:,} {'messages' if isinstance(work, Parcel) else 'people'}."
+
+        return self._asked(
+            request,
+            work,
+            do,
+            question=f"Give {work} of “{work.run}” up for good?",
+            facts=[self.ends, "It cannot be undone."],
+            button="Give it up",
+            danger=True,
+        )
+
+    def _asked(self, request: HttpRequest, work: Any, do: Any, **asked: Any) -> HttpResponse:
+        def act() -> str:
+            try:
+                done: str = do()
+            except (deadletters.NotDeadError, deadletters.CannotGiveUpError) as error:
+                raise RefusedError(str(error)) from None
+            return done
+
+        answer = confirmed(self, request, work, do=act, **asked)
+        if isinstance(answer, HttpResponseRedirect):
+            # what was requeued or given up has no page here any more
+            return HttpResponseRedirect(reverse(f"admin:delivery_{self.opts.model_name}_changelist"))
+        return answer
+
 
 @admin.register(Page)
 class PageAdmin(StuckAdmin):
     """Pages that could not be planned."""
 
-    list_display = ["__str__", "application", "run", "lane", "kind", "last_words", "made_at"]
-    fields = ["application", "run", ("lane", "kind"), "error", ("fence", "worker"), "made_at"]
+    ends = "Its people are stopped as “given up” and are not told; the rest of the audience goes on."
+    list_display = ["__str__", "application", "run", "lane", "kind", "tries", "last_words", "age"]
+    fields = ["application", "run", ("lane", "kind"), "error", ("tries", "fence", "worker"), "made_at"]
     readonly_fields = ["made_at"]
 
 
@@ -45,7 +127,8 @@ class PageAdmin(StuckAdmin):
 class ParcelAdmin(StuckAdmin):
     """Parcels that could not be sent."""
 
-    list_display = ["__str__", "application", "run", "lane", "provider", "size", "last_words", "made_at"]
+    ends = "Its messages fail as “given up”; their entries stay in the log."
+    list_display = ["__str__", "application", "run", "lane", "provider", "size", "tries", "last_words", "age"]
     list_filter = ["application", "provider", "lane"]
     fields = [
         "application",
@@ -53,7 +136,7 @@ class ParcelAdmin(StuckAdmin):
         ("lane", "provider"),
         ("size", "attempt"),
         "error",
-        ("fence", "worker"),
+        ("tries", "fence", "worker"),
         "made_at",
     ]
     readonly_fields = ["made_at"]

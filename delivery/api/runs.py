@@ -15,8 +15,9 @@ from delivery import runs
 from delivery.models import Run
 from devices.isolation import ScopedViewSet
 from devices.problems import refuse
+from devices.strictness import StrictSerializer
 
-STOPPING: dict[str, Callable[[Run], None]] = {
+STOPPING: dict[str, Callable[..., None]] = {
     "pause": runs.pause,
     "resume": runs.resume,
     "cancel": runs.cancel,
@@ -42,6 +43,7 @@ class RunSerializer(serializers.ModelSerializer[Run]):
             "state",
             "category",
             "reason",
+            "brake",
             "created_at",
             "started_at",
             "finished_at",
@@ -67,6 +69,15 @@ _COUNTS = {"type": "object", "additionalProperties": {"type": "integer"}}
             "waiting": {"type": "integer"},
             "deferred": {"type": "integer"},
             "planned": {"type": "boolean"},
+            "by_provider": {"type": "object", "additionalProperties": _COUNTS},
+            "pace": {
+                "type": "object",
+                "properties": {
+                    "rate": {"type": "number", "description": "Messages a second, lately."},
+                    "planned": {"type": "number", "description": "Share of the audience, 0 to 1."},
+                    "seconds_left": {"type": ["number", "null"]},
+                },
+            },
         },
     }
 )
@@ -74,7 +85,12 @@ class ProgressField(serializers.Field[Any, Any, Any, Any]):
     """A run's sums; `audience = Σ stopped + logged`, `messages = Σ outcomes + waiting`."""
 
     def to_representation(self, value: Any) -> Any:
-        return msgspec.to_builtins(runs.progress(value))
+        sums = runs.progress(value)
+        return {
+            **msgspec.to_builtins(sums),
+            "by_provider": runs.by_provider(value),
+            "pace": msgspec.to_builtins(runs.pace(value, sums)),
+        }
 
 
 class RunProgressSerializer(RunSerializer):
@@ -86,10 +102,20 @@ class RunProgressSerializer(RunSerializer):
         fields = [*RunSerializer.Meta.fields, "progress"]
 
 
-def do(name: str, run: Run) -> None:
+class ResumeSerializer(StrictSerializer):
+    """How to go on."""
+
+    retire_anyway = serializers.BooleanField(
+        default=False,
+        help_text="Retire every device whose token is refused, however many they are; without it a wave of "
+        "refused tokens pauses the run again.",
+    )
+
+
+def do(name: str, run: Run, **how: bool) -> None:
     """Pause, resume, cancel or recall a run; raises a 409 problem when its state does not allow that."""
     try:
-        STOPPING[name](run)
+        STOPPING[name](run, **how)
     except runs.StateError as error:
         raise refuse(409, "run-state", "The run is in another state", str(error)) from None
 
@@ -126,9 +152,9 @@ class RunViewSet(ScopedViewSet, mixins.ListModelMixin, mixins.RetrieveModelMixin
         """Show runs, newest first."""
         return super().list(request)
 
-    def _do(self, name: str) -> Response:
+    def _do(self, name: str, **how: bool) -> Response:
         run = self.get_object()
-        do(name, run)
+        do(name, run, **how)
         return Response(self.get_serializer(run).data)
 
     @extend_schema(request=None)
@@ -137,11 +163,13 @@ class RunViewSet(ScopedViewSet, mixins.ListModelMixin, mixins.RetrieveModelMixin
         """Stop taking work of the run."""
         return self._do("pause")
 
-    @extend_schema(request=None)
+    @extend_schema(request=ResumeSerializer)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, uid: Any) -> Response:
         """Go on with a paused run."""
-        return self._do("resume")
+        asked = ResumeSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        return self._do("resume", retire_anyway=asked.validated_data["retire_anyway"])
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])

@@ -7,6 +7,7 @@ from functools import cached_property
 from uuid import UUID
 
 from cassandra.cluster import Session
+from cassandra.concurrent import execute_concurrent_with_args
 from cassandra.query import PreparedStatement, SimpleStatement
 from django.conf import settings
 
@@ -18,6 +19,8 @@ from delivery.log.store import LogEntry, OutcomeRow, ReceiptRow
 from delivery.positions import timeuuid
 
 DAY = 86_400.0
+READS = 32
+"""Partitions read at a time where many are."""
 _double = struct.Struct(">d").pack
 _bigint = struct.Struct(">q").pack
 _integer = struct.Struct(">i").pack
@@ -111,6 +114,24 @@ class CassandraLogStore:
             found += [self._entry(subscriber, row) for row in rows]
         return found
 
+    def since(self, subscribers: Sequence[UUID], after: bytes) -> Iterator[tuple[UUID, UUID, UUID, bytes]]:
+        statement = self._statement(
+            "SELECT position, notification, run FROM $log_entries "
+            "WHERE subscriber = ? AND month = ? AND position > ?"
+        )
+        now = time.time()
+        start = max(after, positions.floor(now - (self.days + 1) * DAY))
+        months = list(rising(positions.stamp_of(start), now + DAY))
+        asked = [
+            (subscriber, month, positions.to_timeuuid(start))
+            for subscriber in subscribers
+            for month in months
+        ]
+        answers = execute_concurrent_with_args(self.session, statement, asked, concurrency=READS)
+        for (subscriber, _, _), (_, rows) in zip(asked, answers, strict=True):
+            for row in rows:
+                yield subscriber, row["notification"], row["run"], positions.from_timeuuid(row["position"])
+
     def _entry(self, subscriber: UUID, row: dict[str, object]) -> LogEntry:
         place = positions.from_timeuuid(row["position"])  # type: ignore[arg-type]
         return LogEntry(subscriber, place, row["notification"], row["run"], row["body"])  # type: ignore[arg-type]
@@ -191,6 +212,20 @@ class CassandraLogStore:
                     (item, found.device, found.kind), found
                 )  # clustered by time: the first counts
         return sorted(first.values(), key=lambda row: row.at)
+
+    def receipts_of(self, pairs: Sequence[tuple[UUID, UUID]]) -> list[ReceiptRow]:
+        statement = self._statement(
+            "SELECT subscriber, notification, device, kind, at FROM $log_receipts "
+            "WHERE subscriber = ? AND notification = ?"
+        )
+        answers = execute_concurrent_with_args(
+            self.session, statement, list(dict.fromkeys(pairs)), concurrency=READS
+        )
+        return [
+            ReceiptRow(**{name: row[name] for name in ReceiptRow.__struct_fields__})
+            for _, rows in answers
+            for row in rows
+        ]
 
     def mark(self, subscriber: UUID, notifications: Iterable[UUID], state: str, at: float) -> None:
         statement = self._insert("log_marks", "subscriber, notification, state, at")

@@ -50,6 +50,13 @@ class RelationalLogStore:
             )
         ]
 
+    def since(self, subscribers: Sequence[UUID], after: bytes) -> Iterator[tuple[UUID, UUID, UUID, bytes]]:
+        rows = Entry.objects.using(self.alias).filter(subscriber__in=list(subscribers), position__gt=after)
+        for subscriber, notification, run, place in rows.values_list(
+            "subscriber", "notification", "run", "position"
+        ).iterator(chunk_size=2_000):
+            yield subscriber, notification, run, bytes(place)
+
     def write_outcomes(self, rows: Sequence[OutcomeRow]) -> None:
         forgotten = time.time() + settings.LOG_DAYS * DAY
         names = "subscriber, notification, device, run, outcome, reason, provider_id, version, at, expires_at"
@@ -97,6 +104,15 @@ class RelationalLogStore:
             subscriber=subscriber, notification__in=list(notifications)
         )
         return [ReceiptRow(*row) for row in rows.order_by("at").values_list(*ReceiptRow.__struct_fields__)]
+
+    def receipts_of(self, pairs: Sequence[tuple[UUID, UUID]]) -> list[ReceiptRow]:
+        wanted = set(pairs)
+        rows = Receipt.objects.using(self.alias).filter(
+            subscriber__in={subscriber for subscriber, _ in wanted},
+            notification__in={notification for _, notification in wanted},
+        )
+        found = (ReceiptRow(*row) for row in rows.values_list(*ReceiptRow.__struct_fields__))
+        return [row for row in found if (row.subscriber, row.notification) in wanted]
 
     def mark(self, subscriber: UUID, notifications: Iterable[UUID], state: str, at: float) -> None:
         forgotten = time.time() + settings.LOG_DAYS * DAY

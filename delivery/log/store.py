@@ -62,6 +62,13 @@ class LogStore(Protocol):
         """Return up to `limit` entries before a position (None: from the end), newest first."""
         ...
 
+    def since(self, subscribers: Sequence[UUID], after: bytes) -> Iterator[tuple[UUID, UUID, UUID, bytes]]:
+        """Read back (subscriber, notification, run, position) of some subscribers' entries behind a position.
+
+        An entry that was stamped twice comes twice.
+        """
+        ...
+
     def write_outcomes(self, rows: Sequence[OutcomeRow]) -> None: ...
 
     def outcomes(self, subscriber: UUID, run: UUID) -> list[OutcomeRow]: ...
@@ -71,6 +78,10 @@ class LogStore(Protocol):
         ...
 
     def receipts(self, subscriber: UUID, notifications: Iterable[UUID]) -> list[ReceiptRow]: ...
+
+    def receipts_of(self, pairs: Sequence[tuple[UUID, UUID]]) -> list[ReceiptRow]:
+        """Return what devices said of (subscriber, notification) pairs, in any order; at most a parcel of them."""
+        ...
 
     def mark(self, subscriber: UUID, notifications: Iterable[UUID], state: str, at: float) -> None:
         """Note that a subscriber has `read` or `archived` notifications."""

@@ -1,5 +1,6 @@
 """The rows of how a notification gets there."""
 
+from delivery.models.hold import Hold, held
 from delivery.models.log import Entry, Mark, Outcome, Receipt
 from delivery.models.providers import Credential, Gate
 from delivery.models.run import Page, Parcel, Run, Shard, Stopped, WorkState
@@ -8,6 +9,7 @@ __all__ = [
     "Credential",
     "Entry",
     "Gate",
+    "Hold",
     "Mark",
     "Outcome",
     "Page",
@@ -17,4 +19,5 @@ __all__ = [
     "Shard",
     "Stopped",
     "WorkState",
+    "held",
 ]

@@ -20,7 +20,11 @@ class Credential(models.Model):
     secret = EncryptedJSONField(
         help_text='FCM: {"service_account": {…}}. APNs: {"private_key": "-----BEGIN…", "key_id": "…", "team_id": "…"}.'
     )
-    settings = models.JSONField(default=dict, blank=True, help_text='APNs: {"topic": "com.example.app"}.')
+    settings = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='APNs: {"topic": "com.example.app"}. Both: {"per_minute": 600000}, 0 for no quota.',
+    )
     fingerprint = models.CharField(max_length=64, editable=False, blank=True)
     stands_in = models.BooleanField(
         "send to the fleet",
@@ -60,3 +64,16 @@ class Gate(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_provider_display()}: {self.state}"
+
+    @classmethod
+    def holding(cls) -> models.Q:
+        """Return the condition of the gates that keep parcels back now."""
+        slowed = models.Q(state=cls.State.SLOWED) & ~models.Q(until__lte=timezone.now())
+        return models.Q(state=cls.State.SHUT) | slowed
+
+    @property
+    def holds(self) -> bool:
+        """Whether it keeps parcels back now: a slowed gate opens by itself at its time."""
+        if self.state == self.State.SLOWED:
+            return self.until is None or self.until > timezone.now()
+        return self.state == self.State.SHUT

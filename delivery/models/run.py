@@ -26,6 +26,11 @@ class Run(models.Model):
         CANCELLED = "cancelled", "Cancelled"
         FAILED = "failed", "Failed"
 
+    class Brake(models.TextChoices):
+        READY = "ready", "Ready"
+        TRIPPED = "tripped", "Has paused the run"
+        OFF = "off", "Off: refused tokens retire their devices"
+
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="runs")
     origin = models.CharField(
@@ -48,7 +53,16 @@ class Run(models.Model):
     served_at = models.FloatField(
         default=0, editable=False, help_text="When work of it was last taken (epoch)."
     )
+    paced_until = models.FloatField(
+        default=0, editable=False, help_text="Throttled: until when its slots are taken (epoch)."
+    )
     reason = models.CharField(max_length=300, blank=True, help_text="Why it failed or waits.")
+    brake = models.CharField(
+        max_length=7,
+        choices=Brake.choices,
+        default=Brake.READY,
+        help_text="Pauses the run when many tokens are refused at once, as with wrong credentials.",
+    )
 
     class Meta:
         ordering = ["-created_at"]
@@ -94,8 +108,9 @@ class Work(models.Model):
     due_at = models.FloatField(help_text="Not before (epoch seconds).")
     lease_until = models.FloatField(default=0)
     fence = models.PositiveIntegerField(default=0, help_text="Counts the claims; a commit needs the newest.")
+    tries = models.PositiveIntegerField(default=0, help_text="Claims since it was made or requeued.")
     worker = models.CharField(max_length=64, blank=True)
-    error = models.TextField(blank=True)
+    error = models.TextField(blank=True, help_text="What went wrong the last time.")
     created_at = models.FloatField()
     closed_at = models.FloatField(null=True)
 
@@ -116,6 +131,7 @@ class Page(Work):
     parent = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="slices")
     after = models.BigIntegerField(null=True, help_text="Shard pages: the cursor it starts behind.")
     people = models.BinaryField(null=True, help_text="Named people (`delivery.people`), dropped when closed.")
+    paced = models.BooleanField(default=False, help_text="Throttled runs: it has its slot, `due_at`.")
     stamp = models.FloatField(null=True, help_text="The database's clock when it was last stamped.")
     audience = models.PositiveIntegerField(default=0)
     stopped = models.PositiveIntegerField(default=0)
@@ -133,6 +149,7 @@ class Page(Work):
                 name="pages_open_by_lane",
             ),
             models.Index(fields=["run", "state"], name="pages_of_run"),
+            models.Index(fields=["application"], condition=models.Q(state="dead"), name="pages_dead"),
         ]
 
     def __str__(self) -> str:
@@ -168,6 +185,7 @@ class Parcel(Work):
                 name="parcels_open_by_lane",
             ),
             models.Index(fields=["run", "state"], name="parcels_of_run"),
+            models.Index(fields=["application"], condition=models.Q(state="dead"), name="parcels_dead"),
         ]
 
     def __str__(self) -> str:

@@ -51,6 +51,11 @@ class Node:
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._known = asyncio.Event()
+        self._signed_at: float | None = None
+        self._renewed_at = 0.0
+        self._redis_run = ""
+        self._behind = False
+        self._catching_up: asyncio.Task[None] | None = None
         self._registrar = Registrar(self.redis, self.name)
 
     def start(self) -> None:
@@ -99,24 +104,47 @@ class Node:
     # -- signs of life
 
     async def _live(self) -> None:
-        renewed, last_sign, known_run = 0.0, time.monotonic(), ""
         while True:
-            await self.redis.zadd(presence.NODES, {self.name: time.time()})
-            self._known.set()
-            await self.redis.zremrangebyscore(presence.NODES, 0, time.time() - 3600)
-            run = (await self.redis.info("server"))["run_id"]
-            now = time.monotonic()
-            forgotten = bool(known_run) and run != known_run
-            if run != known_run or now - renewed > RENEW_EVERY:
-                known_run, renewed = run, now
-                await self._registrar.renew(list(self.table))
-            if forgotten or now - last_sign > presence.NODE_SECONDS:
-                await self._catch_up()
-            last_sign = time.monotonic()
+            await self._beat()
             await asyncio.sleep(SIGN_OF_LIFE)
 
+    async def _beat(self) -> None:
+        """Give a sign of life, renew the leases, and catch up when something may have passed by."""
+        await self._sign()
+        now = time.monotonic()
+        if self._behind or now - self._renewed_at > RENEW_EVERY:
+            await self._registrar.renew(list(self.table))
+            self._renewed_at = now
+        if self._behind:
+            self._behind = False
+            self._start_to_catch_up()
+
+    async def _sign(self) -> None:
+        """Give a sign of life, and notice when senders took this node for dead or Redis lost its memory.
+
+        What was noticed stays noted until it is made good: Redis may be lost again between two commands,
+        and a flushed Redis has the same run id as before.
+        """
+        unknown = await self.redis.zadd(presence.NODES, {self.name: time.time()})
+        now = time.monotonic()
+        if self._signed_at is not None and (unknown or now - self._signed_at > presence.NODE_SECONDS):
+            self._behind = True
+        self._signed_at = now
+        self._known.set()
+        await self.redis.zremrangebyscore(presence.NODES, 0, time.time() - 3600)
+        run = (await self.redis.info("server"))["run_id"]
+        if self._redis_run not in ("", run):
+            self._behind = True
+        self._redis_run = run
+
+    def _start_to_catch_up(self) -> None:
+        """Beside the signs of life, which must go on meanwhile; one that is under way begins anew."""
+        if self._catching_up is not None:
+            self._catching_up.cancel()
+        self._catching_up = asyncio.get_running_loop().create_task(self._catch_up())
+
     async def _catch_up(self) -> None:
-        """Have every device's log read again, paced: senders took this node for dead, or Redis lost its streams."""
+        """Have every device's log read again, paced."""
         log.warning("node.catches_up", node=self.name, devices=len(self.table))
         for number, connection in enumerate(list(self.connections()), 1):
             connection.catch_up()

@@ -1,7 +1,7 @@
 """What a sender takes and gives: messages in an envelope, a credential, one result for every message."""
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import msgspec
@@ -10,6 +10,11 @@ from delivery.content import Content
 
 REASON_BYTES = 64
 """The longest reason code."""
+NOT_STARTED = "not_started"
+"""The reason of a message that was not handed over because the deadline had come or we were told to stop."""
+
+GoOn = Callable[[], bool]
+"""Asked before each message is started: whether it may be."""
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -17,6 +22,7 @@ class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     `device` and `subscriber` are primary keys, `notification` is the UUID as text, `content` an
     index into the envelope's contents. `sandbox`: the token belongs to APNs's development environment.
+    `expires_at` (epoch seconds) is the message's own end, None for the envelope's.
     """
 
     device: int
@@ -25,6 +31,7 @@ class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
     notification: str
     content: int
     sandbox: bool = False
+    expires_at: float | None = None
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -103,7 +110,7 @@ class Result(msgspec.Struct, frozen=True, array_like=True, gc=False):
     `reason` is a stable code of at most 64 bytes, empty when sent; `retry_after` is in seconds, None
     when the provider named no time. `dead_since` is the instant (epoch seconds) from which the
     provider knows the token as dead: a device registered later lives. `unknown`: the request may have
-    arrived, so a retry may be a repeat.
+    arrived, so a retry may be a repeat. `left` is false when it never went out: another try is the first.
     """
 
     index: int
@@ -113,6 +120,7 @@ class Result(msgspec.Struct, frozen=True, array_like=True, gc=False):
     retry_after: float | None = None
     dead_since: float | None = None
     unknown: bool = False
+    left: bool = True
 
 
 #   CredentialError            the provider refuses the credential, or it is not well-formed
@@ -154,12 +162,20 @@ class Sender(Protocol):
     provider: str
 
     def send(
-        self, envelope: Envelope, credential: Credential, *, deadline: float | None = None
+        self,
+        envelope: Envelope,
+        credential: Credential,
+        *,
+        deadline: float | None = None,
+        streams: int | None = None,
+        go_on: GoOn | None = None,
     ) -> Iterator[Result]:
         """Yield exactly one result for every message, in any order, as they come in.
 
+        At most `streams` requests are under way at a time (None: as many as the sender was made for).
         Nothing is started after `deadline` (`time.monotonic()`), and what is under way then is
-        given up as unknown. Never raises for what a message, the credential or the provider does.
+        given up as unknown. Nothing is started once `go_on` says no, and what is under way then is
+        waited for. Never raises for what a message, the credential or the provider does.
         """
 
     def check(self, credential: Credential) -> None:

@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 
 from delivery.senders.contract import (
+    NOT_STARTED,
     CredentialError,
     Envelope,
+    GoOn,
     Message,
     Result,
     UnreachableError,
@@ -21,7 +23,6 @@ UNKNOWN_ANSWER = "unknown_answer"
 """The provider, or something between, answered in a way that its documents do not know."""
 DIED_IN_FLIGHT = "died_in_flight"
 UNREACHABLE = "unreachable"
-NOT_STARTED = "not_started"
 
 Build = Callable[[int, Message, str], Request | Result]
 """(index, message, provider token) → the request with the index as its key, or the result of a message
@@ -46,6 +47,7 @@ class Batch:
         renewable: frozenset[str],
         deadline: float | None,
         streams: int,
+        go_on: GoOn | None = None,
     ) -> None:
         self._messages = envelope.messages
         self._engine = engine
@@ -55,6 +57,7 @@ class Batch:
         self._renewable = renewable
         self._deadline = deadline
         self._streams = streams
+        self._go_on = go_on
         self._unsent: Iterator[int] = iter(range(len(envelope.messages)))
         self._unsendable: list[Result] = []
         self._spoiled: list[int] = []
@@ -81,7 +84,7 @@ class Batch:
             self._end = Result(0, Verdict.SHUT, error.code)
         end = self._end or Result(0, Verdict.RETRY, NOT_STARTED)
         for index in self._unsent:
-            yield Result(index, end.verdict, end.reason, "", end.retry_after)
+            yield Result(index, end.verdict, end.reason, "", end.retry_after, left=False)
 
     def _round(self, token: str, *, renews: bool) -> Iterator[Result]:
         answers = self._engine.run(self._requests(token), deadline=self._deadline, streams=self._streams)
@@ -104,6 +107,8 @@ class Batch:
         while not self._halted:
             if self._deadline is not None and time.monotonic() >= self._deadline:
                 return
+            if self._go_on is not None and not self._go_on():
+                return
             index = next(self._unsent, -1)
             if index < 0:
                 return
@@ -118,7 +123,7 @@ def _of_broken(answer: Answer) -> Result:
     """Return the result of a request without an answer."""
     if answer.unknown:
         return Result(answer.key, Verdict.RETRY, DIED_IN_FLIGHT, unknown=True)
-    return Result(answer.key, Verdict.RETRY, UNREACHABLE)
+    return Result(answer.key, Verdict.RETRY, UNREACHABLE, left=False)
 
 
 def unknown_answer(answer: Answer) -> Result:

@@ -6,11 +6,13 @@ from django import forms
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from devices.models import Application, Membership, Role
+from devices import staff
+from devices.models import Application, Category, Membership, Role
+from devices.models.application import validate_caps
 from devices.scoped_admin import ScopedAdmin
 from devices.scoped_form import ScopedForm
 
@@ -35,6 +37,15 @@ class ApplicationForm(ScopedForm):
         validate_origins(origins)
         return origins
 
+    def clean_caps(self) -> Any:
+        caps = self.cleaned_data["caps"] or []
+        validate_caps(caps)
+        wanted = {cap["category"] for cap in caps if cap.get("category")}
+        known = Category.objects.filter(application=self.instance.pk).values_list("key", flat=True)
+        if unknown := sorted(wanted - set(known)):
+            raise ValidationError(f"This application has no category {', '.join(unknown)}.")
+        return caps
+
 
 @admin.register(Application)
 class ApplicationAdmin(ScopedAdmin):
@@ -43,15 +54,29 @@ class ApplicationAdmin(ScopedAdmin):
     form = ApplicationForm
     application_path = "pk"
     change_role = Role.OWNER
+    change_form_outer_before_template = "admin/devices/application/before.html"
     list_display = ["name", "slug", "time_zone", "locale"]
     search_fields = ["name", "slug"]
     prepopulated_fields = {"slug": ["name"]}
     fieldsets = [
         (None, {"fields": ["name", "slug", ("time_zone", "locale")]}),
+        ("Policy", {"fields": ["quiet_hours", "caps"]}),
         ("WebSocket", {"fields": ["origins"]}),
         ("For developers", {"fields": ["uid", "created_at"]}),
     ]
     readonly_fields = ["uid", "created_at"]
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        application = self.get_object(request, object_id)
+        may_stop = staff.may(request, Role.APPROVER, application.pk)
+        more = {**(extra_context or {}), "may_stop": may_stop}
+        return super().change_view(request, object_id, form_url, more)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_superuser)

@@ -62,9 +62,10 @@ class SubscriberAdmin(ScopedAdmin):
     list_select_related = ["application"]
     search_fields = ["external_id"]
     search_help_text = "The person's id in your own system"
+    change_form_outer_before_template = "admin/devices/subscriber/before.html"
     readonly_fields = ["uid", "consent_at", "created_at", "updated_at"]
     fieldsets = [
-        (None, {"fields": ["application", "external_id", ("locale", "time_zone"), "consent"]}),
+        (None, {"fields": ["application", "external_id", ("locale", "time_zone"), "quiet_hours", "consent"]}),
         (
             "Attributes",
             {"fields": ["attributes"], "description": "What texts and segments may use, as JSON."},
@@ -152,12 +153,12 @@ class DeviceAdmin(ReadOnlyAdmin):
 class CategoryAdmin(ScopedAdmin):
     """What a notification may be about, as far as people may choose."""
 
-    list_display = ["name", "application", "key", "opt_in"]
+    list_display = ["name", "application", "key", "opt_in", "transactional"]
     list_filter = ["application", "opt_in"]
     list_select_related = ["application"]
     search_fields = ["name", "key"]
     prepopulated_fields = {"key": ["name"]}
-    fields = ["application", "name", "key", "opt_in"]
+    fields = ["application", "name", "key", "opt_in", "transactional", "critical_overrides"]
 
     def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return {} if obj else super().get_prepopulated_fields(request, obj)

@@ -90,7 +90,7 @@ class CategorySerializer(StrictModelSerializer):
 
     class Meta:
         model = Category
-        fields = ["key", "name", "opt_in"]
+        fields = ["key", "name", "opt_in", "transactional", "critical_overrides"]
 
 
 class CategoryViewSet(ScopedModelViewSet):

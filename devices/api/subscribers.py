@@ -31,6 +31,7 @@ class SubscriberSerializer(StrictModelSerializer):
             "external_id",
             "locale",
             "time_zone",
+            "quiet_hours",
             "attributes",
             "consent",
             "consent_at",

@@ -1,6 +1,7 @@
 """A product of the host's: the application, its staff and its keys."""
 
 import uuid
+from typing import Any
 from zoneinfo import available_timezones
 
 from django.conf import settings
@@ -8,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
 
+from devices import frequency_caps, quiet_hours
 from devices.secrets import EncryptedJSONField
 
 LANES = ("critical", "high", "normal", "bulk")
@@ -19,6 +21,22 @@ def validate_time_zone(name: str) -> None:
         raise ValidationError(
             f"“{name}” is no IANA time zone; write one such as Europe/Berlin or America/Sao_Paulo."
         )
+
+
+def validate_quiet_hours(text: str) -> None:
+    """Refuse what names no quiet hours."""
+    try:
+        quiet_hours.parse(text)
+    except quiet_hours.QuietHoursError as error:
+        raise ValidationError(str(error)) from None
+
+
+def validate_caps(caps: Any) -> None:
+    """Refuse a list that holds no frequency caps."""
+    try:
+        frequency_caps.parse(caps)
+    except frequency_caps.CapError as error:
+        raise ValidationError(str(error)) from None
 
 
 class Application(models.Model):
@@ -33,6 +51,19 @@ class Application(models.Model):
         default=list,
         blank=True,
         help_text='Web origins that may open a WebSocket, as ["https://app.example.com"]; empty: any.',
+    )
+    quiet_hours = models.CharField(
+        max_length=11,
+        blank=True,
+        validators=[validate_quiet_hours],
+        help_text="When nobody is told anything, by their own clock, as 22:00-08:00; it waits. Empty: never.",
+    )
+    caps = models.JSONField(
+        "frequency caps",
+        default=list,
+        blank=True,
+        validators=[validate_caps],
+        help_text='So many to a person, as [{"category": null, "count": 3, "hours": 24}]; null: of all together.',
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 

@@ -6,7 +6,7 @@ from django.db import models
 from django.utils import timezone
 
 from devices.fields import TokenDigestField, VersionOrderField
-from devices.models.application import Application, validate_time_zone
+from devices.models.application import Application, validate_quiet_hours, validate_time_zone
 
 
 class Platform(models.TextChoices):
@@ -37,6 +37,12 @@ class Subscriber(models.Model):
         max_length=35, blank=True, help_text="BCP 47, as pt-BR; empty: the application's."
     )
     time_zone = models.CharField(max_length=64, blank=True, validators=[validate_time_zone])
+    quiet_hours = models.CharField(
+        max_length=11,
+        blank=True,
+        validators=[validate_quiet_hours],
+        help_text="When this person is not told anything, as 22:00-08:00, or off; empty: the application's.",
+    )
     attributes = models.JSONField(default=dict, blank=True)
     consent = models.BooleanField(default=True, help_text="Whether this person wants notifications at all.")
     consent_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -113,6 +119,14 @@ class Category(models.Model):
     key = models.SlugField(max_length=50)
     name = models.CharField(max_length=100)
     opt_in = models.BooleanField(default=False, help_text="Reaches only those who asked for it.")
+    transactional = models.BooleanField(
+        default=False,
+        help_text="What people wait for, as receipts and codes: no frequency cap counts or stops it.",
+    )
+    critical_overrides = models.BooleanField(
+        default=False,
+        help_text="Critical campaigns may reach those who switched it off, and in quiet hours, if an approver says so.",
+    )
 
     class Meta:
         verbose_name_plural = "categories"

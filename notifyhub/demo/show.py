@@ -51,7 +51,7 @@ def _play(*, subscribers: int, once: bool) -> str:
         set_up = stage.build(fleet, subscribers=subscribers)
         hub.wait_until_ready(process, log)
         tell(f"The hub is ready after {time.monotonic() - began:.1f} s.")
-        _open_sockets(fleet, set_up)
+        open_sockets(fleet, set_up)
         api = hub.Api(set_up.api_key)
         run, seconds, progress = _campaign(api, set_up)
         event_ms, wrong = _event(api, fleet, set_up)
@@ -65,10 +65,10 @@ def _play(*, subscribers: int, once: bool) -> str:
     return line
 
 
-def _open_sockets(fleet: Fleet, set_up: stage.Stage) -> None:
+def open_sockets(fleet: Fleet, set_up: stage.Stage, *, within: float = 30.0) -> None:
     """Let the fleet's browsers, TVs and sticks connect, and wait until the hub has greeted each."""
     fleet.open_sockets(hub.address("ws") + "/ws/v1/", set_up.sockets)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + within
     while (state := fleet.sockets())["hello"] < len(set_up.sockets):
         if time.monotonic() > deadline:
             raise ShowError(f"Not every WebSocket was greeted: {json.dumps(state)} of {len(set_up.sockets)}.")

@@ -80,13 +80,14 @@ def build(fleet: Fleet, *, subscribers: int) -> Stage:
         .select_related("subscriber__application")
         .order_by("pk")
     )
+    key = tokens.signing_key(application)
     caller = next(device for device in held if device.subscriber.consent)
     return Stage(
         application=application,
         api_key=_api_key(application),
         viewer=viewer,
         sockets=[
-            (tokens.mint(device.subscriber, device, seconds=tokens.LONGEST), str(device.uid))
+            (tokens.mint(device.subscriber, device, seconds=tokens.LONGEST, key=key), str(device.uid))
             for device in held
         ],
         caller=(caller.subscriber.external_id, str(caller.uid)),

@@ -7,6 +7,8 @@ from uuid import UUID
 import pytest
 from django.utils import timezone
 
+from campaigns import launching
+from delivery import runs
 from delivery.models import Run
 from devices.models import Device
 from tests.api.test_problems import problem
@@ -23,6 +25,9 @@ def test_a_campaign_is_made_looked_at_launched_and_stopped(shop: World) -> None:
     path = f"campaigns/{made.json()['id']}"
     assert shop.service("GET", path).json()["segment"] == str(shop.segment.uid)
     looked = shop.service("GET", f"{path}/preflight").json()
+    rehearsed = looked.pop("dry_run")
+    assert (rehearsed["audience"], rehearsed["told"], rehearsed["messages"]) == (1, 1, {"socket": 1})
+    assert [sample["title"] for sample in rehearsed["samples"]] == ["Hi "]
     assert looked == {
         "ready": True,
         "problems": [],
@@ -74,6 +79,11 @@ def test_a_recalled_run_says_when(shop: World, monkeypatch: pytest.MonkeyPatch) 
         ({"segment": "x"}, "/segment", "no segment"),
         ({"category": "news-bank"}, "/category", "no category"),
         ({"ttl": 0}, "/ttl", "1"),
+        ({"ramp": 5}, "/ramp", "rate"),
+        ({"jitter": 9999}, "/jitter", "3,600"),
+        ({"local_time": "9"}, "/local_time", "format"),
+        ({"local_late": "never"}, "/local_late", "never"),
+        ({"critical_override": True}, "/critical_override", "lane critical"),
         ({"state": "live"}, "/state", "set by the hub"),
         ({"titel": "x"}, "/titel", "did you mean “title”"),
         ({"title": "x" * 201}, "/title", "200"),
@@ -95,6 +105,24 @@ def test_a_draft_may_be_empty_but_not_launched(shop: World) -> None:
     problem(shop.service("PATCH", path, {"body": "{{"}), 400, "invalid")
     assert shop.service("PATCH", path, {"body": "Now"}).status_code == 200
     assert shop.service("POST", f"{path}/approve").json()["state"] == "approved"
+
+
+def test_a_key_needs_a_scope_to_launch_what_overrides(shop: World) -> None:
+    shop.service("PATCH", "categories/news-shop", {"critical_overrides": True})
+    fields = {"lane": "critical", "category": "news-shop", "critical_override": True}
+    path = f"campaigns/{make(shop, **fields).json()['id']}"
+    told = problem(shop.caller("campaigns:launch")("POST", f"{path}/launch"), 400, "invalid")
+    assert told["errors"][0]["pointer"] == "/critical_override"
+    launched = shop.caller("campaigns:launch", "campaigns:override")("POST", f"{path}/launch")
+    assert launched.status_code == 202, launched.content
+    assert Run.objects.get(uid=launched.json()["run"]).snapshot["policy"]["override"] is True
+
+
+def test_a_preflight_rehearses_the_whole_audience_on_request(shop: World) -> None:
+    path = f"campaigns/{shop.campaign.uid}/preflight?everybody=true"
+    rehearsed = shop.service("GET", path).json()["dry_run"]
+    assert (rehearsed["sampled"], rehearsed["margin"], rehearsed["seconds"]) == (False, 0.0, 0.0)
+    assert rehearsed["bytes"]["socket"]["total"] > 0
 
 
 def test_a_key_uses_only_its_lanes(shop: World) -> None:
@@ -217,6 +245,33 @@ def test_runs_are_listed_by_state_and_origin(shop: World, bank: World) -> None:
     assert shop.service("GET", "runs?state=done").json()["items"] == []
 
 
+def test_a_halted_run_goes_on_with_or_without_its_brake(shop: World) -> None:
+    path = f"runs/{shop.run.uid}"
+    runs.halt(shop.run, "60 of 60 tokens were refused.")
+    told = shop.service("GET", path).json()
+    assert (told["state"], told["brake"], told["reason"]) == (
+        "paused",
+        "tripped",
+        "60 of 60 tokens were refused.",
+    )
+    problem(shop.service("POST", f"{path}/resume", {"retire": True}), 400, "invalid")
+    told = shop.service("POST", f"{path}/resume").json()
+    assert (told["state"], told["brake"], told["reason"]) == ("running", "ready", "")
+    shop.run.refresh_from_db()
+    runs.halt(shop.run, "60 of 60 tokens were refused.")
+    told = shop.service("POST", f"{path}/resume", {"retire_anyway": True}).json()
+    assert (told["state"], told["brake"]) == ("running", "off")
+
+
+def test_a_campaign_says_whether_one_device_spares_the_others(shop: World) -> None:
+    path = f"campaigns/{shop.campaign.uid}"
+    assert shop.service("GET", path).json()["silence_across_devices"] is False
+    told = shop.service("PATCH", path, {"silence_across_devices": True}).json()
+    assert told["silence_across_devices"] is True
+    shop.campaign.refresh_from_db()
+    assert launching.snapshot_of(shop.campaign).silence_across_devices
+
+
 def test_preflight_counts_only_who_may_be_told(shop: World) -> None:
     Device.objects.create(
         application=shop.application, subscriber=shop.subscriber, platform="tv", provider="socket"
@@ -236,3 +291,7 @@ def test_why_is_answered_for_the_applications_own_people(shop: World, bank: Worl
     problem(shop.service("GET", f"why?subscriber=ada-shop&campaign={bank.campaign.uid}"), 404, "not-found")
     problem(shop.service("GET", "why?subscriber=ada-shop&campaign=x"), 404, "not-found")
     problem(shop.service("GET", "why"), 400, "invalid")
+    problem(shop.service("GET", "why?subscriber=ada-shop"), 400, "invalid")
+    one = shop.service("GET", f"why?subscriber=ada-shop&run={shop.run.uid}").json()
+    assert one["run"]["uid"] == str(shop.run.uid) and one["answer"]["sentences"]
+    problem(shop.service("GET", f"why?subscriber=ada-shop&run={bank.run.uid}"), 404, "not-found")

@@ -39,6 +39,7 @@ def test_patch_merges_attributes_and_null_removes_one(shop: World) -> None:
     ("body", "pointer"),
     [
         ({"time_zone": "Berlin"}, "/time_zone"),
+        ({"quiet_hours": "22-8"}, "/quiet_hours"),
         ({"locale": "german"}, ""),
         ({"locale": "de/AT"}, "/locale"),
         ({"attributes": {"0": 1}}, "/attributes/0"),

@@ -131,6 +131,60 @@ def test_the_page_before_a_launch_says_whom_it_reaches_and_when(meadow: World) -
     assert not Run.objects.filter(title=campaign.name).exists()
 
 
+def test_the_page_before_a_launch_rehearses_it(meadow: World) -> None:
+    campaign = meadow.of(Campaign)
+    meadow.application.quiet_hours = "00:00-23:59"
+    meadow.application.save()
+    for number in range(3):
+        Subscriber.objects.create(
+            application=meadow.application,
+            external_id=f"p{number}",
+            locale="de",
+            quiet_hours="off" if number else "",
+        )
+    Campaign.objects.update(rate=1, send_at=timezone.now().replace(hour=12) + timedelta(days=1))
+    page = look(sign_in(meadow, Role.APPROVER), "launch", campaign)
+    assert "Rehearsed: 2 of 3 people are told when it starts." in page
+    assert "1 later. The subscriber has quiet hours" in page
+    assert "2 have no device" in page and "At its rate it takes about 3 seconds." in page
+    assert "p0 reads: Meadow title — Hello" in page
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "said"),
+    [
+        ({"local_date": "2030-01-01"}, "local_date", "local time"),
+        ({"ramp": "5"}, "ramp", "rate"),
+        ({"critical_override": "on"}, "critical_override", "lane critical"),
+        ({"jitter": "4000"}, "jitter", "3,600"),
+        ({"local_time": "9 o'clock"}, "local_time", "valid time"),
+    ],
+)
+def test_what_is_wrong_with_a_policy_stands_beside_its_field(
+    meadow: World, changes: dict[str, str], field: str, said: str
+) -> None:
+    assert said in errors(add(sign_in(meadow, Role.EDITOR), "campaign", content(**changes)))[field]
+
+
+def test_a_policy_is_composed_and_left_empty(meadow: World) -> None:
+    client = sign_in(meadow, Role.EDITOR)
+    add(client, "campaign", content(rate="", jitter="", when_capped=""))
+    plain = Campaign.objects.get(name="Autumn")
+    assert (plain.rate, plain.jitter, plain.when_capped) == (0, 0, "drop")
+    add(client, "campaign", content(name="Slow", rate="60", rate_per="minute", local_time="09:00"))
+    slow = Campaign.objects.get(name="Slow")
+    assert (slow.rate, slow.rate_per, str(slow.local_time)) == (60, "minute", "09:00:00")
+
+
+def test_an_approver_may_launch_what_overrides(meadow: World) -> None:
+    campaign = meadow.of(Campaign)
+    Category.objects.update(critical_overrides=True)
+    Campaign.objects.update(lane="critical", critical_override=True)
+    campaign.refresh_from_db()
+    press(sign_in(meadow, Role.APPROVER), "launch", campaign)
+    assert Run.objects.get(title=campaign.name).snapshot["policy"]["override"] is True
+
+
 def test_an_opt_in_category_counts_only_those_who_asked(meadow: World) -> None:
     campaign = meadow.of(Campaign)
     Category.objects.update(opt_in=True)

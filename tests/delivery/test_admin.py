@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from delivery import presence
-from delivery.models import Credential, Gate, Page, Parcel, Run, WorkState
+from delivery import checking, presence, runs
+from delivery.models import Credential, Gate, Hold, Page, Parcel, Run, WorkState
 from devices.models import Role
 from tests.admin_world import World, build, member
 from tests.delivery.test_credential_input import P256, account, pem
@@ -137,6 +138,136 @@ def test_only_work_that_was_given_up_is_listed_as_stuck(meadow: World, run: Run)
     assert page.context["cl"].result_count == 1 and "Meadow error" in page.content.decode()
 
 
+def test_a_run_that_was_halted_says_why_and_offers_to_retire(meadow: World, run: Run) -> None:
+    client = sign_in(meadow, Role.APPROVER)
+    address = reverse("admin:delivery_run_retire_and_resume", args=[run.pk])
+    change = reverse("admin:delivery_run_change", args=[run.pk])
+    assert address not in client.get(change).content.decode()
+    runs.halt(run, "60 of 60 tokens were refused (sender_id_mismatch): check the project.")
+    page = client.get(change).content.decode()
+    assert address in page and "60 of 60 tokens were refused" in page
+    assert "60 of 60" in client.get(reverse("admin:delivery_run_resume", args=[run.pk])).content.decode()
+    assert "60 of 60" in client.get(address).content.decode()
+    press(client, "retire_and_resume", run)
+    assert (run.state, run.brake, run.reason) == (Run.State.RUNNING, Run.Brake.OFF, "")
+
+
+def test_a_halted_run_is_resumed_with_its_brake_ready(meadow: World, run: Run) -> None:
+    runs.halt(run, "60 of 60 tokens were refused.")
+    press(sign_in(meadow, Role.APPROVER), "resume", run)
+    assert (run.state, run.brake, run.reason) == (Run.State.RUNNING, Run.Brake.READY, "")
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.EDITOR])
+def test_who_may_not_operate_retires_nobody(meadow: World, run: Run, role: Role) -> None:
+    runs.halt(run, "60 of 60 tokens were refused.")
+    assert press(sign_in(meadow, role), "retire_and_resume", run).status_code == 403
+    assert run.state == Run.State.PAUSED
+
+
+def dead(meadow: World, run: Run) -> tuple[Page, Parcel]:
+    """Set a page and a parcel of the run aside."""
+    page, parcel = Page.objects.filter(run=run).get(), Parcel.objects.get(run=run, provider="socket")
+    for work in (page, parcel):
+        type(work).objects.filter(pk=work.pk).update(
+            state=WorkState.DEAD, tries=20, error="Traceback…\nValueError: no"
+        )
+    return page, parcel
+
+
+def test_an_approver_tries_a_dead_letter_again(meadow: World, run: Run) -> None:
+    _, parcel = dead(meadow, run)
+    client = sign_in(meadow, Role.APPROVER)
+    address = reverse("admin:delivery_parcel_requeue", args=[parcel.pk])
+    assert "ValueError: no" in client.get(address).content.decode()
+    assert "is tried again" in client.post(address, follow=True).content.decode()
+    parcel.refresh_from_db()
+    assert (parcel.state, parcel.tries) == (WorkState.WAITING, 0)
+
+
+def test_an_approver_tries_many_again_at_once_and_an_editor_none(meadow: World, run: Run) -> None:
+    _, parcel = dead(meadow, run)
+    address = reverse("admin:delivery_parcel_changelist")
+    chosen = {"action": "requeue_chosen", "_selected_action": [parcel.pk], "index": 0}
+    sign_in(meadow, Role.EDITOR).post(address, chosen)
+    parcel.refresh_from_db()
+    assert parcel.state == WorkState.DEAD
+    page = sign_in(meadow, Role.APPROVER).post(address, chosen, follow=True).content.decode()
+    parcel.refresh_from_db()
+    assert parcel.state == WorkState.WAITING and "1 of 1 are tried again" in page
+
+
+def test_an_approver_gives_a_dead_letter_up(meadow: World, run: Run) -> None:
+    _, parcel = dead(meadow, run)
+    client = sign_in(meadow, Role.APPROVER)
+    page = client.post(reverse("admin:delivery_parcel_give_up", args=[parcel.pk]), follow=True)
+    parcel.refresh_from_db()
+    assert (parcel.state, parcel.failed) == (WorkState.DONE, 226) and "226 messages" in page.content.decode()
+    again = client.post(reverse("admin:delivery_parcel_give_up", args=[parcel.pk]))
+    assert again.status_code == 404, "it stands in the list no more"
+
+
+@pytest.mark.parametrize("button", ["requeue", "give_up"])
+def test_an_editor_does_nothing_to_dead_letters(meadow: World, run: Run, button: str) -> None:
+    page, _ = dead(meadow, run)
+    address = reverse(f"admin:delivery_page_{button}", args=[page.pk])
+    assert sign_in(meadow, Role.EDITOR).post(address).status_code == 403
+
+
+# -- stops
+
+
+def test_one_button_stops_an_application_and_another_lets_it_go_on(meadow: World) -> None:
+    Hold.objects.all().delete()
+    client = sign_in(meadow, Role.APPROVER)
+    shown = reverse("admin:devices_application_change", args=[meadow.application.pk])
+    stop = reverse("admin:delivery_hold_stop", args=[meadow.application.pk])
+    assert stop in client.get(shown).content.decode()
+    assert "Stop everything that Meadow app sends?" in client.get(stop).content.decode()
+    assert not Hold.objects.exists(), "looking does nothing"
+    page = client.post(stop, follow=True).content.decode()
+    hold = Hold.objects.get()
+    assert (hold.lane, hold.by) == ("", "a-approver") and "Everything is stopped" in page
+    client.post(reverse("admin:delivery_hold_resume", args=[hold.pk]))
+    assert not Hold.objects.exists()
+
+
+def test_one_lane_is_stopped_by_the_form(meadow: World) -> None:
+    client = sign_in(meadow, Role.APPROVER)
+    client.post(reverse("admin:delivery_hold_add"), {"lane": "bulk", "reason": "wrong price"})
+    hold = Hold.objects.get(lane="bulk")
+    assert (hold.application, hold.by, hold.reason) == (meadow.application, "a-approver", "wrong price")
+
+
+def test_resuming_one_lane_leaves_the_others_stopped(meadow: World) -> None:
+    everything = Hold.objects.create(application=meadow.application)
+    client = sign_in(meadow, Role.APPROVER)
+    client.post(reverse("admin:delivery_hold_resume", args=[everything.pk]))
+    assert Hold.objects.get() == meadow.of(Hold)
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.EDITOR])
+def test_who_may_not_stop_an_application_is_refused_and_sees_no_button(meadow: World, role: Role) -> None:
+    Hold.objects.all().delete()
+    client = sign_in(meadow, role)
+    stop = reverse("admin:delivery_hold_stop", args=[meadow.application.pk])
+    assert client.post(stop).status_code == 404
+    assert client.post(reverse("admin:delivery_hold_add"), {"lane": ""}).status_code == 403
+    shown = reverse("admin:devices_application_change", args=[meadow.application.pk])
+    for address in (shown, reverse("admin:index")):
+        assert stop not in client.get(address).content.decode()
+    assert not Hold.objects.exists()
+
+
+def test_nobody_stops_another_application(meadow: World) -> None:
+    harbour = build("Harbour")
+    Hold.objects.all().delete()
+    client = sign_in(meadow, Role.OWNER)
+    assert client.post(reverse("admin:delivery_hold_stop", args=[harbour.application.pk])).status_code == 404
+    client.post(reverse("admin:delivery_hold_add"), {"application": harbour.application.pk, "lane": ""})
+    assert not Hold.objects.filter(application=harbour.application).exists()
+
+
 # -- credentials
 
 
@@ -231,7 +362,55 @@ def test_only_owners_write_credentials(meadow: World) -> None:
     assert save(client, apns(), meadow.of(Credential)).status_code == 403
 
 
+def test_a_quota_is_kept_with_the_credentials_and_can_be_taken_back(meadow: World) -> None:
+    client, stored = sign_in(meadow, Role.OWNER), meadow.of(Credential)
+    save(client, apns(private_key="", per_minute="9000"), stored)
+    stored.refresh_from_db()
+    assert stored.settings == {"topic": "com.example.app", "per_minute": 9000}
+    address = reverse("admin:delivery_credential_change", args=[stored.pk])
+    assert 'value="9000"' in client.get(address).content.decode()
+    save(client, apns(private_key="", per_minute=""), stored)
+    stored.refresh_from_db()
+    assert stored.settings == {"topic": "com.example.app"}
+    assert "per_minute" in errors(save(client, apns(private_key="", per_minute="-1"), stored))
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_an_owner_checks_credentials_now(
+    meadow: World, accepted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def check(application: int, provider: str) -> checking.Checked:
+        asked.append((application, provider))
+        return checking.Checked(accepted, "code", "What the provider said.")
+
+    monkeypatch.setattr(checking, "check", check)
+    stored, client = meadow.of(Credential), sign_in(meadow, Role.OWNER)
+    address = reverse("admin:delivery_credential_check_now", args=[stored.pk])
+    assert "Nothing reaches a device" in client.get(address).content.decode()
+    assert asked == []
+    assert "What the provider said." in client.post(address, follow=True).content.decode()
+    assert asked == [(meadow.application.pk, stored.provider)]
+
+
+def test_who_may_not_write_credentials_does_not_check_them(meadow: World) -> None:
+    address = reverse("admin:delivery_credential_check_now", args=[meadow.of(Credential).pk])
+    assert sign_in(meadow, Role.APPROVER).post(address).status_code == 403
+
+
 # -- gates
+
+
+def test_a_slowed_gate_shows_as_open_when_its_time_is_over(meadow: World) -> None:
+    gate = meadow.of(Gate)
+    Gate.objects.filter(pk=gate.pk).update(state=Gate.State.SLOWED, until=timezone.now())
+    client = sign_in(meadow, Role.APPROVER)
+    page = client.get(reverse("admin:delivery_gate_changelist")).content.decode()
+    assert "Open" in page and ">Slowed<" not in page
+    change = client.get(reverse("admin:delivery_gate_change", args=[gate.pk])).content.decode()
+    assert reverse("admin:delivery_gate_open_again", args=[gate.pk]) not in change
+    assert "500" in change, "how many requests may be under way"
 
 
 def test_an_approver_opens_a_gate_again(meadow: World) -> None:

@@ -13,7 +13,7 @@ from delivery.draining import plan_one, send_one
 from delivery.log import body as bodies
 from delivery.log.store import log_store
 from delivery.models import Gate, Page, Parcel, Run, Stopped
-from delivery.policy import Candidate, Circumstances, Defer
+from delivery.policy import Candidate, Circumstances, Defer, each
 from delivery.positions import START, notification_id, stamp_of
 from delivery.senders.contract import Verdict
 from delivery.snapshot import Named, Text
@@ -160,7 +160,7 @@ def test_people_who_are_put_off_are_planned_again_when_due(
 
     page = claims.claim_page("normal", "test")
     assert page is not None
-    planning.work_page(page, stages=(half_later,))
+    planning.work_page(page, stages=(each(half_later),))
     progress = runs.progress(run)
     assert (progress.audience, progress.deferred, progress.logged) == (4, 4, 4)
     assert progress.balanced and not progress.planned
@@ -278,7 +278,10 @@ def test_a_slowed_gate_holds_the_parcels_until_its_time(provider: world.FakeSend
     run = world.launch(app)
     work_all()
     assert runs.progress(run).waiting == 2
-    gates.slow(app.pk, "fcm", until=time.time() - 1, reason="test")
+    gates.slow(app.pk, "fcm", until=time.time() + 30, reason="of several instants the latest holds")
+    assert not send_one("fcm", "normal")
+    Gate.objects.update(until=timezone.now())
+    assert gates.state(app.pk, "fcm").state == Gate.State.OPEN
     work_all()
     assert check_balances(run).outcomes == {"sent": 2}
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from delivery import runs
 from delivery.models import Run
-from delivery.senders.contract import Credential, Envelope, Result, Verdict
+from delivery.senders.contract import NOT_STARTED, Credential, Envelope, GoOn, Result, Verdict
 from delivery.snapshot import Snapshot, Text
 from devices.models import Application, Device, Subscriber
 
@@ -59,10 +59,23 @@ class FakeSender:
         self.envelopes: list[Envelope] = []
         self.answers: dict[str, dict[str, Any]] = {}
         self.default: dict[str, Any] = {"verdict": Verdict.SENT}
+        self.streams: list[int | None] = []
 
-    def send(self, envelope: Envelope, credential: Credential, *, deadline: float | None = None) -> Any:
+    def send(
+        self,
+        envelope: Envelope,
+        credential: Credential,
+        *,
+        deadline: float | None = None,
+        streams: int | None = None,
+        go_on: GoOn | None = None,
+    ) -> Any:
         self.envelopes.append(envelope)
+        self.streams.append(streams)
         for index, message in enumerate(envelope.messages):
+            if go_on is not None and not go_on():
+                yield Result(index=index, verdict=Verdict.RETRY, reason=NOT_STARTED)
+                continue
             yield Result(index=index, **self.answers.get(message.token, self.default))
 
     def check(self, credential: Credential) -> None:

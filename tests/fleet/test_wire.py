@@ -212,3 +212,59 @@ def test_secrets_are_readable_by_their_owner_only(fleet):
     folder = Path(fleet.ca_file).parent
     for name in ("server.key", "world.json"):
         assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
+
+
+def _apns(fleet: Fleet) -> tuple[list[str], list[str]]:
+    """Return the tokens of three phones and the headers to send with."""
+    key = fleet.make_apns_key(topics=["com.example.doors"])
+    claims = {"iss": key["team_id"], "iat": int(time.time())}
+    header = {"alg": "ES256", "kid": key["key_id"]}
+    bearer = jwt.encode(header, claims, ECKey.import_key(key["private_key"]), algorithms=["ES256"])
+    headers = ["apns-topic: com.example.doors", "apns-push-type: alert", f"authorization: bearer {bearer}"]
+    return fleet.make_apns_devices(3, topic="com.example.doors"), headers
+
+
+@pytest.fixture
+def own_fleet(tmp_path: Path):
+    """A fleet that others do not use: its doors are shut in these tests."""
+    with Fleet.start(tmp_path) as fleet:
+        yield fleet
+
+
+def test_a_provider_that_refuses_connections_is_refused_and_the_other_is_not(own_fleet):
+    fleet = own_fleet
+    (token, *_), headers = _apns(fleet)
+    payload = b'{"aps":{"alert":"hi"}}'
+    account = fleet.make_project("doors")["service_account"]
+    bearer = access_token(fleet, account)
+    (phone,) = fleet.make_fcm_devices(1, project="doors")
+    fcm_url = f"{fleet.fcm_url}/v1/projects/doors/messages:send"
+    message = fcm_message(phone, str(uuid.uuid4()), "doors")
+
+    fleet.set_faults("apns", refuse_connections=True)
+    with pytest.raises(pycurl.error) as refused:
+        post(fleet, f"{fleet.apns_url}/3/device/{token}", payload, headers)
+    assert refused.value.args[0] == pycurl.E_COULDNT_CONNECT
+    assert post(fleet, fcm_url, message, [f"Authorization: Bearer {bearer}"])[0] == 200
+    fleet.set_faults("apns", refuse_connections=False)
+    assert post(fleet, f"{fleet.apns_url}/3/device/{token}", payload, headers)[0] == 200
+
+    fleet.set_faults("fcm", refuse_connections=True)
+    with pytest.raises(pycurl.error):
+        post(fleet, fcm_url, message, [f"Authorization: Bearer {bearer}"])
+    assert post(fleet, f"{fleet.apns_url}/3/device/{token}", payload, headers)[0] == 200
+    fleet.clear_faults()
+    assert post(fleet, fcm_url, message, [f"Authorization: Bearer {bearer}"])[0] == 200
+
+
+def test_connections_are_cut_at_the_send_that_was_chosen(own_fleet):
+    fleet = own_fleet
+    tokens, headers = _apns(fleet)
+    payload = b'{"aps":{"alert":"hi"},"nh":{"id":"n","run":"cut"}}'
+    fleet.set_faults("apns", cut_after=2)
+    assert post(fleet, f"{fleet.apns_url}/3/device/{tokens[0]}", payload, headers)[0] == 200
+    with pytest.raises(pycurl.error) as cut:
+        post(fleet, f"{fleet.apns_url}/3/device/{tokens[1]}", payload, headers)
+    assert cut.value.args[0] != pycurl.E_OPERATION_TIMEDOUT
+    assert post(fleet, f"{fleet.apns_url}/3/device/{tokens[2]}", payload, headers)[0] == 200
+    assert fleet.arrived(run="cut")["apns"]["accepted"] == 3, "what arrived before the cut stays arrived"

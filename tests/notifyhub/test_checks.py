@@ -53,3 +53,22 @@ def test_a_setting_that_cannot_work_is_found(settings, name, value, code):
 def test_an_embedded_redis_without_a_password_is_a_warning(settings):
     settings.REDIS_EMBEDDED, settings.REDIS_PASSWORD = True, ""
     assert _ids(checks.check_servers(None)) == ["notifyhub.W001"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("LANE_RESERVES", {"bulk": 1.0}, "must be from 0 to 0.95, not 1"),
+        ("LANE_RESERVES", {"slow": 0.1}, "slow is no lane"),
+        ("SILENCE_SECONDS", {"high": -1.0}, "must be from 0 to 3600"),
+        ("BRAKE_SHARE", 0.0, "NOTIFYHUB_BRAKE_SHARE"),
+        ("BRAKE_MESSAGES", 0, "NOTIFYHUB_BRAKE_MESSAGES"),
+    ],
+)
+def test_what_is_set_by_lane_names_lanes_and_can_work(settings, name, value, said):
+    assert checks.check_lanes(None) == []
+    setattr(settings, name, value)
+    (message,) = checks.check_lanes(None)
+    assert message.id == "notifyhub.E008"
+    assert said in message.msg
+    assert message.hint

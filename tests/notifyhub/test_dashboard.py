@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from delivery import ages
 from delivery.models import Page, Parcel, Run, WorkState
 from devices.models import Membership, Role
 from tests.admin_world import World, build, member
@@ -48,6 +49,27 @@ def test_it_counts_the_last_day_of_the_members_applications(meadow: World) -> No
     assert (shown["sent"], shown["failed"], shown["going_count"], shown["people"]) == (1234, 7, 1, 1)
     page = response.content.decode()
     assert "1,234" in page and "FCM" in page and "Meadow reason" in page and "Harbour" not in page
+
+
+def test_it_shows_how_old_messages_were_and_what_is_stopped(
+    meadow: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[int]] = []
+
+    def lately(applications: list[int], *, now: float) -> dict[str, ages.Histogram]:
+        asked.append(list(applications))
+        histogram = ages.Histogram(within=97)
+        histogram.buckets[2] = 100
+        return {"critical": histogram, "bulk": ages.Histogram()}
+
+    monkeypatch.setattr(ages, "lately", lately)
+    client = Client()
+    client.force_login(meadow.of(Membership).user)
+    page = " ".join(client.get(reverse("admin:index")).content.decode().split())
+    assert asked == [[meadow.application.pk]]
+    assert "97.0 %</strong> within 1 s" in page and "half within 0.25 s" in page and "100 messages" in page
+    assert "The lane normal is stopped" in page and "Meadow hold" in page
+    assert reverse("admin:delivery_hold_stop", args=[meadow.application.pk]) in page
 
 
 def test_whoever_is_in_no_application_is_told_whom_to_ask(meadow: World, django_user_model: type) -> None:

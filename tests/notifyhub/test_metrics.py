@@ -2,7 +2,9 @@ import time
 
 import pytest
 
-from delivery.models import Gate, Page, Run
+from delivery import ages, presence
+from delivery.lanes import LANES
+from delivery.models import Gate, Hold, Page, Parcel, Run
 from devices.models import Application
 
 
@@ -32,6 +34,42 @@ def test_figures_tell_what_waits_and_which_gates_are_shut(client, application):
     assert 'notifyhub_runs{state="running"} 1.0' in text
     (oldest,) = [line for line in text.splitlines() if line.startswith("notifyhub_oldest_seconds{")]
     assert 60 <= float(oldest.split()[-1]) < 90
+
+
+def test_figures_tell_what_is_stuck_and_stopped(client, application):
+    run = Run.objects.create(
+        application=application, origin="x", title="x", kind="audience", lane="bulk", snapshot={}
+    )
+    work = {"run": run, "application": application, "lane": "bulk", "due_at": 0, "created_at": 0}
+    page = Page.objects.create(kind="people", state="dead", **work)
+    Parcel.objects.create(page=page, provider="apns", size=1, state="dead", **work)
+    Hold.objects.create(application=application)
+    text = client.get("/metrics").content.decode()
+    assert 'notifyhub_dead_letters{lane="bulk",stage="plan"} 1.0' in text
+    assert 'notifyhub_dead_letters{lane="bulk",stage="apns"} 1.0' in text
+    assert "notifyhub_holds 1.0" in text
+
+
+@pytest.mark.django_db
+def test_age_at_delivery_is_a_histogram_with_its_objective(client, monkeypatch):
+    found = {lane: ages.Histogram() for lane in LANES}
+    found["critical"].add({b"2": b"6", b"3": b"3", b"15": b"1", b"within": b"9", b"ms": b"12500"})
+    monkeypatch.setattr(ages, "totals", lambda: found)
+    monkeypatch.setattr(presence, "nodes", lambda: ["a", "b"])
+    text = client.get("/metrics").content.decode()
+    assert 'notifyhub_age_seconds_bucket{lane="critical",le="0.25"} 6.0' in text
+    assert 'notifyhub_age_seconds_bucket{lane="critical",le="0.5"} 9.0' in text
+    assert 'notifyhub_age_seconds_bucket{lane="critical",le="+Inf"} 10.0' in text
+    assert 'notifyhub_age_seconds_sum{lane="critical"} 12.5' in text
+    assert 'notifyhub_age_within_objective{lane="critical"} 0.9' in text
+    assert 'notifyhub_age_objective_seconds{lane="bulk"} 3600.0' in text
+    assert "notifyhub_nodes 2.0" in text
+
+
+@pytest.mark.django_db
+def test_without_redis_the_other_figures_are_told_all_the_same(client):
+    text = client.get("/metrics").content.decode()
+    assert "notifyhub_holds 0.0" in text and "notifyhub_age_seconds" not in text
 
 
 @pytest.mark.django_db

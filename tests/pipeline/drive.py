@@ -1,26 +1,44 @@
-"""Runs a drama as a program in the hub's own environment: `python -m tests.pipeline.drive kill`.
+"""Runs dramas as a program in the hub's own environment, because the settings of the tests' process are others.
 
-It prints what came of it as one JSON line; `tests/pipeline` asserts on that. A program of its own,
-because the hub's settings (PostgreSQL, RabbitMQ, …) are not those of the tests' process.
+`python -m tests.pipeline.drive sleep` plays one and prints what came of it as one JSON line;
+`tests/pipeline` asserts on that. `python -m tests.pipeline.drive --stay 20000` keeps one hub and plays
+what is named on standard input, a name a line (`tests.pipeline.company` is the other end).
 """
 
 import json
 import os
 import sys
+import traceback
 
 import notifyhub  # noqa: F401  (prepares imports that apns2 and daphne need)
 
 
-def main(name: str) -> None:
-    """Play one drama."""
+def stay(people: int) -> None:
+    """Play what standard input names, until it ends; a failing drama is told and the next one played all the same."""
+    from tests.pipeline import crew, faults
+
+    with crew.company_theatre(people) as (scene, hands):
+        for line in sys.stdin:
+            try:
+                said = {"report": faults.play(line.strip(), scene, hands)}
+            except Exception:
+                said = {"failed": traceback.format_exc()}
+            print(json.dumps(said), flush=True)
+
+
+def main(arguments: list[str]) -> None:
+    """Play one drama, or stay for many."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "notifyhub.settings")
     import django
 
     django.setup()
+    if arguments[0] == "--stay":
+        stay(int(arguments[1]))
+        return
     from tests.pipeline.dramas import DRAMAS
 
-    print(json.dumps(DRAMAS[name]()), flush=True)
+    print(json.dumps(DRAMAS[arguments[0]]()), flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1:])

@@ -1,4 +1,4 @@
-"""The main job on PostgreSQL, RabbitMQ and Redis, and workers that die or sleep in the middle of it."""
+"""The main job on PostgreSQL, RabbitMQ and Redis, and workers that sleep in the middle of it."""
 
 from pathlib import Path
 
@@ -54,23 +54,6 @@ def test_the_main_job_runs_with_the_log_in_cassandra(
     assert report["audience"] == sum(report["stopped"].values()) + report["logged"] == 1_000
     assert report["messages"] == sum(report["outcomes"].values())
     assert made.run("manage.py", "doctor", "ledger", within=60).returncode == 0
-
-
-def test_killed_workers_lose_nothing_and_show_nothing_twice(
-    production: Site, capsys: pytest.CaptureFixture[str]
-) -> None:
-    report = production.report("-m", "tests.pipeline.drive", "kill", within=300)
-    with capsys.disabled():
-        print(
-            f"\nkilled three times: {report['repeats']} repeated provider calls, "
-            f"{report['in_flight']} messages in parcels in flight; "
-            f"complete {report['recovered_seconds']} s after the last kill"
-        )
-    assert sum(report["held_when_killed"]) > 0, "the worker was never killed with work in its hands"
-    assert report["faults"] == []
-    assert report["audience"] == report["people"]
-    assert report["two_notices"] == 0
-    assert report["repeats"] <= report["in_flight"]
 
 
 def test_a_device_that_reads_while_the_worker_sleeps_gets_the_entry(production: Site) -> None:

@@ -7,6 +7,8 @@ sending-notification-requests-to-apns).
 import re
 from collections.abc import Iterator
 
+import msgspec
+
 from delivery.senders.apns.errors import EXPIRED_PROVIDER_TOKEN, judge
 from delivery.senders.apns.identity import apns_id, collapse_id
 from delivery.senders.apns.key import Key
@@ -15,6 +17,7 @@ from delivery.senders.contract import (
     Credential,
     CredentialError,
     Envelope,
+    GoOn,
     Message,
     Result,
     UnreachableError,
@@ -43,30 +46,39 @@ class ApnsSender:
         self._keys: Kept[Key] = Kept(Key)
 
     def send(
-        self, envelope: Envelope, credential: Credential, *, deadline: float | None = None
+        self,
+        envelope: Envelope,
+        credential: Credential,
+        *,
+        deadline: float | None = None,
+        streams: int | None = None,
+        go_on: GoOn | None = None,
     ) -> Iterator[Result]:
         """Yield one result for every message (`Sender.send`)."""
         try:
             key = self._keys.of(credential)
         except CredentialError as error:
             for index in range(len(envelope.messages)):
-                yield Result(index, Verdict.SHUT, error.code)
+                yield Result(index, Verdict.SHUT, error.code, left=False)
             return
         templates = [_template(envelope, index) for index in range(len(envelope.contents))]
         production, sandbox = key.prefix(sandbox=False), key.prefix(sandbox=True)
         tag = collapse_id(envelope.tag) if envelope.tag else ""
-        shared = shared_headers(envelope, key.topic)
+        shared: dict[float | None, list[str]] = {None: shared_headers(envelope, key.topic)}
         identities: dict[int, str] = {}
 
         def build(index: int, message: Message, token: str) -> Request | Result:
             filled = templates[message.content]
             if isinstance(filled, str):
-                return Result(index, Verdict.FAILED, filled)
+                return Result(index, Verdict.FAILED, filled, left=False)
             if not _TOKEN.fullmatch(message.token):
-                return Result(index, Verdict.DEAD, "bad_device_token")
+                return Result(index, Verdict.DEAD, "bad_device_token", left=False)
             identities[index] = identity = apns_id(message.notification, message.device)
+            lines = shared.get(message.expires_at)
+            if lines is None:
+                lines = shared[message.expires_at] = headers_of(message, envelope, key.topic)
             headers = [
-                *shared,
+                *lines,
                 "authorization: bearer " + token,
                 "apns-id: " + identity,
                 "apns-collapse-id: " + (tag or message.notification),
@@ -86,7 +98,8 @@ class ApnsSender:
             authorize=lambda refused: self._token(key, refused=refused),
             renewable=frozenset({EXPIRED_PROVIDER_TOKEN}),
             deadline=deadline,
-            streams=self._streams,
+            streams=self._streams if streams is None else min(streams, self._streams),
+            go_on=go_on,
         ).results()
 
     def check(self, credential: Credential) -> None:
@@ -117,6 +130,13 @@ class ApnsSender:
         if refused:
             return self._tokens.renewed(f"apns:{key.identity}", key.mint, refused=refused)
         return self._tokens.current(f"apns:{key.identity}", key.mint)
+
+
+def headers_of(message: Message, envelope: Envelope, topic: str) -> list[str]:
+    """Return the header lines of messages that end when this one does."""
+    if message.expires_at is not None:
+        envelope = msgspec.structs.replace(envelope, expires_at=message.expires_at)
+    return shared_headers(envelope, topic)
 
 
 def shared_headers(envelope: Envelope, topic: str) -> list[str]:

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 
+import msgspec
+
 from delivery.senders.contract import (
     Credential,
     CredentialError,
     Envelope,
+    GoOn,
     Message,
     Result,
     UnreachableError,
@@ -34,23 +37,32 @@ class FcmSender:
         self._accounts: Kept[Account] = Kept(Account)
 
     def send(
-        self, envelope: Envelope, credential: Credential, *, deadline: float | None = None
+        self,
+        envelope: Envelope,
+        credential: Credential,
+        *,
+        deadline: float | None = None,
+        streams: int | None = None,
+        go_on: GoOn | None = None,
     ) -> Iterator[Result]:
         """Yield one result for every message (`Sender.send`)."""
         try:
             account = self._accounts.of(credential)
         except CredentialError as error:
             for index in range(len(envelope.messages)):
-                yield Result(index, Verdict.SHUT, error.code)
+                yield Result(index, Verdict.SHUT, error.code, left=False)
             return
-        templates = [_template(account, envelope, index) for index in range(len(envelope.contents))]
+        templates: dict[tuple[int, float | None], Template | None] = {}
         endpoint = account.endpoint
         headers: dict[str, list[str]] = {}
 
         def build(index: int, message: Message, token: str) -> Request | Result:
-            filled = templates[message.content]
+            wanted = (message.content, message.expires_at)
+            if wanted not in templates:
+                templates[wanted] = _template(account, envelope, message)
+            filled = templates[wanted]
             if filled is None:
-                return Result(index, Verdict.FAILED, BAD_CONTENT)
+                return Result(index, Verdict.FAILED, BAD_CONTENT, left=False)
             lines = headers.get(token) or headers.setdefault(token, account.headers(token))
             return index, endpoint, lines, filled.fill(message.token, message.notification)
 
@@ -62,7 +74,8 @@ class FcmSender:
             authorize=lambda refused: self._token(account, credential, refused=refused),
             renewable=frozenset({UNAUTHENTICATED}),
             deadline=deadline,
-            streams=self._streams,
+            streams=self._streams if streams is None else min(streams, self._streams),
+            go_on=go_on,
         ).results()
 
     def check(self, credential: Credential) -> None:
@@ -89,8 +102,11 @@ class FcmSender:
         return self._tokens.current(key, account.mint)
 
 
-def _template(account: Account, envelope: Envelope, index: int) -> Template | None:
+def _template(account: Account, envelope: Envelope, message: Message) -> Template | None:
+    """Return the template of a message's content; messages of one content with one end share it."""
+    if message.expires_at is not None:
+        envelope = msgspec.structs.replace(envelope, expires_at=message.expires_at)
     try:
-        return template(account, envelope.contents[index], envelope)
+        return template(account, envelope.contents[message.content], envelope)
     except (TypeError, ValueError):
         return None

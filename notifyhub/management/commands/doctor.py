@@ -1,16 +1,21 @@
-"""`manage.py doctor`: compares what the hub counted with what can be counted again."""
+"""`manage.py doctor`: compares what the hub counted with what can be counted again, and asks the providers."""
 
 from typing import Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from delivery import runs
-from delivery.models import Run
+from delivery import checking, runs
+from delivery.models import Credential, Run
+from devices.models import Application
 
 
 class Command(BaseCommand):
-    """Examine the hub. `ledger`: does every run's sum agree with the rows of the stopped and with the log?"""
+    """Examine the hub.
+
+    `ledger`: does every run's sum agree with the rows of the stopped and with the log? `providers`: do FCM and APNs
+    take the credentials of every application?
+    """
 
     help = __doc__
 
@@ -19,7 +24,36 @@ class Command(BaseCommand):
         ledger = examinations.add_parser("ledger", help="compare every run's sums with independent counts")
         ledger.add_argument("--run", type=UUID, default=None, help="only this run (its uid)")
 
-    def handle(self, *args: Any, run: UUID | None = None, **options: Any) -> None:
+        providers = examinations.add_parser(
+            "providers", help="ask the providers whether they take the credentials"
+        )
+        providers.add_argument("--application", default="", help="only this application (its slug)")
+
+    def handle(self, *args: Any, examination: str, **options: Any) -> None:
+        if examination == "ledger":
+            self._ledger(options["run"])
+        else:
+            self._providers(options["application"])
+
+    def _providers(self, slug: str) -> None:
+        chosen = Credential.objects.select_related("application").order_by("application__slug", "provider")
+        if slug:
+            chosen = chosen.filter(application__slug=slug)
+            if not Application.objects.filter(slug=slug).exists():
+                raise CommandError(f"There is no application '{slug}'.")
+        refused = 0
+        for credential in chosen:
+            found = checking.check(credential.application_id, credential.provider)
+            refused += not found.accepted
+            word = "accepted" if found.accepted else f"NOT ACCEPTED ({found.code})"
+            self.stdout.write(
+                f"{credential.application.slug} {credential.provider}: {word}. {found.sentence}"
+            )
+        if refused:
+            raise CommandError(f"{refused} of {len(chosen)} credentials are not accepted.", returncode=1)
+        self.stdout.write(f"{len(chosen)} credentials, all accepted.")
+
+    def _ledger(self, run: UUID | None) -> None:
         chosen = Run.objects.order_by("pk")
         if run is not None:
             chosen = chosen.filter(uid=run)

@@ -55,6 +55,18 @@ class LogStoreContract:
         assert first + rest == entries
         assert store.newest(subscriber, before=entries[3].position, limit=10) == entries[:3][::-1]
 
+    def test_the_entries_of_several_since_an_instant_are_read_back(self, store: LogStore) -> None:
+        people = [uuid.uuid4() for _ in range(3)]
+        written = [entry(person, NOW - age) for person in people for age in (50, 20, 1)]
+        store.append(written)
+        found = set(store.since(people[:2], positions.floor(NOW - 30)))
+        assert found == {
+            (one.subscriber, one.notification, one.run, one.position)
+            for one in written
+            if one.subscriber in people[:2] and positions.stamp_of(one.position) > NOW - 30
+        }
+        assert list(store.since([], positions.floor(NOW))) == []
+
     def test_entries_of_one_instant_are_all_kept(self, store: LogStore, subscriber: uuid.UUID) -> None:
         entries = [entry(subscriber, NOW) for _ in range(20)]
         store.append(entries)
@@ -123,6 +135,18 @@ class LogStoreContract:
         found = store.receipts(subscriber, [notification])
         assert [(row.kind, row.device) for row in found] == [("acknowledged", device), ("opened", device)]
         assert found[0].at == pytest.approx(NOW, abs=0.002)
+
+    def test_receipts_of_many_people_are_read_at_once(self, store: LogStore, subscriber: uuid.UUID) -> None:
+        other, shared, device = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
+        mine = ReceiptRow(subscriber, shared, device, "acknowledged", NOW)
+        theirs = ReceiptRow(other, uuid.uuid4(), device, "displayed", NOW)
+        of_nobody_asked = ReceiptRow(other, shared, device, "read", NOW)
+        store.write_receipts([mine, theirs, of_nobody_asked])
+        found = store.receipts_of([(subscriber, shared), (other, theirs.notification), (other, uuid.uuid4())])
+        assert {(row.subscriber, row.notification, row.device, row.kind) for row in found} == {
+            (row.subscriber, row.notification, row.device, row.kind) for row in (mine, theirs)
+        }
+        assert store.receipts_of([]) == []
 
     def test_marks_say_what_a_subscriber_has_read(self, store: LogStore, subscriber: uuid.UUID) -> None:
         read, archived, unread = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()

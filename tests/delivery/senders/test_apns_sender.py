@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from delivery.content import Content
-from delivery.senders.apns.sender import ApnsSender, shared_headers
+from delivery.senders.apns.sender import ApnsSender, headers_of, shared_headers
 from delivery.senders.contract import Credential, CredentialError, Envelope, Result, UnreachableError, Verdict
 from delivery.senders.registry import sender_for
 from delivery.senders.tokens import MemoryTokenStore, SharedTokens
@@ -40,6 +40,18 @@ def test_every_message_arrives_once(
     assert len({result.provider_id for result in results}) == 700
     arrived = fleet.arrived(run=envelope.run, provider="apns")["apns"]
     assert (arrived["accepted"], arrived["distinct_messages"], arrived["devices"]) == (700, 700, 700)
+
+
+def test_a_message_with_an_end_of_its_own_expires_then(
+    sender: ApnsSender, apns_credential: Credential, apns_tokens: Tokens, envelope_for: EnvelopeFor
+) -> None:
+    envelope = envelope_for(apns_tokens(2), expires_at=time.time() + 3600)
+    first, second = envelope.messages
+    soon = msgspec.structs.replace(second, expires_at=1_900_000_000.9)
+    assert "apns-expiration: 1900000000" in headers_of(soon, envelope, "t")
+    assert headers_of(first, envelope, "t") == shared_headers(envelope, "t")
+    whole = msgspec.structs.replace(envelope, messages=[first, soon])
+    assert tally(list(sender.send(whole, apns_credential))) == {("SENT", ""): 2}
 
 
 def test_everything_a_content_can_say_is_taken_by_apns(

@@ -10,7 +10,8 @@ import pytest
 
 from delivery.content import Content
 from delivery.senders.contract import Credential, CredentialError, Envelope, Result, UnreachableError, Verdict
-from delivery.senders.fcm.sender import FcmSender
+from delivery.senders.fcm.account import Account
+from delivery.senders.fcm.sender import FcmSender, _template
 from delivery.senders.registry import sender_for
 from delivery.senders.tokens import MemoryTokenStore, SharedTokens
 from fleet.client import Fleet
@@ -63,6 +64,23 @@ def test_everything_a_content_can_say_is_taken_by_fcm(
     assert tally(list(sender.send(envelope, fcm_credential))) == {("SENT", ""): 1}
     (notice,) = fleet.screen(tokens[0])["notices"]
     assert (notice["screen"]["title"], notice["screen"]["body"]) == (content.title, content.body)
+
+
+def test_a_message_with_an_end_of_its_own_has_its_own_time_to_live(
+    sender: FcmSender, fcm_credential: Credential, fcm_tokens: Tokens, envelope_for: EnvelopeFor, fleet: Fleet
+) -> None:
+    envelope = envelope_for(fcm_tokens(3), expires_at=time.time() + 3600)
+    first, second, third = envelope.messages
+    soon = msgspec.structs.replace(second, expires_at=time.time() + 60)
+    account = Account(fcm_credential)
+    bodies = [
+        _template(account, envelope, message).fill("t", "n")  # type: ignore[union-attr]
+        for message in (first, soon, third)
+    ]
+    lives = [msgspec.json.decode(body)["message"]["android"]["ttl"] for body in bodies]
+    assert lives[0] == lives[2] in ("3600s", "3599s") and lives[1] in ("60s", "59s")
+    whole = msgspec.structs.replace(envelope, messages=[first, soon, third])
+    assert tally(list(sender.send(whole, fcm_credential))) == {("SENT", ""): 3}
 
 
 def test_a_repeat_replaces_the_notice_on_the_screen(
@@ -284,3 +302,18 @@ def test_a_provider_that_cannot_be_reached_says_nothing_against_the_credential(
 ) -> None:
     with pytest.raises(UnreachableError, match="cannot be reached"):
         sender.check(msgspec.structs.replace(fcm_credential, base_url="https://127.0.0.1:1"))
+
+
+def test_once_told_to_stop_nothing_is_started_and_what_is_under_way_is_waited_for(
+    fleet: Fleet, fcm_credential: Credential, fcm_tokens: Tokens, envelope_for: EnvelopeFor
+) -> None:
+    sender = FcmSender(SharedTokens(MemoryTokenStore()), streams=5)
+    fleet.set_faults("fcm", latency_ms=100)
+    envelope = envelope_for(fcm_tokens(100))
+    stop_at = time.monotonic() + 0.5
+    results = list(sender.send(envelope, fcm_credential, go_on=lambda: time.monotonic() < stop_at))
+    late = time.monotonic() - stop_at
+    counts = tally(results)
+    assert sorted(result.index for result in results) == list(range(100))
+    assert counts.keys() == {("SENT", ""), ("RETRY", "not_started")} and late < 1.0
+    assert fleet.arrived(run=envelope.run)["fcm"]["accepted"] == counts[("SENT", "")]

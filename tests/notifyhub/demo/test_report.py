@@ -70,6 +70,13 @@ def test_a_provider_that_saw_less_or_more_is_named():
     assert more.endswith("socket: 3 sent, 4 arrived at the fleet")
 
 
+def test_sockets_may_have_read_what_was_stored_for_them_and_no_more():
+    assert report.differences(Run, Fleet(fcm=5, websocket=4), late=1) == []
+    assert len(report.differences(Run, Fleet(fcm=6, websocket=3), late=1)) == 1
+    assert len(report.differences(Run, Fleet(fcm=5, websocket=5), late=1)) == 1
+    assert len(report.differences(Run, Fleet(fcm=5, websocket=2), late=1)) == 1
+
+
 def test_an_event_is_compared_by_its_notification_alone():
     fleet = Fleet(websocket=3)
     fleet.rows = [["d", "new", 5.0, 1], ["d", "of an earlier start, told again", 4.0, 1]]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delivery import reasons
-from delivery.policy import STAGES, Candidate, Circumstances, Defer, Drop, plan
+from delivery.policy import STAGES, Candidate, Circumstances, Defer, Drop, each, plan
 from delivery.snapshot import Named
 from devices.person import Person
 
@@ -51,7 +51,9 @@ def test_people_are_deferred_to_their_instants() -> None:
     def by_number(who: Candidate, _: Circumstances) -> Defer | None:
         return Defer(100.0 * (who.person.id % 2)) if who.person.id < 4 else None
 
-    result = plan([candidate(number=n) for n in range(1, 6)], Circumstances(now=1), (*STAGES, by_number))
+    result = plan(
+        [candidate(number=n) for n in range(1, 6)], Circumstances(now=1), (*STAGES, each(by_number))
+    )
     assert {until: len(put_off) for until, put_off in result.deferred.items()} == {100.0: 2, 0.0: 1}
     assert len(result.passed) == 2
 
@@ -64,7 +66,7 @@ def test_every_candidate_ends_in_exactly_one_place(people: list[tuple[bool, bool
         return Defer(50.0) if who.person.id == 3 else None
 
     candidates = [candidate(consent=c, allowed=a, number=n) for c, a, n in people]
-    result = plan(candidates, Circumstances(now=1, category="news"), (*STAGES, sometimes))
+    result = plan(candidates, Circumstances(now=1, category="news"), (*STAGES, each(sometimes)))
     total = len(result.passed) + len(result.dropped) + sum(map(len, result.deferred.values()))
     assert total == len(candidates)
     assert all(drop.reason in reasons.STOPPED for _, drop in result.dropped)

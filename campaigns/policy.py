@@ -1,0 +1,88 @@
+"""From the fields of a campaign to its policy as delivery is handed it, or to what is wrong with them. Pure."""
+
+from datetime import date, time
+from typing import Protocol
+
+from delivery.snapshot import Policy
+
+FIELDS = (
+    "transactional",
+    "critical_override",
+    "when_capped",
+    "local_time",
+    "local_date",
+    "local_late",
+    "rate",
+    "rate_per",
+    "ramp",
+    "window_end",
+    "jitter",
+)
+"""The fields of a campaign that make its policy."""
+LONGEST_JITTER = 3_600
+LONGEST_RAMP = 86_400
+FASTEST = 10_000_000
+
+
+class PolicyError(ValueError):
+    """A policy that cannot be kept: `field` of the campaign and a sentence."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        self.field, self.reason = field, reason
+        super().__init__(reason)
+
+
+class Fields(Protocol):
+    """What a campaign says about its policy."""
+
+    lane: str
+    ttl: int
+    transactional: bool
+    critical_override: bool
+    when_capped: str
+    local_time: time | None
+    local_date: date | None
+    local_late: str
+    rate: int
+    rate_per: str
+    ramp: int
+    window_end: time | None
+    jitter: int
+
+
+def build(campaign: Fields, *, overridable: bool) -> Policy:
+    """Return a campaign's policy; `overridable`: its category allows critical campaigns to override.
+
+    Raises `PolicyError` with the first field that does not hold.
+    """
+    if campaign.critical_override and campaign.lane != "critical":
+        raise PolicyError("critical_override", "Only a campaign in the lane critical may override.")
+    if campaign.critical_override and not overridable:
+        raise PolicyError(
+            "critical_override", "Choose a category that allows critical campaigns to override preferences."
+        )
+    for name, most in (("jitter", LONGEST_JITTER), ("ramp", LONGEST_RAMP), ("rate", FASTEST)):
+        if not 0 <= getattr(campaign, name) <= most:
+            raise PolicyError(name, f"Write a number from 0 to {most:,}.")
+    if campaign.local_date is not None and campaign.local_time is None:
+        raise PolicyError("local_date", "A day needs a local time beside it.")
+    for name in ("ramp", "window_end"):
+        if getattr(campaign, name) and not campaign.rate:
+            raise PolicyError(name, "It shapes a rate: set one.")
+    return Policy(
+        transactional=campaign.transactional,
+        override=campaign.critical_override,
+        capped=campaign.when_capped,
+        local_time=_clock(campaign.local_time),
+        local_date=campaign.local_date.isoformat() if campaign.local_date else "",
+        late=campaign.local_late,
+        rate=campaign.rate,
+        rate_per=campaign.rate_per,
+        ramp=campaign.ramp,
+        window_end=_clock(campaign.window_end),
+        jitter=campaign.jitter,
+    )
+
+
+def _clock(at: time | None) -> str:
+    return "" if at is None else at.strftime("%H:%M")

@@ -1,0 +1,31 @@
+"""Holds: that nothing of an application, or of one of its lanes, is planned or sent until further notice."""
+
+from django.db import models
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+
+from delivery.models.run import LANE_CHOICES
+from devices.models import Application
+
+
+class Hold(models.Model):
+    """An application's stop, of one lane or of all of them; nothing is lost, it waits."""
+
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="holds")
+    lane = models.CharField(max_length=8, choices=LANE_CHOICES, blank=True, help_text="Empty: every lane.")
+    reason = models.CharField(max_length=300, blank=True)
+    by = models.CharField(max_length=150, blank=True, help_text="Who stopped it.")
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-at"]
+        constraints = [models.UniqueConstraint(fields=["application", "lane"], name="one_hold_per_lane")]
+
+    def __str__(self) -> str:
+        return f"{self.application}: {self.get_lane_display().lower() if self.lane else 'every'} lane"
+
+
+def held() -> Exists:
+    """Return the condition that a page, parcel or run (`application`, `lane`) is held."""
+    mine = Q(lane="") | Q(lane=OuterRef("lane"))
+    return Exists(Hold.objects.filter(mine, application=OuterRef("application")).order_by())

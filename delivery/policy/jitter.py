@@ -1,0 +1,31 @@
+"""Landing jitter: the people of a page are not told in one instant; each notification has a place of its own.
+
+Where it falls depends on the notification alone, so a page that is worked twice lands the same.
+It never carries anybody into their quiet hours or past the end: what is left is spread instead.
+"""
+
+from delivery.policy.quiet_hours import hours_of
+from delivery.policy.verdicts import Candidate, Circumstances, expiry_of
+
+STEPS = 12
+"""Instants into which a page's people fall: each is a parcel of its own for each provider."""
+
+
+def limit_of(candidate: Candidate, circumstances: Circumstances) -> float | None:
+    """Return until when a notification may be on its way: its end or its person's next quiet hours, None for ever."""
+    end = expiry_of(candidate, circumstances)
+    hours = hours_of(candidate.person, circumstances)
+    if hours is None:
+        return end
+    return hours.closes if end is None else min(end, hours.closes)
+
+
+def landing_of(candidate: Candidate, circumstances: Circumstances) -> float:
+    """Return when a candidate who passes is told: now, or within the jitter's seconds."""
+    span = float(circumstances.policy.jitter)
+    if not span:
+        return circumstances.now
+    limit = limit_of(candidate, circumstances)
+    if limit is not None:
+        span = min(span, max(0.0, limit - circumstances.now))
+    return circumstances.now + span * (candidate.notification.int % STEPS) / STEPS

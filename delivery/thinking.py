@@ -1,0 +1,211 @@
+"""From people to what they are told: the verdicts and rendered texts of one page, before anything is written.
+
+A dry run thinks the same and stops there.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from delivery.log import body as bodies
+from delivery.models import Run
+from delivery.outgoing import Outgoing, Target
+from delivery.policy import STAGES, Candidate, Circumstances, Drop, Stage, plan
+from delivery.policy import jitter as jitters
+from delivery.policy.caps import Reservations
+from delivery.policy.quiet_hours import hours_of
+from delivery.policy.verdicts import expiry_of
+from delivery.positions import notification_id
+from delivery.rendering import Renderer, RenderError
+from delivery.snapshot import Named, Snapshot, from_json
+from devices.frequency_caps import Cap
+from devices.person import Person
+
+Pair = tuple[Person | None, Named]
+"""A person of a page (None for one deleted since), as they were named."""
+
+
+class Prepared(msgspec.Struct):
+    """A run ready for its pages: snapshot decoded, templates compiled."""
+
+    snapshot: Snapshot
+    renderer: Renderer
+    platforms: frozenset[str]
+
+
+@lru_cache(maxsize=256)
+def _prepared(run_id: int | None, frozen: bytes) -> Prepared:
+    snapshot = from_json(msgspec.json.decode(frozen))
+    return Prepared(snapshot, Renderer(snapshot), frozenset(snapshot.platforms))
+
+
+def prepare(run: Run) -> Prepared:
+    """Return a run's snapshot and renderer, kept by the process."""
+    return _prepared(run.pk, msgspec.json.encode(run.snapshot))
+
+
+class Work(msgspec.Struct):
+    """What a page came to before it is committed.
+
+    `waits` counts the deferred by reason; `outgoing` is by provider and the instant it is due (epoch seconds).
+    """
+
+    audience: int
+    stopped: list[tuple[Named, Drop]]
+    deferred: dict[float, list[Named]]
+    waits: Counter[str]
+    entries: list[tuple[Candidate, bytes]]
+    outgoing: dict[tuple[str, float], Outgoing]
+    no_device: int
+    unrendered: list[Candidate]
+
+
+def overriding(run: Run) -> bool:
+    """Return whether preferences and quiet hours do not hold a run: so launched, and its category allows it now."""
+    return bool(
+        run.snapshot.get("policy", {}).get("override")
+        and run.lane == "critical"
+        and run.category is not None
+        and run.category.critical_overrides
+    )
+
+
+def circumstances_of(
+    run: Run, snapshot: Snapshot, now: float, *, caps: tuple[Cap, ...], reservations: Reservations | None
+) -> Circumstances:
+    """Return what is true of all pages of a run at an instant.
+
+    An audience's run began when it was started; what named people are told begins when their page is worked.
+    """
+    category, application = run.category, run.application
+    by_audience = run.kind == Run.Kind.AUDIENCE and run.started_at is not None
+    return Circumstances(
+        now=now,
+        expires_at=run.expires_at.timestamp() if run.expires_at else None,
+        category=category.key if category else "",
+        opt_in=bool(category and category.opt_in),
+        policy=snapshot.policy,
+        zone=application.time_zone,
+        quiet=application.quiet_hours,
+        started=run.started_at.timestamp() if by_audience and run.started_at else now,
+        ttl=float(snapshot.ttl),
+        overriding=overriding(run),
+        caps=caps,
+        reservations=reservations,
+    )
+
+
+def think(
+    run: Run,
+    prepared: Prepared,
+    pairs: Sequence[Pair],
+    circumstances: Circumstances,
+    stages: Sequence[Stage] = STAGES,
+    *,
+    since: float = 0.0,
+) -> Work:
+    """Decide and render: everything about a page that does not depend on when it is committed.
+
+    `since` is the instant (epoch seconds) from which its messages' age is counted, 0 for what each person has.
+    """
+    candidates = [
+        Candidate(person, named, notification_id(run.uid, UUID(bytes=person.uid), named.occurrence))
+        for person, named in pairs
+        if person is not None
+    ]
+    planned = plan(candidates, circumstances, stages)
+    work = Work(
+        audience=len(pairs),
+        stopped=[(candidate.named, drop) for candidate, drop in planned.dropped],
+        deferred={until: [each.named for each in put_off] for until, put_off in planned.deferred.items()},
+        waits=planned.waits,
+        entries=[],
+        outgoing={},
+        no_device=0,
+        unrendered=[],
+    )
+    work.stopped += [(named, Drop("unknown_subscriber")) for person, named in pairs if person is None]
+    for candidate in planned.passed:
+        _render(candidate, run, prepared, circumstances, work, since=since)
+    return work
+
+
+def variables_of(person: Person, named: Named, shared: dict[str, Any]) -> dict[str, Any]:
+    """Return what a text may name: attributes, `subscriber`, what the event or request brought, `event`."""
+    variables: dict[str, Any] = dict(person.known())
+    variables["subscriber"] = {"external_id": person.external_id, "locale": person.locale}
+    variables.update(shared)
+    if named.variables:
+        variables.update(named.variables)
+    return variables
+
+
+def _render(
+    candidate: Candidate,
+    run: Run,
+    prepared: Prepared,
+    circumstances: Circumstances,
+    work: Work,
+    *,
+    since: float,
+) -> None:
+    person, renderer = candidate.person, prepared.renderer
+    locale = renderer.locale(person.locale or run.application.locale)
+    variables = (
+        {} if renderer.constant else variables_of(person, candidate.named, prepared.snapshot.variables)
+    )
+    try:
+        content = renderer.render(locale, "", variables)
+        by_platform = {
+            platform: renderer.render(locale, platform, variables) for platform in renderer.differing
+        }
+    except RenderError as error:
+        detail = {"field": error.field, "line": error.line, "reason": error.reason[:200]}
+        work.stopped.append((candidate.named, Drop("render_failed", detail)))
+        work.unrendered.append(candidate)
+        return
+    body = bodies.Body(
+        content=content,
+        category=run.category.key if run.category else "",
+        sent_at=int(circumstances.now * 1000),
+        by_platform=by_platform,
+        platforms=prepared.snapshot.platforms,
+    )
+    work.entries.append((candidate, bodies.encode(body)))
+    wanted = [
+        device for device in person.devices if not prepared.platforms or device.platform in prepared.platforms
+    ]
+    if not wanted:
+        work.no_device += 1
+        return
+    expires_at, quiet = expiry_of(candidate, circumstances), False
+    hours = hours_of(person, circumstances)
+    if hours is not None and (expires_at is None or hours.closes < expires_at):
+        expires_at, quiet = hours.closes, True
+    due = jitters.landing_of(candidate, circumstances)
+    for device in wanted:
+        outgoing = work.outgoing.get((device.provider, due))
+        if outgoing is None:
+            outgoing = work.outgoing[(device.provider, due)] = Outgoing()
+        outgoing.add(
+            Target(
+                device=device.id,
+                device_uid=device.uid,
+                subscriber=person.id,
+                subscriber_uid=person.uid,
+                notification=candidate.notification.bytes,
+                token=device.token,
+                sandbox=device.sandbox,
+                platform=device.platform,
+                content=-1,
+                expires_at=expires_at,
+                quiet=quiet,
+                of=len(wanted),
+                since=since or candidate.named.accepted_at or run.created_at.timestamp(),
+            ),
+            by_platform.get(device.platform, content),
+        )

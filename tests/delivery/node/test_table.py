@@ -1,0 +1,129 @@
+"""The node's signs of life: when Redis has lost its memory, every device's log is read once more."""
+
+import asyncio
+import uuid
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from delivery import presence
+from delivery.node.connection import Connection
+from delivery.node.table import Node
+
+
+class FakeRedis:
+    """As much of Redis as a sign of life needs."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, float] = {}
+        self.run_id = "first"
+        self.fails = False
+
+    async def zadd(self, name: str, scores: dict[str, float]) -> int:
+        added = len(scores.keys() - self.nodes.keys())
+        self.nodes.update(scores)
+        return added
+
+    async def zremrangebyscore(self, name: str, least: float, most: float) -> int:
+        return 0
+
+    async def info(self, section: str) -> dict[str, str]:
+        if self.fails:
+            raise ConnectionError("Redis is away")
+        return {"run_id": self.run_id}
+
+
+class Registrar:
+    def __init__(self) -> None:
+        self.renewed: list[list[bytes]] = []
+
+    async def renew(self, devices: list[bytes]) -> None:
+        self.renewed.append(devices)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> tuple[Node, FakeRedis, list[str]]:
+    """A node with one device, its Redis, and what the device was told to read again."""
+    node, redis, read_again = Node(), FakeRedis(), list[str]()
+    monkeypatch.setattr(node, "redis", redis)
+    monkeypatch.setattr(node, "_registrar", Registrar())
+    node.table[b"d" * 16] = [_connection(lambda: read_again.append("device"))]
+    return node, redis, read_again
+
+
+def _connection(catch_up: Any) -> Connection:
+    async def nothing(value: Any) -> None:
+        return None
+
+    return Connection(
+        device=b"d" * 16,
+        subscriber=uuid.uuid4(),
+        application="a",
+        platform="web",
+        issued_at=0.0,
+        send=nothing,
+        close=nothing,
+        catch_up=catch_up,
+    )
+
+
+def beats(node: Node, *between: Any) -> None:
+    """Let the node give a sign of life, and another after each of the things that happen between."""
+
+    async def course() -> None:
+        await node._beat()
+        for happens in between:
+            happens()
+            with suppress(ConnectionError):  # the node's supervisor begins again
+                await node._beat()
+        await asyncio.sleep(0)
+
+    asyncio.run(course())
+
+
+def test_a_first_sign_of_life_reads_nothing_again(hub: tuple[Node, FakeRedis, list[str]]) -> None:
+    node, _, read_again = hub
+    beats(node, lambda: None)
+    assert read_again == []
+
+
+def test_a_flushed_redis_is_noticed_though_it_runs_on(hub: tuple[Node, FakeRedis, list[str]]) -> None:
+    node, redis, read_again = hub
+    beats(node, redis.nodes.clear, lambda: None)
+    assert read_again == ["device"]
+
+
+def test_a_restarted_redis_is_noticed_though_it_remembers(hub: tuple[Node, FakeRedis, list[str]]) -> None:
+    node, redis, read_again = hub
+
+    def restart() -> None:
+        redis.run_id = "second"
+
+    beats(node, restart, lambda: None)
+    assert read_again == ["device"]
+
+
+def test_what_was_noticed_is_made_good_after_an_error(hub: tuple[Node, FakeRedis, list[str]]) -> None:
+    node, redis, read_again = hub
+
+    def flush_and_fail() -> None:
+        redis.nodes.clear()
+        redis.fails = True
+
+    def come_back() -> None:
+        redis.fails = False
+
+    beats(node, flush_and_fail, come_back)
+    assert read_again == ["device"]
+
+
+def test_a_node_that_gave_no_sign_for_long_reads_again(hub: tuple[Node, FakeRedis, list[str]]) -> None:
+    node, _, read_again = hub
+
+    def sleep() -> None:
+        assert node._signed_at is not None
+        node._signed_at -= presence.NODE_SECONDS + 1
+
+    beats(node, sleep)
+    assert read_again == ["device"]

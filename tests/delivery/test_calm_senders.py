@@ -1,0 +1,229 @@
+"""Real senders, a real Redis and a fleet that fails in every way: nothing is lost, and the other provider goes on."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from delivery import allowance, checking, credentials, gates, runs
+from delivery.draining import plan_one, send_one
+from delivery.models import Credential, Gate, Run
+from devices.models import Application, Device
+from fleet.client import Fleet
+from tests.delivery import world
+
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.django_db(databases=["default", "log"], transaction=True),
+    pytest.mark.usefixtures("nobody_online", "real_redis"),
+]
+TOPIC = "com.example.calm"
+EACH = 60
+"""Devices of each provider."""
+
+
+@pytest.fixture(scope="module")
+def whole_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Fleet, Path]]:
+    folder = tmp_path_factory.mktemp("calm-fleet")
+    with Fleet.start(folder) as fleet:
+        yield fleet, folder
+
+
+@pytest.fixture
+def fleet(whole_fleet: tuple[Fleet, Path], settings: Any) -> Iterator[Fleet]:
+    found, folder = whole_fleet
+    settings.FLEET_FILE = folder / "fleet.json"
+    settings.PAGE_PEOPLE = 2 * EACH
+    settings.PAGE_PAUSE_MS = 0
+    credentials.sender_for.cache_clear()
+    credentials._cached.clear()
+    yield found
+    found.clear_faults()
+    credentials.sender_for.cache_clear()
+    credentials._cached.clear()
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chance always chooses a short wait."""
+    monkeypatch.setattr(random, "random", lambda: 0.02)
+
+
+@pytest.fixture
+def app(fleet: Fleet) -> Application:
+    """An application with as many phones at each provider of the fleet."""
+    made = world.application()
+    account = fleet.make_project("calm")["service_account"]
+    key = fleet.make_apns_key(topics=[TOPIC])
+    secret = {name: key[name] for name in ("private_key", "key_id", "team_id")}
+    for name, what, chosen in (
+        ("fcm", {"service_account": account}, {}),
+        ("apns", secret, {"topic": TOPIC}),
+    ):
+        Credential.objects.create(
+            application=made, provider=name, secret=what, settings=chosen, stands_in=True
+        )
+    tokens = {
+        "fcm": fleet.make_fcm_devices(EACH, project="calm"),
+        "apns": fleet.make_apns_devices(EACH, topic=TOPIC),
+    }
+    for name, some in tokens.items():
+        for number, token in enumerate(some):
+            world.device(world.subscriber(made, f"{name}{number}"), name, token=token)
+    return made
+
+
+@pytest.fixture
+def launched(app: Application) -> Run:
+    run = world.launch(app)
+    while plan_one("normal"):
+        pass
+    return run
+
+
+def work(run: Run, done: Callable[[runs.Progress], bool], *, within: float = 15.0) -> runs.Progress:
+    """Send what is due until the run has come so far, as workers do; waits are the hub's own."""
+    until = time.monotonic() + within
+    while True:
+        some = [send_one(name, "normal") for name in ("fcm", "apns")]
+        progress = runs.progress(run)
+        if done(progress):
+            return progress
+        assert time.monotonic() < until, progress
+        if not any(some):
+            time.sleep(0.02)
+
+
+def other_of(name: str) -> str:
+    return "apns" if name == "fcm" else "fcm"
+
+
+def arrived(fleet: Fleet, run: Run, name: str) -> int:
+    return int(fleet.arrived(run=str(run.uid))[name]["distinct_messages"])
+
+
+def all_sent(progress: runs.Progress) -> bool:
+    return progress.outcomes == {"sent": 2 * EACH}
+
+
+def check(fleet: Fleet, run: Run) -> None:
+    """Everybody was told, by both providers' own count, and the sums agree."""
+    balance = runs.balances(run)
+    assert balance.faults == []
+    assert balance.progress.complete
+    assert all_sent(balance.progress)
+    assert arrived(fleet, run, "fcm") == arrived(fleet, run, "apns") == EACH
+    assert Device.objects.filter(state=Device.State.ACTIVE).count() == 2 * EACH
+
+
+BOTH = pytest.mark.parametrize("name", ["fcm", "apns"])
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status_5xx": {"status": 503, "count": 40}},
+        {"status_5xx": {"status": 500, "count": 15, "retry_after": 1}},
+        {"quota_429": {"count": 5, "retry_after": 1}},
+        {"cut_after": 25},
+        {"latency": {"p50": 20, "p99": 300}},
+    ],
+    ids=["503", "500-retry-after", "429", "cut", "latency"],
+)
+def test_a_fault_that_passes_loses_nothing(
+    fleet: Fleet, launched: Run, name: str, fault: dict[str, Any]
+) -> None:
+    fleet.set_faults(name, **fault)
+    work(launched, all_sent)
+    check(fleet, launched)
+    repeats = {each: fleet.arrived(run=str(launched.uid))[each]["repeats"] for each in ("fcm", "apns")}
+    assert repeats[other_of(name)] == 0
+    assert repeats[name] <= (EACH if "cut_after" in fault else 0), "only what was under way may come twice"
+
+
+@BOTH
+def test_the_other_provider_goes_on_while_one_refuses_connections(
+    fleet: Fleet, app: Application, launched: Run, name: str
+) -> None:
+    fleet.set_faults(name, refuse_connections=True)
+    begun = time.monotonic()
+    work(launched, lambda progress: progress.outcomes == {"sent": EACH})
+    assert time.monotonic() - begun < 3, "nobody waited for the one that is away"
+    assert (arrived(fleet, launched, name), arrived(fleet, launched, other_of(name))) == (0, EACH)
+    gate = gates.state(app.pk, name)
+    assert gate.state in (Gate.State.SLOWED, Gate.State.OPEN)
+    assert gates.state(app.pk, other_of(name)).state == Gate.State.OPEN
+    assert allowance.streams_of(app.pk, name) < allowance.streams_of(app.pk, other_of(name)) == 500
+    fleet.clear_faults()
+    work(launched, all_sent)
+    check(fleet, launched)
+
+
+@BOTH
+def test_refused_credentials_shut_one_gate_until_a_check_finds_them_accepted(
+    fleet: Fleet, app: Application, launched: Run, name: str, real_redis: redis.Redis
+) -> None:
+    fleet.set_faults(name, refuse_credentials=True)
+    work(launched, lambda progress: progress.outcomes == {"sent": EACH})
+    gate = gates.state(app.pk, name)
+    assert gate.state == Gate.State.SHUT
+    found = checking.check(app.pk, name)
+    assert not found.accepted and found.code
+    real_redis.flushall()
+    assert not send_one(name, "normal"), "a shut gate does not open because Redis forgot"
+    fleet.clear_faults()
+    assert not send_one(name, "normal"), "it opens when somebody says so"
+    found = checking.check(app.pk, name)
+    assert (found.accepted, "open again" in found.sentence) == (True, True)
+    work(launched, all_sent)
+    check(fleet, launched)
+
+
+@BOTH
+def test_tokens_of_another_app_pause_the_run_and_retire_nobody(
+    fleet: Fleet, app: Application, name: str
+) -> None:
+    strangers = (
+        fleet.make_fcm_devices(EACH, project="stranger")
+        if name == "fcm"
+        else fleet.make_apns_devices(EACH, topic=TOPIC, environment="sandbox")
+    )
+    right = dict(Device.objects.filter(provider=name).values_list("pk", "token"))
+    for pk, token in zip(right, strangers, strict=True):
+        Device.objects.filter(pk=pk).update(token=token)
+    run = world.launch(app)
+    while plan_one("normal"):
+        pass
+    while send_one(other_of(name), "normal") or send_one(name, "normal"):
+        pass
+    run.refresh_from_db()
+    assert (run.state, run.brake) == (Run.State.PAUSED, Run.Brake.TRIPPED)
+    assert f"{EACH} of {EACH} tokens were refused" in run.reason
+    assert Device.objects.filter(state=Device.State.RETIRED).count() == 0
+    progress = runs.progress(run)
+    assert (progress.outcomes, progress.waiting) == ({"sent": EACH}, EACH)
+
+
+def test_a_small_quota_spreads_a_run_over_its_minutes_and_leaves_room_for_the_urgent(
+    fleet: Fleet, app: Application, launched: Run
+) -> None:
+    Credential.objects.filter(provider="fcm").update(settings={"per_minute": 50})
+    credentials._cached.clear()
+    begun = time.monotonic()
+    progress = work(launched, lambda progress: progress.outcomes.get("sent", 0) >= EACH + 42)
+    assert not send_one("fcm", "normal")
+    assert time.monotonic() - begun < 5, "no worker slept"
+    assert (progress.outcomes, progress.waiting) == ({"sent": EACH + 42}, EACH - 42), "85 % of the minute"
+    urgent = world.launch(app, lane="critical", snapshot=world.snapshot(platforms=["android"]))
+    while plan_one("critical"):
+        pass
+    while send_one("fcm", "critical"):
+        pass
+    assert runs.progress(urgent).outcomes == {"no_device": EACH, "sent": 8}, "all of the minute"
+    assert arrived(fleet, launched, "fcm") + arrived(fleet, urgent, "fcm") == 50
+    assert runs.progress(launched).balanced and runs.progress(urgent).balanced

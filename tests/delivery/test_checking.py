@@ -1,0 +1,98 @@
+"""Checking credentials: the answer sets the gate, and the doctor tells the operator."""
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from delivery import checking, gates
+from delivery.models import Credential, Gate
+from delivery.senders.contract import CredentialError, UnreachableError
+from devices.models import Application
+from tests.delivery import world
+
+pytestmark = pytest.mark.django_db(databases=["default", "log"], transaction=True)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> world.FakeSender:
+    """A provider that takes every credential; `error` is raised instead."""
+    sender = world.FakeSender()
+    monkeypatch.setattr(checking, "sender_for", lambda name: sender)
+    return sender
+
+
+@pytest.fixture
+def app() -> Application:
+    made = world.application()
+    Credential.objects.create(application=made, provider="fcm", secret={"service_account": {}})
+    return made
+
+
+def answer(sender: world.FakeSender, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def check(credential: object) -> None:
+        raise error
+
+    monkeypatch.setattr(sender, "check", check)
+
+
+def test_accepted_credentials_open_a_shut_gate(asked: world.FakeSender, app: Application) -> None:
+    gates.shut(app.pk, "fcm", "refused")
+    found = checking.check(app.pk, "fcm")
+    assert (found.accepted, found.code) == (True, "accepted")
+    assert gates.state(app.pk, "fcm").state == Gate.State.OPEN
+    assert "gate" not in checking.check(app.pk, "fcm").sentence
+
+
+def test_refused_credentials_shut_the_gate(
+    asked: world.FakeSender, app: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(asked, CredentialError("permission_denied", "FCM refuses it."), monkeypatch)
+    found = checking.check(app.pk, "fcm")
+    assert (found.accepted, found.code, found.sentence) == (False, "permission_denied", "FCM refuses it.")
+    gate = gates.state(app.pk, "fcm")
+    assert (gate.state, "permission_denied" in gate.reason) == (Gate.State.SHUT, True)
+
+
+@pytest.mark.parametrize("before", [Gate.State.OPEN, Gate.State.SHUT])
+def test_a_provider_that_cannot_be_asked_leaves_the_gate_as_it_is(
+    asked: world.FakeSender, app: Application, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    if before == Gate.State.SHUT:
+        gates.shut(app.pk, "fcm", "refused")
+    answer(asked, UnreachableError("unreachable", "It cannot be reached."), monkeypatch)
+    assert not checking.check(app.pk, "fcm").accepted
+    assert gates.state(app.pk, "fcm").state == before
+
+
+def test_credentials_that_are_not_there_are_said_to_be_missing(app: Application) -> None:
+    found = checking.check(app.pk, "apns")
+    assert (found.accepted, found.code) == (False, "missing")
+    assert "add them" in found.sentence
+
+
+def test_the_doctor_asks_for_every_application(
+    asked: world.FakeSender, app: Application, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = world.application("other")
+    Credential.objects.create(application=other, provider="apns", secret={})
+    call_command("doctor", "providers")
+    said = capsys.readouterr().out
+    assert "shop fcm: accepted" in said and "other apns: accepted" in said
+    assert "2 credentials, all accepted." in said
+
+
+def test_the_doctor_ends_with_an_error_when_one_is_refused(
+    asked: world.FakeSender,
+    app: Application,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    answer(asked, CredentialError("permission_denied", "FCM refuses it."), monkeypatch)
+    with pytest.raises(CommandError, match="1 of 1") as error:
+        call_command("doctor", "providers", "--application", "shop")
+    assert error.value.returncode == 1
+    assert "shop fcm: NOT ACCEPTED (permission_denied). FCM refuses it." in capsys.readouterr().out
+
+
+def test_the_doctor_knows_the_applications() -> None:
+    with pytest.raises(CommandError, match="no application 'nowhere'"):
+        call_command("doctor", "providers", "--application", "nowhere")

@@ -1,0 +1,188 @@
+"""A dry run decides what a send decides, leaves nothing behind, and says how sure it is."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from delivery import caps, dbclock, dryrun, planning, runs
+from delivery.draining import plan_one
+from delivery.models import Entry, Page, Parcel, Run, Stopped
+from delivery.policy.caps import InMemory
+from delivery.snapshot import Policy, Text
+from devices.models import Application, Category, Device, Preference, Subscriber
+from tests.delivery import world
+
+pytestmark = pytest.mark.django_db(databases=["default", "log"])
+RUN = UUID(int=77)
+QUIET = ["", "22:00-08:00", "off", "02:10-02:40"]
+ZONES = ["", "Europe/Berlin", "America/New_York", "Asia/Tokyo", "Australia/Lord_Howe"]
+
+
+class Looking(InMemory):
+    """Reservations that a dry run may look at and not touch."""
+
+    def __init__(self, put: bool, places: Any) -> None:
+        super().__init__()
+        self.places = places if put else {key: dict(held) for key, held in places.items()}
+
+    def release(self, gone: Any) -> None:
+        list(gone)
+
+
+@pytest.fixture
+def crowd(monkeypatch: pytest.MonkeyPatch) -> Application:
+    """People of every kind in an application with caps, counted in memory."""
+    app = world.application()
+    app.caps = [{"category": None, "count": 1, "hours": 24}]
+    app.save()
+    places: Any = {}
+    monkeypatch.setattr(caps, "RedisCaps", lambda application, written, put=True: Looking(put, places))
+    news = Category.objects.create(application=app, key="news", name="News")
+    for number, person in enumerate(world.people(app, 30)):
+        person.quiet_hours, person.time_zone = QUIET[number % 4], ZONES[number % 5]
+        person.consent = number % 7 != 3
+        person.save()
+        if number % 6 == 1:
+            Preference.objects.create(subscriber=person, category=news, allowed=False)
+        if number % 4 == 0:
+            places[("*:24", person.uid.bytes)] = {
+                b"earlier": datetime(2026, 3, 28, 22, tzinfo=UTC).timestamp()
+            }
+    return app
+
+
+def rehearsed(app: Application, **values: Any) -> dryrun.Rehearsal:
+    fields = {"snapshot": world.snapshot(), "lane": "normal", "uid": RUN}
+    return dryrun.rehearse(application=app, **{**fields, **values})
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    hour=st.integers(-20, 60),
+    quiet=st.sampled_from(QUIET),
+    ttl=st.sampled_from([3600, 86_400]),
+    policy=st.builds(
+        Policy,
+        capped=st.sampled_from(["drop", "defer"]),
+        transactional=st.booleans(),
+        local_time=st.sampled_from(["", "02:30", "09:00"]),
+        late=st.sampled_from(["now", "tomorrow"]),
+        jitter=st.sampled_from([0, 300]),
+    ),
+)
+def test_with_the_same_facts_at_the_same_instant_it_decides_what_a_send_decides(
+    crowd: Application, monkeypatch: pytest.MonkeyPatch, hour: int, quiet: str, ttl: int, policy: Policy
+) -> None:
+    for model in (Stopped, Parcel, Page):
+        model._default_manager.all().delete()
+    Run.objects.all().delete()
+    now = datetime(2026, 3, 29, 0, 0, tzinfo=UTC).timestamp() + hour * 3600
+    crowd.quiet_hours = quiet
+    crowd.save()
+    news = Category.objects.get()
+    snapshot = world.snapshot(policy=policy, ttl=ttl)
+    with monkeypatch.context() as patched:
+        patched.setattr(dbclock, "now", lambda: now)
+        patched.setattr(timezone, "now", lambda: datetime.fromtimestamp(now, UTC))
+        patched.setattr(planning, "_log", lambda run, work, stamp: None)
+        before = rehearsed(crowd, snapshot=snapshot, category=news)
+        run = world.launch(crowd, snapshot=snapshot, category=news, uid=RUN)
+        assert plan_one("normal")
+    progress = runs.progress(run)
+    page = Page.objects.get(run=run, kind="shard")
+    assert (before.audience, before.told, before.stopped) == (30, progress.logged, progress.stopped)
+    assert sum(before.later.values()) == page.deferred
+    sizes = dict.fromkeys(before.messages, 0)
+    for parcel in Parcel.objects.filter(run=run):
+        sizes[parcel.provider] += parcel.size
+    assert sizes == before.messages
+    # what was planned took places; the next example starts without them
+    for held in _places().values():
+        for taken in [name for name in held if name != b"earlier"]:
+            del held[taken]
+
+
+def _places() -> Any:
+    return caps.RedisCaps(0, []).places  # type: ignore[attr-defined]
+
+
+def test_it_leaves_nothing_behind(crowd: Application) -> None:
+    found = rehearsed(crowd)
+    assert found.audience == found.looked_at == 30 and not found.sampled and found.margin == 0
+    assert found.audience == found.told + sum(found.stopped.values()) + sum(found.later.values())
+    assert not any(model._default_manager.exists() for model in (Run, Page, Parcel, Stopped))
+    assert not Entry.objects.using("log").exists()
+    assert all(set(held) == {b"earlier"} for held in _places().values() if held)
+
+
+def test_it_shows_what_five_people_read_and_what_it_weighs(db: None) -> None:
+    app = world.application()
+    world.people(app, 9)
+    found = rehearsed(app)
+    assert [one.title for one in found.samples] == [f"Hi Ada{number}" for number in range(5)]
+    assert found.messages == {"apns": 3, "fcm": 3, "socket": 3}
+    assert 150 < found.bytes["fcm"].mean <= found.bytes["fcm"].largest < 600
+    assert found.bytes["fcm"].total == 3 * found.bytes["fcm"].mean
+    longer = rehearsed(app, snapshot=world.snapshot(texts={"en": Text(title="Hi", body="é" * 1_000)}))
+    assert longer.bytes["apns"].largest > 2_000
+
+
+def test_people_who_are_told_later_are_shown_too(db: None) -> None:
+    app = world.application()
+    app.quiet_hours = "22:00-08:00"
+    app.save()
+    world.people(app, 3)
+    found = rehearsed(app, at=datetime(2026, 6, 15, 23, tzinfo=UTC).timestamp())
+    assert (found.told, found.later) == (0, {"quiet_hours": 3})
+    assert len(found.samples) == 3 and found.bytes
+
+
+def test_the_throttle_says_how_long_it_takes(db: None) -> None:
+    app = world.application()
+    world.people(app, 20)
+    assert rehearsed(app).seconds == 0
+    slow = world.snapshot(policy=Policy(rate=60, rate_per="minute"))
+    assert rehearsed(app, snapshot=slow).seconds == pytest.approx(20)
+
+
+def test_a_large_audience_is_sampled_and_it_says_so(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("COUNTED_PEOPLE", 1_000), ("PAGE_PEOPLE", 20)):
+        monkeypatch.setattr(dryrun, name, value)
+    app = world.application()
+    Subscriber.objects.bulk_create(
+        Subscriber(application=app, external_id=f"s{number}", consent=number % 10 >= 3)
+        for number in range(4_000)
+    )
+    Device.objects.bulk_create(
+        Device(application=app, subscriber=person, platform="android", provider="fcm", token=f"t{person.pk}")
+        for person in Subscriber.objects.filter(external_id__endswith="7")
+    )
+    found = rehearsed(app)
+    assert found.sampled and found.audience == 4_000
+    assert 700 <= found.looked_at <= 800
+    assert 0 < found.margin < 0.1
+    assert abs(found.stopped["no_consent"] - 1_200) <= found.margin * 4_000
+    assert abs(found.messages["fcm"] - 400) <= 2 * found.margin * 4_000
+    assert found.audience == found.told + sum(found.stopped.values())
+    counted = rehearsed(app, everybody=True)
+    assert (counted.sampled, counted.margin, counted.looked_at) == (False, 0.0, 4_000)
+    assert counted.stopped == {"no_consent": 1_200}
+
+
+def test_nobody_is_an_audience_too(db: None) -> None:
+    found = rehearsed(world.application())
+    assert (found.audience, found.told, found.samples, found.seconds) == (0, 0, [], 0)
+
+
+def test_without_redis_it_says_that_caps_were_not_counted(db: None) -> None:
+    app = world.application()
+    app.caps = [{"category": None, "count": 1, "hours": 24}]
+    app.save()
+    world.people(app, 3)
+    found = rehearsed(app)
+    assert (found.told, found.caps_counted) == (3, False)

@@ -1,0 +1,60 @@
+"""Presence in a real Redis: who holds which device, asked for a whole page at once."""
+
+import time
+import uuid
+
+import pytest
+import redis
+
+from delivery import presence
+
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("real_redis")]
+
+
+@pytest.fixture(autouse=True)
+def _same_client(real_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "client", lambda: real_redis)
+
+
+def hold(client: redis.Redis, device: bytes, node: str) -> None:
+    client.register_script(presence.PRESENT)(keys=[presence.key(device)], args=[node, 90])
+
+
+def alive(client: redis.Redis, node: str, *, since: float = 0.0) -> None:
+    client.zadd(presence.NODES, {node: time.time() - since})
+
+
+def test_each_device_is_found_with_all_who_hold_it(real_redis: redis.Redis) -> None:
+    devices = [uuid.uuid4().bytes for _ in range(499)] + [bytes(16)]
+    for node in ("one", "two"):
+        alive(real_redis, node)
+    hold(real_redis, devices[3], "one")
+    hold(real_redis, devices[3], "two")
+    hold(real_redis, devices[499], "one")
+    found = presence.where(devices)
+    assert len(found) == 500
+    assert {at: nodes for at, nodes in enumerate(found) if nodes} == {3: ["one", "two"], 499: ["one"]}
+    real_redis.register_script(presence.ABSENT)(keys=[presence.key(devices[3])], args=["one"])
+    assert presence.where([devices[3]]) == [["two"]]
+    assert presence.where([]) == []
+
+
+def test_a_node_without_a_sign_of_life_holds_nobody(real_redis: redis.Redis) -> None:
+    device = uuid.uuid4().bytes
+    hold(real_redis, device, "slept")
+    alive(real_redis, "slept", since=presence.NODE_SECONDS + 1)
+    assert presence.where([device]) == [[]]
+    alive(real_redis, "slept")
+    assert presence.where([device]) == [["slept"]]
+
+
+def test_a_page_is_two_commands_whatever_its_size(real_redis: redis.Redis) -> None:
+    def commands() -> int:
+        return int(real_redis.info("stats")["total_commands_processed"])
+
+    counts = []
+    for size in (1, 500):
+        before = commands()
+        presence.where([uuid.uuid4().bytes for _ in range(size)])
+        counts.append(commands() - before)
+    assert counts[0] == counts[1] <= 3, counts

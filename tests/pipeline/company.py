@@ -1,0 +1,90 @@
+"""A hub that stays for several dramas, and whose servers this process stops and starts when a drama asks for it."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+from tests.pipeline.production import ROOT, Site
+from tests.servers.server import Server
+
+VERBS: dict[str, Callable[[Server], None]] = {
+    "kill": Server.kill,
+    "start": Server.start,
+    "restart": Server.restart,
+}
+END_SECONDS = 30.0
+
+
+class Company:
+    """`python -m tests.pipeline.drive --stay …` on a site: one hub, one fleet, the same people for every drama."""
+
+    def __init__(self, site: Site, servers: Mapping[str, Server], *, people: int) -> None:
+        self._site = site
+        self._servers = servers
+        self._people = people
+
+    def __enter__(self) -> Self:
+        self._log = (self._site.folder / "drama.log").open("wb")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.pipeline.drive", "--stay", str(self._people)],
+            cwd=ROOT,
+            env={**os.environ, **self._site.environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with suppress(BrokenPipeError):  # it may be dead already, which the drama has told
+            self._process.stdin.close()
+        try:
+            self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+        self._log.close()
+
+    def play(self, drama: str, *, within: float) -> dict[str, Any]:
+        """Return the report of one drama; fails when it fails, or has not ended after `within` seconds."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        timer = threading.Timer(within, self._process.kill)
+        timer.start()
+        try:
+            self._say(drama)
+            for line in self._process.stdout:
+                said = json.loads(line)
+                if "report" in said:
+                    report: dict[str, Any] = said["report"]
+                    return report
+                assert "ask" in said, f"{drama} failed:\n{said['failed']}\n{self._tail()}"
+                server, verb = said["ask"]
+                VERBS[verb](self._servers[server])
+                self._say("done")
+        finally:
+            timer.cancel()
+        raise AssertionError(
+            f"{drama} ended without a report (after {within:g} s it is killed)\n{self._tail()}"
+        )
+
+    def _say(self, word: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(word + "\n")
+        self._process.stdin.flush()
+
+    def _tail(self) -> str:
+        logs = [self._site.folder / name for name in ("hub.log", "drama.log")]
+        return "\n".join(
+            f"{log}:\n{log.read_text(errors='replace')[-2_000:]}" for log in logs if log.exists()
+        )
