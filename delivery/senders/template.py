@@ -1,6 +1,7 @@
-"""A payload with gaps: its static part is built once for a content, only the gaps are filled for a message."""
+"""A payload with gaps: its static part is built once, only the gaps are filled for a message."""
 
 import secrets
+from operator import itemgetter
 
 import msgspec
 
@@ -12,14 +13,22 @@ class Marks:
 
     def __init__(self, *names: str) -> None:
         self.names = names
-        self._marks = [f"{secrets.token_hex(16)}-{name}" for name in names]
+        self._marks = {name: f"{secrets.token_hex(16)}-{number}" for number, name in enumerate(names)}
 
     def __getitem__(self, name: str) -> str:
-        return self._marks[self.names.index(name)]
+        return self._marks[name]
 
     def template(self, payload: bytes) -> "Template":
-        """Return a JSON payload that holds marks as whole string values, as a template."""
-        return Template(payload, [_encode(mark) for mark in self._marks])
+        """Return a JSON payload that holds marks as whole string values, as a template.
+
+        Raises `ValueError` for a mark that is only a part of a string: it could not be filled.
+        """
+        marks = list(self._marks.values())
+        made = Template(payload, [_encode(mark) for mark in marks])
+        for mark in marks:
+            if mark.encode() in made.static:
+                raise ValueError("a value is used as a part of a longer text")
+        return made
 
 
 class Template:
@@ -27,21 +36,30 @@ class Template:
 
     def __init__(self, payload: bytes, gaps: list[bytes]) -> None:
         found = sorted((at, number) for number, gap in enumerate(gaps) for at in _all_of(payload, gap))
+        # Text and gap take turns, so that all gaps are one slice.
         self._pieces: list[bytes] = []
-        self._slots: list[tuple[int, int]] = []
         start = 0
         for at, number in found:
-            self._pieces.append(payload[start:at])
-            self._slots.append((len(self._pieces), number))
-            self._pieces.append(b"")
+            self._pieces += (payload[start:at], b"")
             start = at + len(gaps[number])
         self._pieces.append(payload[start:])
+        # itemgetter returns a bare value for one place and needs at least one: two are always asked for.
+        self._gaps = len(found)
+        places = [number for _, number in found]
+        self._pick = itemgetter(*places, *[0] * max(0, 2 - len(places)))
+
+    @property
+    def static(self) -> bytes:
+        """The payload without its gaps."""
+        return b"".join(self._pieces)
 
     def fill(self, *values: str) -> bytes:
-        """Return the payload with the values, in the order of the marks' names."""
+        """Return the payload with the values, in the order of the marks' names.
+
+        Raises `UnicodeEncodeError` for a text with half of a surrogate pair.
+        """
         pieces = self._pieces.copy()
-        for slot, number in self._slots:
-            pieces[slot] = _encode(values[number])
+        pieces[1::2] = [*map(_encode, self._pick(values))][: self._gaps]
         return b"".join(pieces)
 
 

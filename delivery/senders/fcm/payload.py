@@ -41,8 +41,7 @@ def parameters(
     data["nh_run"] = envelope.run
     android: dict[str, Any] = {"priority": "HIGH" if envelope.urgent else "NORMAL"}
     if envelope.expires_at is not None:
-        left = int(envelope.expires_at - (time.time() if now is None else now))
-        android["ttl"] = f"{max(0, min(LONGEST_TTL, left))}s"
+        android["ttl"] = time_to_live(envelope.expires_at, time.time() if now is None else now)
     if envelope.collapse_key:
         android["collapse_key"] = envelope.collapse_key
     notice: dict[str, Any] = {"tag": envelope.tag or notification}
@@ -62,6 +61,11 @@ def parameters(
         "data_payload": data,
         "android_config": android,
     }
+
+
+def time_to_live(expires_at: float, now: float) -> str:
+    """Return what is left at `now`, as FCM takes it."""
+    return f"{max(0, min(LONGEST_TTL, int(expires_at - now)))}s"
 
 
 def template(account: Account, content: Content, envelope: Envelope) -> Template:
