@@ -11,7 +11,7 @@ import msgspec
 
 from delivery.content import Content
 from delivery.senders.contract import Envelope, Message
-from delivery.senders.template import Marks, Template
+from delivery.senders.template import Fill, Marks
 
 MOST_TEMPLATES = 512
 TEXTS = ("title", "body", "subtitle", "image", "link")
@@ -26,8 +26,13 @@ Ttl = Callable[[float, float], str]
 """(expires_at, now) → what stands in the mark `ttl`."""
 
 assert Content.__struct_fields__[:6] == (*TEXTS, "data")
+_ARGUMENTS = ("content", "token", "notification", "run", "ttl")
+"""Of a template. The last three come as JSON, because one is used twice and two are the same for many messages."""
+_READS = {name: f"encode(content.{name})" for name in TEXTS} | {"token": "encode(token)"}
+_READS |= {name: name for name in _ARGUMENTS[2:]}
 _fields = msgspec.structs.astuple
 _pack = msgspec.msgpack.Encoder().encode
+_json = msgspec.json.Encoder().encode
 
 
 class Templates:
@@ -35,14 +40,14 @@ class Templates:
 
     def __init__(self, build: Build, *, ttl: Ttl | None = None) -> None:
         self._build = build
-        self._kept: dict[bytes, Template | str] = {}
+        self._kept: dict[bytes, Fill | str] = {}
         self.ttl = ttl
 
     def wording(self, envelope: Envelope) -> "Wording":
         """Return what says an envelope's messages."""
         return Wording(self, envelope)
 
-    def of(self, shape: bytes, content: Content, envelope: Envelope, *, ends: bool) -> Template | str:
+    def of(self, shape: bytes, content: Content, envelope: Envelope, *, ends: bool) -> Fill | str:
         """Return the template of a content's shape in an envelope, or the reason why it has none."""
         bare = msgspec.structs.replace(
             envelope, run="", messages=[], contents=[], expires_at=1.0 if ends else None
@@ -55,16 +60,20 @@ class Templates:
             found = self._kept[key] = self._make(content, bare)
         return found
 
-    def _make(self, content: Content, bare: Envelope) -> Template | str:
-        marks = Marks(*TEXTS, "run", "ttl", "token", "notification", *(f"data.{key}" for key in content.data))
+    def _make(self, content: Content, bare: Envelope) -> Fill | str:
+        keys = {f"key{number}": key for number, key in enumerate(content.data)}
+        reads = _READS | {name: f"encode(content.data[{name}])" for name in keys}
+        marks = Marks(*reads)
         marked = msgspec.structs.replace(
             content,
-            data={key: marks[f"data.{key}"] for key in content.data},
+            data={key: marks[name] for name, key in keys.items()},
             **{name: marks[name] for name in TEXTS if getattr(content, name)},
         )
         try:
             built = self._build(marked, msgspec.structs.replace(bare, run=marks["run"]), marks)
-            return built if isinstance(built, str) else marks.template(built)
+            if isinstance(built, str):
+                return built
+            return marks.template(built, arguments=_ARGUMENTS, reads=reads, constants=keys)
         except (TypeError, ValueError):
             return BAD_CONTENT
 
@@ -75,10 +84,11 @@ class Wording:
     def __init__(self, templates: Templates, envelope: Envelope) -> None:
         self._templates = templates
         self._envelope = envelope
-        self._by_shape: dict[bytes, Template | str] = {}
+        self._run = _json(envelope.run)
+        self._by_shape: dict[bytes, Fill | str] = {}
         self._began = time.time()
         self._ends: float | None = None
-        self._ttl = ""
+        self._ttl = b""
 
     def payload(self, message: Message, notification: str) -> bytes | str:
         """Return a message's payload, or the reason why its content cannot be said."""
@@ -96,18 +106,7 @@ class Wording:
                 self._by_shape[shape] = template
             if isinstance(template, str):
                 return template
-            return template.fill(
-                title,
-                body,
-                subtitle,
-                image,
-                link,
-                envelope.run,
-                self._ttl,
-                message.token,
-                notification,
-                *data.values(),
-            )
+            return template(content, message.token, _json(notification), self._run, self._ttl)
         except (TypeError, ValueError):
             return BAD_CONTENT
 
@@ -116,4 +115,4 @@ class Wording:
             self._by_shape.clear()
         self._ends = ends
         if ends is not None and self._templates.ttl is not None:
-            self._ttl = self._templates.ttl(ends, self._began)
+            self._ttl = _json(self._templates.ttl(ends, self._began))

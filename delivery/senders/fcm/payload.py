@@ -9,7 +9,7 @@ from typing import Any
 from delivery.content import Content
 from delivery.senders.contract import Envelope
 from delivery.senders.fcm.account import Account
-from delivery.senders.template import Marks, Template
+from delivery.senders.template import Fill, Marks
 
 LONGEST_TTL = 2_419_200
 """Seconds; four weeks."""
@@ -68,7 +68,7 @@ def time_to_live(expires_at: float, now: float) -> str:
     return f"{max(0, min(LONGEST_TTL, int(expires_at - now)))}s"
 
 
-def template(account: Account, content: Content, envelope: Envelope) -> Template:
+def template(account: Account, content: Content, envelope: Envelope) -> Fill:
     """Return the payload of a content, to be filled with a token and a notification's id.
 
     Raises what pyfcm raises for values that are not JSON.
