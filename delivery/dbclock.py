@@ -4,11 +4,11 @@ import time
 
 from django.db import connection
 
+from devices.statements import fetch
+
 
 def now() -> float:
     """Return the database's clock in epoch seconds (on SQLite that is this machine's)."""
     if connection.vendor != "postgresql":
         return time.time()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT extract(epoch FROM clock_timestamp())::float8")
-        return float(cursor.fetchone()[0])
+    return float(fetch("SELECT extract(epoch FROM clock_timestamp())::float8")[0][0])
