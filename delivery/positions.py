@@ -77,6 +77,11 @@ def floor(at: float) -> bytes:
     return max(0, int(at * 10_000_000) + _GREGORIAN).to_bytes(8, "big") + bytes(8)
 
 
+def before(place: bytes) -> bytes:
+    """Return the position right before one."""
+    return max(0, int.from_bytes(place, "big") - 1).to_bytes(16, "big")
+
+
 def stamp_of(place: bytes) -> float:
     """Return the instant (epoch seconds) that a position was stamped with."""
     return (int.from_bytes(place[:8], "big") - _GREGORIAN) / 10_000_000
