@@ -63,7 +63,8 @@ def claim_page(lane: str, worker: str) -> Page | None:
 
 def claim_parcel(provider: str, lane: str, worker: str) -> Parcel | None:
     """Claim the due parcel of a provider and lane, past gates that are not open unless it is past its time."""
-    where, values = "piece.provider = %s AND piece.lane = %s", [provider, lane]
+    where = "piece.provider = %s AND piece.lane = %s"
+    values: list[Any] = [provider, lane]
     barred = gates.barred(provider, lane) if provider != Provider.SOCKET else []
     if barred:  # asked once for all candidates
         condition, keys = among("piece.application_id", barred)
