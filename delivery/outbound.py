@@ -148,7 +148,7 @@ def _write(parcel: Parcel, run: Run, outgoing: Outgoing, ledger: Ledger) -> None
         _hand_on(parcel, rest, now)
     sent = Counter(outgoing.targets[index].since for index, end in ledger.ends.items() if end[0] == "sent")
     ages.record(parcel.application_id, parcel.lane, sent, now=at)
-    log.info("parcel.closed", run=str(run.uid), parcel=parcel.pk, provider=parcel.provider, **counts)
+    log.debug("parcel.closed", run=str(run.uid), parcel=parcel.pk, provider=parcel.provider, **counts)
 
 
 def version_of(parcel: Parcel) -> int:
@@ -229,7 +229,7 @@ def _hand_on(parcel: Parcel, rest: Rest, now: float) -> None:
                 "lane": parcel.lane,
                 "provider": provider,
                 "attempt": again.attempt,
-                "due_at": again.due_at,
+                "due_at": dbclock.due(again.due_at, now=now),
                 "expires_at": part.last_expiry(),
                 "body": encode(part),
                 "size": part.size,

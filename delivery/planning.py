@@ -79,7 +79,9 @@ def work_page(page: Page, *, stages: Sequence[Stage] = STAGES) -> None:
         bell.ring(provider, page.lane)
     if page.shard_id is not None and not exhausted:
         bell.ring("plan", page.lane)
-    log.info("page.planned", run=str(run.uid), page=page.pk, audience=work.audience, logged=len(work.entries))
+    log.debug(
+        "page.planned", run=str(run.uid), page=page.pk, audience=work.audience, logged=len(work.entries)
+    )
     if settings.PAGE_PAUSE_MS and page.shard_id is not None:
         # SQLite's lock is not fair: small writers get their turn here
         time.sleep(settings.PAGE_PAUSE_MS / 1000)
@@ -186,7 +188,7 @@ def _commit(
                 **shared,
                 "page_id": page.pk,
                 "provider": str(route.provider),
-                "due_at": max(route.due, stamp) + route.wait,
+                "due_at": dbclock.due(max(route.due, stamp) + route.wait, now=stamp),
                 "expires_at": part.last_expiry(),
                 "body": encode(msgspec.structs.replace(part, stamp=stamp)),
                 "size": part.size,

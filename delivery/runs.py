@@ -112,7 +112,7 @@ def next_page(run: Run, shard: int, *, after: int, now: float, due_at: float | N
         "kind": Page.Kind.SHARD.value,
         "shard_id": shard,
         "after": after,
-        "due_at": now if due_at is None else max(due_at, now),
+        "due_at": dbclock.due(due_at or now, now=now),
         "paced": due_at is not None,
         "created_at": now,
     }
@@ -170,7 +170,7 @@ def add_people(run: Run, people: list[Named]) -> None:
                 "lane": run.lane,
                 "kind": Page.Kind.PEOPLE.value,
                 "people": encode_people(people[start : start + size]),
-                "due_at": now,
+                "due_at": dbclock.due(now, now=now),
                 "created_at": now,
             }
             for start in range(0, len(people), size)

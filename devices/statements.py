@@ -6,6 +6,7 @@ values and rows travel as they are (psycopg's own cursor, binary). Elsewhere Dja
 
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 import psycopg
@@ -20,8 +21,7 @@ def fetch(sql: str, values: Sequence[Any] = ()) -> list[Row]:
         with connection.cursor() as cursor:
             cursor.execute(sql, values)
             return list(cursor.fetchall())
-    with _bound(sql, values) as cursor:
-        return list(cursor.fetchall())
+    return list(_bound(sql, values).fetchall())
 
 
 def change(sql: str, values: Sequence[Any] = ()) -> int:
@@ -30,8 +30,7 @@ def change(sql: str, values: Sequence[Any] = ()) -> int:
         with connection.cursor() as cursor:
             cursor.execute(sql, values)
             return int(cursor.rowcount)
-    with _bound(sql, values) as cursor:
-        return int(cursor.rowcount)
+    return int(_bound(sql, values).rowcount)
 
 
 def insert(table: str, columns: Sequence[str], rows: Sequence[Row], *, most: int = 100) -> None:
@@ -73,9 +72,16 @@ def raw_uuid(value: bytes | str) -> bytes:
 
 
 def _bound(sql: str, values: Sequence[Any]) -> "psycopg.Cursor[Row]":
-    """Execute with psycopg's own cursor; its errors become Django's."""
+    """Execute with psycopg's own cursor, one for each connection; its errors become Django's."""
     connection.ensure_connection()
+    raw = connection.connection
+    cursor = _cursors.get(raw)
+    if cursor is None:
+        cursor = _cursors[raw] = psycopg.Cursor(raw)
     with connection.wrap_database_errors:
-        cursor = psycopg.Cursor(connection.connection)
         cursor.execute(sql, values or None, binary=True)
     return cursor
+
+
+_cursors: "WeakKeyDictionary[psycopg.Connection[Any], psycopg.Cursor[Row]]" = WeakKeyDictionary()
+"""To make one costs as much as a small statement."""
