@@ -9,7 +9,6 @@ import turns
 from aioapns import APNs, NotificationRequest, PushType
 from aioapns.connection import APNsProductionClientProtocol
 
-
 logging.disable(logging.CRITICAL)  # a line for every message whose connection was closed
 
 
