@@ -9,6 +9,7 @@ from pathlib import Path
 _TICKS = os.sysconf("SC_CLK_TCK")
 PROC = Path("/proc")
 REDIS = "redis"
+GONE = "gone"
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def role(pid: int) -> str:
             return REDIS
         environment = (PROC / str(pid) / "environ").read_bytes()
     except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return "gone"
+        return GONE
     for pair in environment.split(b"\0"):
         if pair.startswith(b"NOTIFYHUB_ROLE="):
             return pair.partition(b"=")[2].decode()
