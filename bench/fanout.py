@@ -1,13 +1,13 @@
 """`python -m bench fanout`: a campaign at production size, providers 50 ms away, caps and quiet hours on.
 
-Beside it a Go program, which sends the same messages and does nothing else.
+Beside it a Go program, firebase-admin and django-push-notifications, which send the same messages and do nothing else.
 """
 
 import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from bench import baseline, command, result
+from bench import baseline, command, others, result
 from bench.course import Course
 from bench.report import Report
 
@@ -37,6 +37,9 @@ def arguments() -> argparse.ArgumentParser:
         metavar="MS",
         help=f"of the fleet's answers ({LATENCY_MS:g})",
     )
+    parser.add_argument(
+        "--alone", action="store_true", help="without firebase-admin and django-push-notifications"
+    )
     command.add_baseline(parser)
     return parser
 
@@ -61,14 +64,16 @@ def main(argv: Sequence[str]) -> int:
         "online": report.online,
         "connect_seconds": report.connect_seconds,
         **command.figures_of(report.turns, report.devices),
+        "others": {name: others_figures(sent) for name, sent in report.others.items()},
     }
     outside = report.by_provider["fcm"] + report.by_provider["apns"]
-    missing = command.undelivered(report.turns, outside, NAME)
+    missing = [*command.undelivered(report.turns, outside, NAME), *unsent(report)]
     return command.finish(NAME, figures=figures, ratios=ratios_of(report), goals=goals, missing=missing)
 
 
 def _report(options: argparse.Namespace) -> Report:
     program = baseline.build()
+    pythons = {} if options.alone else {name: str(others.install(name)) for name in others.PROGRAMS}
     profile = command.profile_of(options)
     course = Course(
         bench=NAME,
@@ -82,6 +87,7 @@ def _report(options: argparse.Namespace) -> Report:
         settings=command.settings_of(options),
         out="",
         profile=profile,
+        others=pythons,
     )
     with command.folder(options.keep) as folder:
         return command.run(course, Report, folder)
@@ -97,4 +103,29 @@ def ratios_of(report: Report) -> dict[str, float]:
             for turn in turns
         ),
         "seconds_to_first_phone": result.middle(turn.first_phone for turn in turns),
+        **{
+            f"cpu_over_{name}": result.middle(command.cpu(turn, devices) for turn in turns)
+            / sent.cpu_ms_per_1000
+            for name, sent in report.others.items()
+            if sent.sent
+        },
     }
+
+
+def others_figures(sent: others.Sent) -> dict[str, Any]:
+    """Return what another sender came to."""
+    return {
+        "version": sent.version,
+        "messages": sent.messages,
+        "messages_per_second": result.middle([sent.sent / sent.seconds]),
+        "cpu_ms_per_1000": result.middle([sent.cpu_ms_per_1000]),
+    }
+
+
+def unsent(report: Report) -> list[str]:
+    """Return what other senders did not deliver, by the fleet's own count: a sentence each."""
+    return [
+        f"{name}: {sent.accepted:,} of {sent.messages:,} arrived, {sent.sent:,} were answered; refused: {sent.refused}"
+        for name, sent in report.others.items()
+        if not sent.messages == sent.sent == sent.accepted
+    ]

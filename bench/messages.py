@@ -64,6 +64,7 @@ def write_plan(run: Run, folder: Path) -> Path:
             "endpoint": account.endpoint,
             "headers": {name: value.strip() for name, _, value in lines},
             "messages": str(fcm_file),
+            "service_account": fcm.secret["service_account"],
         },
         "apns": {
             **apns.secret,

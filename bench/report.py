@@ -2,6 +2,7 @@
 
 import msgspec
 
+from bench import others
 from bench.baseline import Sent
 
 
@@ -38,3 +39,4 @@ class Report(msgspec.Struct, frozen=True):
     online: int
     connect_seconds: float
     turns: list[Turn]
+    others: dict[str, others.Sent] = {}

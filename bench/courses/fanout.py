@@ -1,8 +1,9 @@
-"""The fan-out: our campaigns and the Go program's messages take turns."""
+"""The fan-out: our campaigns and the Go program's messages take turns; then the other senders have theirs."""
 
 from pathlib import Path
 
 from bench.course import Course, opened
+from bench.courses import beside
 from bench.courses.turns import turn
 from bench.messages import write_plan
 from bench.report import Report
@@ -13,6 +14,13 @@ def drive(course: Course) -> Report:
     with opened(course) as (stand, people, _):
         plan = write_plan(stand.warm_up(people), Path(course.out).parent)
         turns = [turn(stand, people, plan, number) for number in range(1, course.rounds + 1)]
+        others = beside.send(stand, plan)
     return Report(
-        course.size, course.devices, people.counts, len(people.online), stand.connect_seconds, turns
+        size=course.size,
+        devices=course.devices,
+        by_provider=people.counts,
+        online=len(people.online),
+        connect_seconds=stand.connect_seconds,
+        turns=turns,
+        others=others,
     )
