@@ -14,7 +14,7 @@ import msgspec
 
 from bench import baseline, hub, others, result
 from bench.course import Course, tell
-from bench.report import Turn
+from bench.report import Ours, Turn
 from tests.servers.process import ServerError
 
 FEWEST = 20_000
@@ -52,6 +52,28 @@ def add_baseline(parser: argparse.ArgumentParser) -> None:
         "--concurrency", type=int, default=baseline.Settings.concurrency, help="of the baseline"
     )
     parser.add_argument("--gogc", type=int, default=baseline.Settings.gogc, help="GOGC of the baseline")
+
+
+def add_online(parser: argparse.ArgumentParser, default: int) -> None:
+    """Add the option for how many WebSockets are open."""
+    parser.add_argument(
+        "--online",
+        type=int,
+        default=default,
+        metavar="N",
+        help=f"WebSockets that are open at most ({default:,}); what the others are told waits in the log",
+    )
+
+
+def add_latency(parser: argparse.ArgumentParser, default: float) -> None:
+    """Add the option for how slow the fleet is."""
+    parser.add_argument(
+        "--latency-ms",
+        type=float,
+        default=default,
+        metavar="MS",
+        help=f"of the fleet's answers ({default:g})",
+    )
 
 
 def check_devices(parser: argparse.ArgumentParser, devices: int) -> None:
@@ -150,21 +172,27 @@ def finish(
 # -- figures, ratios and faults of rounds
 
 
-def figures_of(turns: Sequence[Turn], devices: int) -> dict[str, Any]:
-    """Return the figures of rounds: their medians; CPU is in milliseconds per 1,000 devices or messages."""
+def figures_of(turns: Sequence[Ours]) -> dict[str, Any]:
+    """Return the figures of rounds: their medians; CPU is in milliseconds per 1,000 devices."""
     return {
         "delivered": [turn.delivered for turn in turns],
         "repeats": sum(turn.repeats for turn in turns),
         "outcomes": turns[-1].outcomes,
-        "devices_per_second": result.middle(turn.delivered / turn.seconds for turn in turns),
+        "devices_per_second": result.middle(turn.rate for turn in turns),
         "seconds": [turn.seconds for turn in turns],
         "seconds_to_first_phone": [turn.first_phone for turn in turns],
         "seconds_to_last_outcome": [turn.all_seconds for turn in turns],
-        "cpu_ms_per_1000": result.middle(cpu(turn, devices) for turn in turns),
-        "cpu_ms_per_1000_by_part": middle_of([turn.cpu for turn in turns], devices),
-        "server_cpu_ms_per_1000": result.middle(server_cpu(turn, devices) for turn in turns),
-        "server_cpu_ms_per_1000_by_server": middle_of([turn.server_cpu for turn in turns], devices),
-        "fleet_cpu_ms_per_1000": result.middle(turn.fleet_cpu / devices * 1e6 for turn in turns),
+        "cpu_ms_per_1000": result.middle(turn.cpu_ms for turn in turns),
+        "cpu_ms_per_1000_by_part": middle_of([turn.cpu for turn in turns], turns[0].devices),
+        "server_cpu_ms_per_1000": result.middle(turn.server_cpu_ms for turn in turns),
+        "server_cpu_ms_per_1000_by_server": middle_of([turn.server_cpu for turn in turns], turns[0].devices),
+        "fleet_cpu_ms_per_1000": result.middle(turn.fleet_cpu / turn.devices * 1e6 for turn in turns),
+    }
+
+
+def baseline_figures(turns: Sequence[Turn]) -> dict[str, Any]:
+    """Return the Go program's figures: medians; CPU is in milliseconds per 1,000 messages."""
+    return {
         "baseline_messages_per_second": result.middle(
             turn.baseline.sent / turn.baseline.seconds for turn in turns
         ),
@@ -180,11 +208,8 @@ def middle_of(parts: Sequence[dict[str, float]], devices: int) -> dict[str, floa
     }
 
 
-def undelivered(turns: Sequence[Turn], outside: int, where: str) -> list[str]:
-    """Return what did not arrive, by the fleet's own count, and what does not balance: a sentence each.
-
-    `outside` is how many messages the baseline has to send.
-    """
+def undelivered(turns: Sequence[Ours], where: str) -> list[str]:
+    """Return what of ours did not arrive, by the fleet's own count, and what does not balance: a sentence each."""
     found = []
     for number, turn in enumerate(turns, 1):
         place = f"{where}, round {number}"
@@ -192,23 +217,18 @@ def undelivered(turns: Sequence[Turn], outside: int, where: str) -> list[str]:
             found.append(
                 f"{place}: {turn.delivered:,} of {turn.expected:,} arrived; outcomes: {turn.outcomes}"
             )
-        if turn.baseline_delivered != outside or turn.baseline.sent != outside:
-            found.append(
-                f"{place}: the baseline's {turn.baseline_delivered:,} of {outside:,} arrived, {turn.baseline.sent:,} "
-                f"were answered; refused: {turn.baseline.refused}"
-            )
         found += [f"{place}: {fault}" for fault in turn.faults]
     return found
 
 
-def cpu(turn: Turn, devices: int) -> float:
-    """Return our processes' CPU milliseconds per 1,000 devices."""
-    return sum(turn.cpu.values()) / devices * 1e6
-
-
-def server_cpu(turn: Turn, devices: int) -> float:
-    """Return the servers' CPU milliseconds per 1,000 devices."""
-    return sum(turn.server_cpu.values()) / devices * 1e6
+def unsent(turns: Sequence[Turn], outside: int, where: str) -> list[str]:
+    """Return what of the baseline's `outside` messages did not arrive: a sentence each."""
+    return [
+        f"{where}, round {number}: the baseline's {turn.baseline_delivered:,} of {outside:,} arrived, "
+        f"{turn.baseline.sent:,} were answered; refused: {turn.baseline.refused}"
+        for number, turn in enumerate(turns, 1)
+        if turn.baseline_delivered != outside or turn.baseline.sent != outside
+    ]
 
 
 def baseline_cpu(turn: Turn) -> float:

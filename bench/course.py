@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -29,8 +29,8 @@ PATIENCE_TO_CONNECT = 60.0
 class Course(msgspec.Struct, frozen=True, kw_only=True):
     """What to run, and where.
 
-    `bench` names the module of `bench.courses`, `servers` are process ids by name, `broker` is the environment by
-    which rabbitmqctl reaches RabbitMQ, `profile` a folder for py-spy or empty. `limits`: frequency caps and quiet
+    `bench` names the module of `bench.courses`, `servers` are process ids by name, `broker` is the environment in
+    which Erlang's tools reach RabbitMQ, `profile` a folder for py-spy or empty. `limits`: frequency caps and quiet
     hours are on. `online` is how many WebSockets are opened at most (-1: all). What only one benchmark
     needs stands last.
     """
@@ -48,11 +48,15 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     online: int = -1
     program: str = ""
     settings: baseline.Settings = baseline.Settings()
-    growth: int = 0
+    second: int = 0
+    """Devices of a second application."""
     others: dict[str, str] = {}
     """Other senders by name: the Python of their virtual environment."""
+    batch: int = 0
+    """Events that a service sends at a time."""
     events: int = 0
     rate: float = 0.0
+    """Critical events, and how many a second."""
 
 
 class CourseError(Exception):
@@ -64,9 +68,18 @@ def tell(text: str) -> None:
     print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
+class Field(NamedTuple):
+    """What a course finds when it begins: a running hub at a stand, and its people."""
+
+    stand: "Stand"
+    people: "Population"
+    second: "Population | None"
+    populate_seconds: float
+
+
 @contextmanager
-def opened(course: Course, *, second: int = 0) -> Iterator[tuple["Stand", "Population", "Population | None"]]:
-    """Yield a running hub with its people; `second` devices make a second application, which comes last (or None)."""
+def opened(course: Course) -> Iterator[Field]:
+    """Yield a running hub with its people; as large a share of a second's WebSockets is open as of the first's."""
     from django.conf import settings
 
     from bench.population import populate
@@ -74,27 +87,36 @@ def opened(course: Course, *, second: int = 0) -> Iterator[tuple["Stand", "Popul
     from fleet.client import Fleet
     from notifyhub.demo import hub
 
-    online = None if course.online < 0 else course.online
+    together = course.devices + course.second
+
+    def share(devices: int) -> int | None:
+        return None if course.online < 0 else course.online * devices // together
+
     with ExitStack() as stack:
         options = {"latency_ms": course.latency_ms} if course.latency_ms else {}
         fleet = stack.enter_context(Fleet.start(settings.FLEET_FILE.parent, within=60.0, **options))
         began = time.monotonic()
-        people = populate(fleet, devices=course.devices, online=online, limits=course.limits)
+        people = populate(fleet, devices=course.devices, online=share(course.devices), limits=course.limits)
         other = None
-        if second:
-            # as large a share of the second's WebSockets is open as of the first's
-            share = None if online is None else online * second // course.devices
-            other = populate(fleet, devices=second, online=share, limits=course.limits, slug="bench-second")
-        tell(
-            f"{course.size}: {course.devices + second:,} subscribers made in {time.monotonic() - began:.1f} s"
-        )
+        if course.second:
+            other = populate(
+                fleet,
+                devices=course.second,
+                online=share(course.second),
+                limits=course.limits,
+                slug="bench-second",
+            )
+        populate_seconds = round(time.monotonic() - began, 1)
+        tell(f"{course.size}: {together:,} subscribers made in {populate_seconds:.1f} s")
         log = Path(course.out).with_name("hub.log")
         process = stack.enter_context(hub.running(log))
         hub.wait_until_ready(process, log, within=120.0)
         sockets = [*people.online, *(other.online if other else [])]
         seconds = _connect(fleet, sockets)
         tell(f"{course.size}: {len(sockets):,} WebSockets greeted in {seconds:.1f} s")
-        yield Stand(course, fleet, process.pid, connect_seconds=seconds), people, other
+        yield Field(
+            Stand(course, fleet, process.pid, connect_seconds=seconds), people, other, populate_seconds
+        )
         fleet.stop()  # before the hub: thousands of sockets are closed faster from their side
 
 
@@ -125,6 +147,7 @@ def main(path: str) -> int:
     import notifyhub  # noqa: F401  (prepares imports that apns2 needs)
 
     django.setup()
+    from bench.feed import FeedError
     from bench.others import OtherError
     from bench.stand import StandError
     from delivery.credentials import MissingCredentialError
@@ -133,7 +156,16 @@ def main(path: str) -> int:
     from notifyhub.demo.hub import HubError
     from notifyhub.demo.watch import WatchError
 
-    known = (CourseError, StandError, FleetError, HubError, WatchError, OtherError, baseline.BaselineError)
+    known = (
+        CourseError,
+        StandError,
+        FeedError,
+        FleetError,
+        HubError,
+        WatchError,
+        OtherError,
+        baseline.BaselineError,
+    )
     course = msgspec.json.decode(Path(path).read_bytes(), type=Course)
     try:
         report = importlib.import_module(f"bench.courses.{course.bench}").drive(course)

@@ -32,7 +32,7 @@ class HubError(Exception):
 class Place:
     """Where a hub is to run: the environment of its processes, the servers beside it by name.
 
-    `broker` is the environment in which rabbitmqctl reaches RabbitMQ, empty where there is none.
+    `broker` is the environment in which Erlang's tools reach RabbitMQ, empty where there is none.
     """
 
     size: str
@@ -64,7 +64,7 @@ def place(size: str, folder: Path, *, tell: Callable[[str], None], counted: bool
             started = _start_all([Redis(folder), postgres, rabbitmq, Cassandra(folder)], stack)
             if counted:
                 _count_statements(postgres)
-            broker = rabbitmq._env()
+            broker = rabbitmq.control
             for server in started:
                 tell(f"{server.name} ready in {server.startup_seconds:.1f} s")
                 environment |= server.environment()

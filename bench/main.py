@@ -21,9 +21,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=0, metavar="N", help="rounds a size (5)")
     command.add_devices(parser)
     parser.add_argument("--size", choices=hub.SIZES, action="append", help="one size only (both)")
-    parser.add_argument(
-        "--latency-ms", type=float, default=0.0, metavar="MS", help="of the fleet's answers (0)"
-    )
+    command.add_latency(parser, 0.0)
     command.add_baseline(parser)
     return parser
 
@@ -51,11 +49,12 @@ def main(argv: Sequence[str]) -> int:
         figures[report.size] = {
             "by_provider": report.by_provider,
             "connect_seconds": report.connect_seconds,
-            **command.figures_of(report.turns, report.devices),
+            **command.figures_of(report.turns),
+            **command.baseline_figures(report.turns),
         }
         ratios |= ratios_of(report)
-        outside = report.by_provider["fcm"] + report.by_provider["apns"]
-        missing += command.undelivered(report.turns, outside, report.size)
+        missing += command.undelivered(report.turns, report.size)
+        missing += command.unsent(report.turns, report.outside, report.size)
     return command.finish(NAME, figures=figures, ratios=ratios, goals=goals, missing=missing)
 
 
@@ -85,10 +84,8 @@ def ratios_of(report: Report) -> dict[str, float]:
     """Return ours over the baseline's, per device and per message: the medians of what each round came to."""
     turns = report.turns
     return {
-        f"cpu_{report.size}": result.middle(
-            command.cpu(turn, report.devices) / command.baseline_cpu(turn) for turn in turns
-        ),
+        f"cpu_{report.size}": result.middle(turn.cpu_ms / command.baseline_cpu(turn) for turn in turns),
         f"rate_{report.size}": result.middle(
-            (turn.delivered / turn.seconds) / (turn.baseline.sent / turn.baseline.seconds) for turn in turns
+            turn.rate / (turn.baseline.sent / turn.baseline.seconds) for turn in turns
         ),
     }

@@ -1,6 +1,7 @@
 """The people of a benchmark: an application at the fleet, and so many subscribers with one device each."""
 
 import itertools
+import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,9 +38,9 @@ AHEAD = 6
 """Quiet hours begin so many hours from now at the earliest: longer than any benchmark runs."""
 
 _PLATFORMS = {
-    Provider.FCM: (Platform.ANDROID,),
-    Provider.APNS: (Platform.IOS,),
-    Provider.SOCKET: (Platform.WEB, Platform.TV, Platform.STICK),
+    Provider.FCM: (Platform.ANDROID.value,),
+    Provider.APNS: (Platform.IOS.value,),
+    Provider.SOCKET: (Platform.WEB.value, Platform.TV.value, Platform.STICK.value),
 }
 
 
@@ -124,7 +125,13 @@ def populate(
         Device(application=application),
         ("subscriber", "uid", "provider", "platform", "token"),
         (
-            (first + number, uuid4(), provider, next(platforms[provider]), next(addresses[provider]))
+            (
+                first + number,
+                uuid4().hex,
+                provider.value,
+                next(platforms[provider]),
+                next(addresses[provider]),
+            )
             for number, provider in enumerate(kinds)
         ),
     )
@@ -153,20 +160,20 @@ def _each(holders: int, online: int | None) -> int:
     return 1 if online is None or online <= 0 else max(1, holders // online)
 
 
-def _people(count: int, warm_each: int, *, limits: bool) -> Iterator[tuple[Any, ...]]:
-    models = list(world.people(min(count, MODELS)))
+def _people(count: int, warm_each: int, *, limits: bool) -> Iterator[tuple[str, ...]]:
     now = datetime.now(UTC)
-    quiet = {zone: quiet_hours_of(zone, now) for zone in {person.time_zone for person in models}}
-    for number, person in zip(range(count), itertools.cycle(models), strict=False):
-        attributes = {
-            "first_name": person.first_name,
-            "country": person.country,
-            "plan": person.plan,
-            "warm": number % warm_each == 0,
-        }
-        hours = quiet[person.time_zone] if limits else ""
-        name = f"person-{number:07}"
-        yield uuid4(), name, person.locale, person.time_zone, hours, attributes
+    zones: dict[str, str] = {}
+    models = []
+    for person in world.people(min(count, MODELS)):
+        zone = person.time_zone
+        if zone not in zones:
+            zones[zone] = quiet_hours_of(zone, now) if limits else ""
+        known = {"first_name": person.first_name, "country": person.country, "plan": person.plan}
+        cold, warm = (json.dumps({**known, "warm": is_warm}, ensure_ascii=False) for is_warm in (False, True))
+        models.append((person.locale, zone, zones[zone], cold, warm))
+    for number, (locale, zone, quiet, cold, warm) in zip(range(count), itertools.cycle(models), strict=False):
+        attributes = cold if number % warm_each else warm
+        yield uuid4().hex, f"person-{number:07}", locale, zone, quiet, attributes
 
 
 def _addresses(fleet: Fleet, application: Application, provider: Provider, count: int) -> Iterator[str]:

@@ -98,16 +98,16 @@ class Stand:
         launched = hub.Api(people.api_key).post(f"campaigns/{campaign}/launch/", {})
         return Run.objects.get(uid=launched["run"])
 
-    def arrive(self, run: Run, expected: int) -> bool:
-        """Wait until so many messages of a run have arrived; return False when there are fewer and no more come."""
-        have = 0
+    def arrive(self, run: Run | None, expected: int) -> bool:
+        """Wait until so many messages of a run (None: all) have arrived; return False when no more of them come."""
+        have, uid = 0, None if run is None else str(run.uid)
         while have < expected:
             # the fleet wakes us at the end, or when it is time to see whether anything has moved
             step = min(expected, have + max(1_000, expected // 4))
             try:
-                have = self.fleet.wait(run=str(run.uid), at_least=step, timeout=PATIENCE)
+                have = self.fleet.wait(run=uid, at_least=step, timeout=PATIENCE)
             except FleetError:
-                now = self.fleet.arrived(run=str(run.uid))["total"]["distinct_messages"]
+                now = self.fleet.arrived(run=uid)["total"]["distinct_messages"]
                 if now == have:
                     return False
                 have = now
@@ -129,12 +129,13 @@ class Stand:
         used.fleet = by_tree["fleet"].get("fleet", 0.0)
 
     @contextmanager
-    def profiled(self, name: str) -> Iterator[None]:
-        """Let py-spy look at every process of ours meanwhile, if the course has a folder for it."""
-        if not self.course.profile:
+    def profiled(self, name: str, *, wanted: bool = True) -> Iterator[None]:
+        """Let py-spy look at every process of ours meanwhile, if that is wanted and the course has a folder for it."""
+        if not wanted or not self.course.profile:
             yield
             return
-        with Profilers(self.supervisor, Path(self.course.profile), name):
+        title = f"{self.course.size}-{name.lower().replace(' ', '-')}"
+        with Profilers(self.supervisor, Path(self.course.profile), title):
             yield
 
     def faults(self, run: Run) -> list[str]:

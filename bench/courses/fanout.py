@@ -11,13 +11,12 @@ from bench.report import Report
 
 def drive(course: Course) -> Report:
     """Run a course and return its report."""
-    with opened(course) as (stand, people, _):
+    with opened(course) as (stand, people, *_):
         plan = write_plan(stand.warm_up(people), Path(course.out).parent)
         turns = [turn(stand, people, plan, number) for number in range(1, course.rounds + 1)]
         others = beside.send(stand, plan)
     return Report(
         size=course.size,
-        devices=course.devices,
         by_provider=people.counts,
         online=len(people.online),
         connect_seconds=stand.connect_seconds,

@@ -8,25 +8,39 @@ import msgspec
 from bench import baseline
 from bench.course import tell
 from bench.population import Population
-from bench.report import Turn
+from bench.report import Ours, Turn
 from bench.stand import Stand
 from delivery import runs
+from delivery.models import Run
 
 
 def turn(stand: Stand, people: Population, plan: Path, number: int) -> Turn:
     """Run one round and return what was measured; the first is profiled when the course has a folder for it."""
-    course, fleet = stand.course, stand.fleet
-    fleet.reset()
-    if number == 1:
-        with stand.profiled(course.size):
-            measured = stand.campaign(people, f"Round {number}", expected=people.reachable)
-    else:
-        measured = stand.campaign(people, f"Round {number}", expected=people.reachable)
-    counts = fleet.arrived(run=str(measured.run.uid))
+    course = stand.course
+    mine, _ = ours(stand, people, f"Round {number}", profiled=number == 1)
     sent = baseline.run(Path(course.program), plan, course.settings)
     baseline_run = msgspec.json.decode(plan.read_bytes())["baseline_run"]
+    tell(
+        f"{course.size}, the baseline: {sent.sent / sent.seconds:,.0f} messages/s, "
+        f"{sent.cpu_seconds / max(sent.sent, 1) * 1e6:.0f} ms CPU per 1,000"
+    )
+    return Turn(
+        **msgspec.structs.asdict(mine),
+        baseline_delivered=stand.fleet.arrived(run=baseline_run)["total"]["distinct_messages"],
+        baseline=sent,
+    )
+
+
+def ours(stand: Stand, people: Population, name: str, *, profiled: bool = False) -> tuple[Ours, Run]:
+    """Run a campaign to everybody, as the only one that the fleet remembers; return what was measured."""
+    fleet = stand.fleet
+    fleet.reset()
+    with stand.profiled(name, wanted=profiled):
+        measured = stand.campaign(people, name, expected=people.reachable)
+    counts = fleet.arrived(run=str(measured.run.uid))
     progress = runs.progress(measured.run)
-    made = Turn(
+    made = Ours(
+        devices=people.devices,
         expected=people.reachable,
         delivered=counts["total"]["distinct_messages"],
         outcomes=progress.outcomes,
@@ -37,18 +51,14 @@ def turn(stand: Stand, people: Population, plan: Path, number: int) -> Turn:
         cpu=dict(measured.used.ours),
         server_cpu=dict(measured.used.servers),
         fleet_cpu=measured.used.fleet,
-        baseline_delivered=fleet.arrived(run=baseline_run)["total"]["distinct_messages"],
-        baseline=sent,
         faults=[*stand.faults(measured.run), *held_back(progress)],
     )
     tell(
-        f"{course.size}, round {number}: {made.delivered / made.seconds:,.0f} devices/s, first phone after "
-        f"{made.first_phone:.2f} s, {sum(made.cpu.values()) / people.devices * 1e6:.0f} ms CPU per 1,000 "
-        f"({by_part(made.cpu, people.devices)}), servers {sum(made.server_cpu.values()) / people.devices * 1e6:.0f} "
-        f"({by_part(made.server_cpu, people.devices)}); baseline {sent.sent / sent.seconds:,.0f}/s, "
-        f"{sent.cpu_seconds / max(sent.sent, 1) * 1e6:.0f} ms"
+        f"{stand.course.size}, {name}, {people.devices:,} devices: {made.rate:,.0f}/s, first phone after "
+        f"{made.first_phone:.2f} s; CPU per 1,000: {made.cpu_ms:.0f} ms ({by_part(made.cpu, people.devices)}), "
+        f"servers {made.server_cpu_ms:.0f} ms ({by_part(made.server_cpu, people.devices)})"
     )
-    return made
+    return made, measured.run
 
 
 def first_phone(counts: dict[str, Any]) -> float:

@@ -11,6 +11,7 @@ from bench.report import Report, Turn
 
 SENT = Sent(sent=80, refused={}, seconds=0.5, cpu_seconds=0.008, version="go")
 TURN = Turn(
+    devices=100,
     expected=100,
     delivered=100,
     outcomes={"sent": 100},
@@ -29,7 +30,7 @@ TURN = Turn(
 
 def report(*turns: Turn) -> Report:
     by_provider = {"fcm": 45, "apns": 35, "socket": 20}
-    return Report("embedded", 100, by_provider, online=20, connect_seconds=1.0, turns=list(turns))
+    return Report(size="embedded", by_provider=by_provider, online=20, connect_seconds=1.0, turns=list(turns))
 
 
 def test_ratios_compare_ours_for_a_device_with_the_baselines_for_a_message():
@@ -38,24 +39,25 @@ def test_ratios_compare_ours_for_a_device_with_the_baselines_for_a_message():
 
 def test_the_middle_of_the_rounds_is_what_counts():
     slow = msgspec.structs.replace(TURN, seconds=20.0, cpu={"rest": 2.0})
-    figures = command.figures_of([TURN, slow, TURN], 100)
+    figures = command.figures_of([TURN, slow, TURN])
     assert figures["devices_per_second"] == 50.0
     assert figures["cpu_ms_per_1000"] == 200.0
 
 
 def test_our_processes_and_the_servers_are_two_figures():
-    figures = command.figures_of([TURN], 100)
+    figures = command.figures_of([TURN])
     assert figures["cpu_ms_per_1000_by_part"] == {"rest": 150.0, "web": 50.0}
     assert figures["server_cpu_ms_per_1000"] == 10.0
 
 
 def test_nothing_is_said_when_everything_arrived():
-    assert command.undelivered([TURN], 80, "here") == []
+    assert command.undelivered([TURN], "here") == command.unsent([TURN], 80, "here") == []
 
 
 def test_what_did_not_arrive_is_named_for_both_sides():
     short = msgspec.structs.replace(TURN, delivered=99, baseline_delivered=79, faults=["sums do not balance"])
-    ours, theirs, fault = command.undelivered([TURN, short], 80, "here")
+    ours, fault = command.undelivered([TURN, short], "here")
+    (theirs,) = command.unsent([TURN, short], 80, "here")
     assert "here, round 2: 99 of 100" in ours
     assert "79 of 80" in theirs
     assert "sums do not balance" in fault
