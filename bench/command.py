@@ -186,6 +186,7 @@ def figures_of(turns: Sequence[Ours]) -> dict[str, Any]:
         "cpu_ms_per_1000_by_part": middle_of([turn.cpu for turn in turns], turns[0].devices),
         "server_cpu_ms_per_1000": result.middle(turn.server_cpu_ms for turn in turns),
         "server_cpu_ms_per_1000_by_server": middle_of([turn.server_cpu for turn in turns], turns[0].devices),
+        "cpu_elsewhere": result.middle(turn.elsewhere for turn in turns),
         "fleet_cpu_ms_per_1000": result.middle(turn.fleet_cpu / turn.devices * 1e6 for turn in turns),
     }
 

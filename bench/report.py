@@ -12,7 +12,8 @@ class Ours(msgspec.Struct, frozen=True, kw_only=True):
     `expected` messages are to arrive: what waits in the log for a WebSocket that is not there does not. `seconds` run
     from the launch's request to the fleet's last acceptance, `first_phone` to its first one over FCM or APNs,
     `all_seconds` to the last outcome. CPU is in seconds, by part of the hub and by server; `fleet_cpu` is the
-    fleet's. `faults` are sentences about balances that do not hold.
+    fleet's, `elsewhere` the share of the machine's CPU that other programs had meanwhile. `faults` are sentences about
+    balances that do not hold.
     """
 
     devices: int
@@ -26,6 +27,7 @@ class Ours(msgspec.Struct, frozen=True, kw_only=True):
     cpu: dict[str, float]
     server_cpu: dict[str, float]
     fleet_cpu: float
+    elsewhere: float
     faults: list[str]
 
     @property

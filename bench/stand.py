@@ -1,5 +1,6 @@
 """A hub and a fleet that run, with meters on both: campaigns are launched here, and what they cost is measured."""
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,11 +31,15 @@ class StandError(Exception):
 
 
 class Used(msgspec.Struct):
-    """CPU seconds, filled in at the end of `Stand.metered`: by part of the hub, by server, and the fleet's."""
+    """CPU seconds, filled in at the end of `Stand.metered`: by part of the hub, by server, and the fleet's.
+
+    `elsewhere` is the share of the machine's CPU that programs had which have nothing to do with this.
+    """
 
     ours: Mapping[str, float] = {}
     servers: Mapping[str, float] = {}
     fleet: float = 0.0
+    elsewhere: float = 0.0
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -117,16 +122,20 @@ class Stand:
     def metered(self) -> Iterator[Used]:
         """Yield what is filled in at the end with the CPU used meanwhile, and in `SETTLE` seconds more."""
         used = Used()
-        before = self._read()
+        before, began, busy = self._read(), time.monotonic(), meter.busy() - time.process_time()
         yield used
         time.sleep(SETTLE)
         after = self._read()
+        busy = meter.busy() - time.process_time() - busy
+        had = (time.monotonic() - began) * (os.cpu_count() or 1)
         by_tree = {name: meter.between(before[name], after[name]) for name in after}
         # The embedded Redis is the supervisor's child, and a server all the same.
         redis = {part: seconds for part, seconds in by_tree["hub"].items() if part == meter.REDIS}
         used.ours = {part: seconds for part, seconds in by_tree["hub"].items() if part != meter.REDIS}
         used.servers = by_tree["servers"] | redis
         used.fleet = by_tree["fleet"].get("fleet", 0.0)
+        mine = sum(sum(seconds.values()) for seconds in by_tree.values())
+        used.elsewhere = round(max(0.0, busy - mine) / had, 3)
 
     @contextmanager
     def profiled(self, name: str, *, wanted: bool = True) -> Iterator[None]:

@@ -51,12 +51,14 @@ def ours(stand: Stand, people: Population, name: str, *, profiled: bool = False)
         cpu=dict(measured.used.ours),
         server_cpu=dict(measured.used.servers),
         fleet_cpu=measured.used.fleet,
+        elsewhere=measured.used.elsewhere,
         faults=[*stand.faults(measured.run), *held_back(progress)],
     )
     tell(
         f"{stand.course.size}, {name}, {people.devices:,} devices: {made.rate:,.0f}/s, first phone after "
         f"{made.first_phone:.2f} s; CPU per 1,000: {made.cpu_ms:.0f} ms ({by_part(made.cpu, people.devices)}), "
-        f"servers {made.server_cpu_ms:.0f} ms ({by_part(made.server_cpu, people.devices)})"
+        f"servers {made.server_cpu_ms:.0f} ms ({by_part(made.server_cpu, people.devices)}); others had "
+        f"{made.elsewhere:.0%} of the machine"
     )
     return made, measured.run
 

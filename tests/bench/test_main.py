@@ -22,6 +22,7 @@ TURN = Turn(
     cpu={"rest": 0.015, "web": 0.005},
     server_cpu={"redis": 0.001},
     fleet_cpu=0.01,
+    elsewhere=0.0,
     baseline_delivered=80,
     baseline=SENT,
     faults=[],
