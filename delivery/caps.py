@@ -217,7 +217,7 @@ class RedisCaps:
                 if run not in counted:
                     continue
                 category, span = counted[run]
-                at = jitter.within(stamp_of(place), span, notification)
+                at = jitter.within(stamp_of(place), span, notification.bytes)
                 for cap in self._all:
                     if cap.category is None or cap.category == category:
                         name = self._key(cap.name) + subscriber.bytes

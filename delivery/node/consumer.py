@@ -18,6 +18,7 @@ from delivery.node.acknowledgements import Acknowledgements
 from delivery.node.connection import Connection
 from delivery.node.database import blocking
 from delivery.node.table import node
+from delivery.node.wire import Wire, wire_of
 from devices import tokens
 from devices.models import Application, Device
 
@@ -37,6 +38,7 @@ class DeviceConsumer(AsyncWebsocketConsumer):
     """One device's WebSocket. Cookies are never read; it joins no Channels group."""
 
     connection: Connection | None = None
+    wire: Wire
     identity: tokens.Identity | None = None
 
     async def __call__(
@@ -81,6 +83,8 @@ class DeviceConsumer(AsyncWebsocketConsumer):
             (name[len(frames.AUTH_PREFIX) :] for name in offered if name.startswith(frames.AUTH_PREFIX)), ""
         )
         await self.accept(subprotocol=frames.PROTOCOL if frames.PROTOCOL in offered else None)
+        self.wire = wire_of(self.base_send)
+        self.wire.listen(self._taken)
         if not token or await self._authenticate(token):
             self._later(self._watch())
 
@@ -91,15 +95,15 @@ class DeviceConsumer(AsyncWebsocketConsumer):
         while True:
             if self.identity is None:
                 if not self.authenticating:
-                    return await self._close(frames.TOKEN_REFUSED)
+                    return self._close(frames.TOKEN_REFUSED)
                 await asyncio.sleep(AUTH_SECONDS)
                 continue
             silent = time.monotonic() - self.heard
             left = self.identity.expires_at - time.time()
             if left <= 0:
-                return await self._close(frames.TOKEN_REFUSED)
+                return self._close(frames.TOKEN_REFUSED)
             if silent > SILENT_SECONDS:
-                return await self._close(frames.SILENT)
+                return self._close(frames.SILENT)
             await asyncio.sleep(max(0.05, min(SILENT_SECONDS - silent, left, SILENT_SECONDS)))
 
     async def _authenticate(self, token: str) -> bool:
@@ -107,12 +111,12 @@ class DeviceConsumer(AsyncWebsocketConsumer):
         try:
             self.identity = await _identify(token, self._origin())
         except tokens.TokenError as error:
-            await self.send(frames.error("The token was refused.", str(error)))
-            await self._close(frames.TOKEN_REFUSED)
+            self.wire.write(frames.error("The token was refused.", str(error)))
+            self._close(frames.TOKEN_REFUSED)
             return False
         except OriginError as error:
-            await self.send(frames.error("The origin was refused.", str(error)))
-            await self._close(frames.ORIGIN_REFUSED)
+            self.wire.write(frames.error("The origin was refused.", str(error)))
+            self._close(frames.ORIGIN_REFUSED)
             return False
         finally:
             self.authenticating = False
@@ -128,15 +132,14 @@ class DeviceConsumer(AsyncWebsocketConsumer):
 
     async def _heard(self, text: str | None) -> None:
         if text is None or len(text) > frames.INBOUND_LIMIT:
-            await self._close(frames.TOO_BIG)
+            self._close(frames.TOO_BIG)
             return
         try:
             frame = frames.read(text)
         except msgspec.DecodeError as error:
-            await self.send(frames.error("This frame was not understood.", str(error)))
+            self.wire.write(frames.error("This frame was not understood.", str(error)))
             return
-        if isinstance(frame, frames.Ping):
-            await self.send(frames.PONG)
+        if self._at_once(frame):
             return
         if isinstance(frame, frames.Auth):
             if self.identity is None and not await self._authenticate(frame.token):
@@ -144,17 +147,35 @@ class DeviceConsumer(AsyncWebsocketConsumer):
             await self._resume(frame.cursor)
             return
         if self.identity is None:
-            await self.send(
+            self.wire.write(
                 frames.error("Authenticate first.", "Send an auth frame with a subscriber token.")
             )
             return
         match frame:
             case frames.Resume(cursor=cursor):
                 await self._resume(cursor)
-            case frames.Ack(seq=seq, ids=ids):
-                await self._acknowledged(seq, ids)
             case frames.Receipt(ids=ids, kind=kind):
                 await self._receipt(ids, kind)
+
+    def _taken(self, payload: bytes) -> bool:
+        """Answer a small frame before the server makes a message of it; return False for those that must wait."""
+        try:
+            done = self._at_once(frames.read(payload))
+        except msgspec.DecodeError:
+            return False
+        if done:
+            self.heard = time.monotonic()
+        return done
+
+    def _at_once(self, frame: frames.Inbound) -> bool:
+        """Do what a frame asks if nothing has to be awaited for it; return whether that is so."""
+        if isinstance(frame, frames.Ack) and self.connection is not None:
+            self._acknowledged(self.connection, frame.seq, frame.ids)
+            return True
+        if isinstance(frame, frames.Ping):
+            self.wire.write(frames.PONG)
+            return True
+        return False
 
     async def _resume(self, cursor: str | None) -> None:
         assert self.identity is not None
@@ -165,7 +186,7 @@ class DeviceConsumer(AsyncWebsocketConsumer):
         try:
             after = positions.decode(cursor) if cursor else None
         except positions.CursorError as error:
-            await self.send(frames.error("The cursor was not understood.", str(error)))
+            self.wire.write(frames.error("The cursor was not understood.", str(error)))
             after = None
         connection = self.connection = Connection(
             device=identity.device_uid.bytes,
@@ -173,15 +194,14 @@ class DeviceConsumer(AsyncWebsocketConsumer):
             application=str(identity.application_uid),
             platform=identity.platform,
             issued_at=identity.issued_at,
-            send=self._send_text,
-            close=self._close,
+            wire=self.wire,
             catch_up=self._catch_up,
         )
         # presence first, then the log: an entry that is written in between arrives live
         await node().add(self.connection)
         start = after if after is not None else await _durable_cursor(identity.device_uid)
         connection.safe = start
-        await self.send(
+        self.wire.write(
             frames.hello(
                 device=str(identity.device_uid),
                 node=node().name,
@@ -209,7 +229,7 @@ class DeviceConsumer(AsyncWebsocketConsumer):
                     for entry, place in zip(found.entries, found.places, strict=True)
                 ]
                 if pieces:
-                    await connection.write(pieces)
+                    connection.write(pieces)
                 after = found.last
                 if not found.more:
                     break
@@ -218,22 +238,18 @@ class DeviceConsumer(AsyncWebsocketConsumer):
                         while not connection.settled:
                             await self.acknowledged.wait()
                             self.acknowledged.clear()
-            if await connection.go_live():
+            if connection.go_live():
                 return
             after = connection.safe
 
-    async def _acknowledged(self, seq: int | None, ids: list[str]) -> None:
-        assert self.identity is not None
-        if self.connection is None:
-            return
-        covered, reached = self.connection.acknowledge(seq) if seq is not None else ([], None)
-        covered += _uuids(ids[: receipts.MOST_IDS])
+    def _acknowledged(self, connection: Connection, seq: int | None, ids: list[str]) -> None:
+        covered, mark = connection.acknowledge(seq) if seq is not None else ([], None)
+        if ids:
+            covered += _uuids(ids[: receipts.MOST_IDS])
         if covered:
+            assert self.identity is not None
             _acknowledgements.add(
-                subscriber=self.identity.subscriber_uid,
-                device=self.identity.device_uid,
-                ids=covered,
-                reached=reached,
+                subscriber=connection.subscriber, device=self.identity.device_uid, ids=covered, mark=mark
             )
         self.acknowledged.set()
 
@@ -247,24 +263,12 @@ class DeviceConsumer(AsyncWebsocketConsumer):
                 kind,
             )
         except receipts.ReceiptError as error:
-            await self.send(frames.error("The receipt was refused.", str(error)))
+            self.wire.write(frames.error("The receipt was refused.", str(error)))
 
-    # -- writing
-
-    async def send(
-        self, text_data: str | None = None, bytes_data: bytes | None = None, close: bool = False
-    ) -> None:
-        if text_data is not None:
-            await self._send_text(text_data)
-
-    async def _send_text(self, text: str) -> None:
-        if not self.ended:
-            await self.base_send({"type": "websocket.send", "text": text})
-
-    async def _close(self, code: int) -> None:
+    def _close(self, code: int) -> None:
         if not self.ended:
             self.ended = True
-            await self.base_send({"type": "websocket.close", "code": code})
+            self.wire.close(code)
 
     def _later(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -275,9 +279,7 @@ class DeviceConsumer(AsyncWebsocketConsumer):
         self.tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("node.connection_failed", error=repr(error))
-            closing = asyncio.get_running_loop().create_task(self._close(frames.FAILED))
-            self.tasks.add(closing)
-            closing.add_done_callback(self.tasks.discard)
+            self._close(frames.FAILED)
 
 
 class OriginError(Exception):

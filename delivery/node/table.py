@@ -4,8 +4,8 @@ import asyncio
 import secrets
 import socket
 import time
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Awaitable, Callable, Iterable
+from functools import cache, partial
 from typing import Any
 
 import structlog
@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from delivery import presence
 from delivery.node import frames
-from delivery.node.connection import Connection, Piece
+from delivery.node.connection import Connection
 from delivery.node.registrar import Registrar
 
 log = structlog.get_logger(__name__)
@@ -24,8 +24,11 @@ SOCKETS_A_DEVICE = 4
 BLOCK_MS = 2_000
 """How long a read of the streams waits; shorter than redis-py's socket timeout, which would cut it."""
 SOCKET_TIMEOUT = 10.0
+READ_ENTRIES = 20
+PAIRS_AT_ONCE = 100
+"""After so many writes everything else has its turn: urgent orders, and what devices say."""
 REDIS_CONNECTIONS = 16
-"""One reads the streams; the others are taken in turns."""
+"""Two read the streams; the others are taken in turns."""
 SIGN_OF_LIFE = 3.0
 RENEW_EVERY = 30.0
 CATCH_UP_AT_ONCE = 50
@@ -62,18 +65,23 @@ class Node:
         """Start the receiver and the signs of life on the running loop, once (Daphne has no lifespan)."""
         if not self._tasks:
             loop = asyncio.get_running_loop()
-            self._tasks = [loop.create_task(self._supervised(work)) for work in (self._receive, self._live)]
+            works: dict[str, Callable[[], Awaitable[None]]] = {
+                "urgent": partial(self._receive, urgent=True),
+                "rest": partial(self._receive, urgent=False),
+                "live": self._live,
+            }
+            self._tasks = [loop.create_task(self._supervised(name, work)) for name, work in works.items()]
 
-    async def _supervised(self, work: Any) -> None:
+    async def _supervised(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
                 await work()
             except asyncio.CancelledError:
                 raise
             except (RedisError, OSError) as error:
-                log.warning("node.redis_lost", node=self.name, work=work.__name__, error=str(error))
+                log.warning("node.redis_lost", node=self.name, work=name, error=str(error))
             except Exception:
-                log.exception("node.restarted", node=self.name, work=work.__name__)
+                log.exception("node.restarted", node=self.name, work=name)
             await asyncio.sleep(0.5)
 
     # -- connections
@@ -85,7 +93,7 @@ class Node:
         await self._known.wait()  # a device of a node that senders take for dead would get nothing live
         await self._registrar.present(connection.device)
         if len(held) > SOCKETS_A_DEVICE:
-            await held.pop(0).close(frames.REPLACED)
+            held.pop(0).wire.close(frames.REPLACED)
 
     def remove(self, connection: Connection) -> None:
         """Take a connection out; presence goes with the device's last one here."""
@@ -153,53 +161,60 @@ class Node:
 
     # -- the receiver
 
-    async def _receive(self) -> None:
-        urgent, rest = (presence.stream(self.name, urgent=kind) for kind in (True, False))
-        last: dict[Any, Any] = {urgent: "0", rest: "0"}
+    async def _receive(self, *, urgent: bool) -> None:
+        """Work one of the two streams; each has a reader of its own, so that urgent ones pass between the others."""
+        name = presence.stream(self.name, urgent=urgent)
+        last: Any = "0"
         while True:
-            got = await self.redis.xread(last, count=20, block=BLOCK_MS)
-            found = {name.decode(): entries for name, entries in got or ()}
-            for name in (urgent, rest):
-                await self._work(name, found.get(name, ()), last)
+            got = await self.redis.xread({name: last}, count=READ_ENTRIES, block=BLOCK_MS)
+            for _, entries in got or ():
+                last = entries[-1][0]
+                await self._work(name, entries)
 
-    async def _work(self, name: str, entries: Any, last: dict[Any, Any]) -> None:
-        for identity, fields in entries:
-            last[name] = identity
-            await self._obey(presence.decode_order(fields[b"d"]))
-            await self.redis.xdel(name, identity)
+    async def _work(self, name: str, entries: Any) -> None:
+        """Obey orders; then answer all of them, and trim what is done, in one round trip."""
+        answers: dict[str, list[bytes]] = {}
+        for _, fields in entries:
+            order = presence.decode_order(fields[b"d"])
+            match order:
+                case presence.Delivery():
+                    gone = await self._deliver(order)
+                    answer = presence.Answer(order.parcel, order.fence, self.name, gone)
+                    answers.setdefault(order.reply, []).append(presence.encode(answer))
+                case presence.Recall(application=application, run=run):
+                    frame = frames.recall(run)
+                    for connection in self.connections():
+                        if connection.application == application:
+                            connection.send(frame)
+                case presence.Revoke(subscriber=subscriber, before=before):
+                    for connection in self.connections():
+                        if connection.subscriber.bytes == subscriber and connection.issued_at < before:
+                            connection.wire.close(frames.TOKEN_REFUSED)
             await asyncio.sleep(0)
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for reply, encoded in answers.items():
+                pipe.rpush(reply, *encoded)
+                pipe.expire(reply, presence.REPLY_SECONDS)
+            pipe.xdel(name, *[identity for identity, _ in entries])
+            await pipe.execute()
 
-    async def _obey(self, order: presence.Order) -> None:
-        match order:
-            case presence.Delivery():
-                await self._deliver(order)
-            case presence.Recall(application=application, run=run):
-                frame = frames.recall(run)
-                for connection in self.connections():
-                    if connection.application == application:
-                        await connection.send(frame)
-            case presence.Revoke(subscriber=subscriber, before=before):
-                for connection in self.connections():
-                    if connection.subscriber.bytes == subscriber and connection.issued_at < before:
-                        await connection.close(frames.TOKEN_REFUSED)
-
-    async def _deliver(self, delivery: presence.Delivery) -> None:
+    async def _deliver(self, delivery: presence.Delivery) -> list[int]:
+        """Write the pairs to their sockets; return the indexes of those whose device is not here."""
+        table = self.table
         gone: list[int] = []
         for index, pair in enumerate(delivery.pairs):
-            held = self.table.get(pair.device)
+            if index % PAIRS_AT_ONCE == 0 and index:
+                await asyncio.sleep(0)
+            held = table.get(pair.device)
             if not held:
                 gone.append(index)
                 continue
-            piece: Piece = (pair.notification, pair.place, pair.entry)
-            for connection in list(held):
-                await connection.deliver([piece])
+            pieces = [(pair.notification, pair.place, pair.entry)]
+            for connection in held:
+                connection.deliver(pieces)
         for index in gone:
             self._registrar.absent(delivery.pairs[index].device)
-        answer = presence.Answer(delivery.parcel, delivery.fence, self.name, gone)
-        async with self.redis.pipeline(transaction=False) as pipe:
-            pipe.rpush(delivery.reply, presence.encode(answer))
-            pipe.expire(delivery.reply, presence.REPLY_SECONDS)
-            await pipe.execute()
+        return gone
 
 
 @cache

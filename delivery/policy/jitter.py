@@ -4,8 +4,6 @@ Where it falls depends on the notification alone, so a page that is worked twice
 It never carries anybody into their quiet hours or past the end: what is left is spread instead.
 """
 
-from uuid import UUID
-
 from delivery.policy.quiet_hours import hours_of
 from delivery.policy.verdicts import Candidate, Circumstances, expiry_of
 
@@ -35,6 +33,6 @@ def landing_of(candidate: Candidate, circumstances: Circumstances) -> float:
     return within(circumstances.now, span, candidate.notification)
 
 
-def within(begin: float, span: float, notification: UUID) -> float:
-    """Return the notification's place in a span of seconds."""
-    return begin + span * (notification.int % STEPS) / STEPS
+def within(begin: float, span: float, notification: bytes) -> float:
+    """Return the place of a notification (16 bytes) in a span of seconds."""
+    return begin + span * (int.from_bytes(notification, "big") % STEPS) / STEPS

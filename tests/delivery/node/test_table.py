@@ -3,13 +3,14 @@
 import asyncio
 import uuid
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from delivery import presence
 from delivery.node.connection import Connection
 from delivery.node.table import Node
+from delivery.node.wire import AsgiWire
 
 
 class FakeRedis:
@@ -53,17 +54,13 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> tuple[Node, FakeRedis, list[str]]:
 
 
 def _connection(catch_up: Any) -> Connection:
-    async def nothing(value: Any) -> None:
-        return None
-
     return Connection(
         device=b"d" * 16,
         subscriber=uuid.uuid4(),
         application="a",
         platform="web",
         issued_at=0.0,
-        send=nothing,
-        close=nothing,
+        wire=AsgiWire(cast(Any, None)),
         catch_up=catch_up,
     )
 
