@@ -24,7 +24,7 @@ from delivery.senders.http2.link import ALPN, Proxy, Where
 from delivery.senders.http2.origin import Origin
 from delivery.senders.loop import Loop
 
-__all__ = ["REQUEST_SECONDS", "STREAMS", "Answer", "Engine", "Request", "engine"]
+__all__ = ["REQUEST_SECONDS", "STREAMS", "Answer", "Engine", "Own", "Request", "engine"]
 
 STREAMS = 900
 """Requests in flight: near the thousand that APNs allows on a connection."""
@@ -34,10 +34,8 @@ POOLS = 32
 STALE_SECONDS = 1.0
 """After so long it is looked for what came meanwhile, such as a goodbye, before anything is sent."""
 
-Request = (
-    tuple[Any, str, list[str], bytes]
-    | tuple[Any, str, list[str], bytes, tuple[tuple[str, str], ...]]
-)  # fmt: skip
+Own = tuple[tuple[str, str], ...]
+Request = tuple[Any, str, list[str], bytes] | tuple[Any, str, list[str], bytes, Own]
 """The caller's key, the URL, the header lines (the same list object again is cheaper), the body to POST, and the names
 and values of headers that only this request has."""
 
@@ -151,8 +149,11 @@ class Engine:
         self._runs += 1
 
     def _start(self, request: Request, answers: list[Answer]) -> None:
-        key, url, lines, body = request[:4]
-        own = request[4] if len(request) == 5 else ()
+        own: Own = ()
+        if len(request) == 5:
+            key, url, lines, body, own = request
+        else:
+            key, url, lines, body = request
         at = url.find("/", 8)
         base = url[:at]
         stream = Stream(key, answers, url[at:], lines, own, body)
