@@ -10,7 +10,7 @@ from pathlib import Path
 
 import uvloop
 
-from fleet.http import PortError
+from fleet.endpoint import PortError
 from fleet.server import Options, StartError, serve
 
 

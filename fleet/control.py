@@ -16,10 +16,11 @@ from fleet import google
 from fleet.apns import Apns
 from fleet.apns_keys import ProviderTokens, make_apns_key
 from fleet.apns_rules import REASONS as APNS_REASONS
-from fleet.devices import PROVIDERS, Environment, Provider
-from fleet.faults import Failure, Faults, Latency, Quota, Refusal
+from fleet.devices import PROVIDERS, PUSH_PROVIDERS, Environment, Provider
+from fleet.endpoint import Endpoint
+from fleet.faults import Failure, Faults, Latency, Leaving, Quota, Refusal, Spoilt, StreamReset
 from fleet.fcm import Fcm
-from fleet.http import Endpoint, Reply, Request, json_reply
+from fleet.http import Reply, Request, json_reply
 from fleet.letters import Letter
 from fleet.oauth import TokenEndpoint, make_service_account
 from fleet.points import base64url, read_point
@@ -35,6 +36,7 @@ _REASONS: dict[str, Collection[str]] = {
     "apns": APNS_REASONS,
     "webpush": WEBPUSH_REASONS,
 }
+_FAULTS = [field.name for field in msgspec.structs.fields(Faults)]
 _PROJECT = re.compile(r"[a-z][a-z0-9-]{2,62}").fullmatch
 
 
@@ -94,6 +96,12 @@ class _NewFaults(_Body):
     refuse_connections: bool | None = None
     cut_after: int | None = None
     limit_token_updates: bool | None = None
+    spoil: Spoilt | None = None
+    goaway: Leaving | None = None
+    reset_streams: StreamReset | None = None
+    most_streams: int | None = None
+    slow_read: int | None = None
+    silent: bool | None = None
     expire_tokens: bool = False
 
 
@@ -278,7 +286,9 @@ class Control:
         record = self._world.record
 
         def have() -> int:
-            return record.totals(run=run, provider=provider, devices=devices).distinct_messages
+            if devices is not None:
+                return record.totals(run=run, provider=provider, devices=devices).distinct_messages
+            return record.distinct(run=run, provider=provider)
 
         timeout = min(float(query.get("timeout", "10")), _LONGEST_WAIT)
         at_least = int(query.get("at_least", "1"))
@@ -287,22 +297,23 @@ class Control:
 
     async def _break(self, request: Request) -> Any:
         wish = _read(request, _NewFaults)
-        if wish.answer is not None:
-            known = _REASONS.get(wish.provider, ())
-            if wish.answer.reason not in known:
-                raise ControlError(f"answer.reason: must be one of {', '.join(known)}")
-        current = msgspec.structs.asdict(self._world.faults[wish.provider])
+        if wish.provider not in PUSH_PROVIDERS:
+            raise ControlError(f"provider: must be one of {', '.join(PUSH_PROVIDERS)}")
+        known = _REASONS[wish.provider]
+        if wish.answer is not None and wish.answer.reason not in known:
+            raise ControlError(f"answer.reason: must be one of {', '.join(known)}")
         asked = msgspec.structs.asdict(wish)
-        changes = {name: asked[name] for name in current if asked.get(name) is not None}
+        changes = {name: asked[name] for name in _FAULTS if asked.get(name) is not None}
         if wish.dead_fraction is not None and wish.dead_since is not None:
             changes["since"] = wish.dead_since
-        self._world.faults[wish.provider] = msgspec.convert(current | changes, Faults, from_attributes=True)
-        for device in map(self._device, wish.dead_tokens):
+        devices = [self._device(token) for token in wish.dead_tokens]
+        faults = self._world.break_(wish.provider, **changes)
+        for device in devices:
             self._world.devices.bury(device, since=wish.dead_since)
         if wish.expire_tokens:
             self._oauth.expire_all()
         await self._mind_doors()
-        return self._world.faults[wish.provider]
+        return faults
 
     async def _heal(self, request: Request) -> Any:
         self._world.heal()
@@ -310,10 +321,10 @@ class Control:
         return {}
 
     async def _mind_doors(self) -> None:
-        """Take connections, or refuse them, as the faults say."""
+        """Let the endpoints take connections, or not, as the faults say."""
         for provider, doors in self._doors.items():
             for door in doors:
-                await (door.refuse() if self._world.faults[provider].refuse_connections else door.welcome())
+                await door.suffer(self._world.trouble[provider].faults)
 
     async def _reset(self, request: Request) -> Any:
         self._world.forget()

@@ -14,6 +14,7 @@ from fleet.tokens import TokenMint
 Provider = Literal["fcm", "apns", "webpush", "websocket"]
 Environment = Literal["production", "sandbox"]
 PROVIDERS: tuple[Provider, ...] = ("fcm", "apns", "webpush", "websocket")
+PUSH_PROVIDERS: tuple[Provider, ...] = ("fcm", "apns", "webpush")
 MOST_DEVICES = 4_000_000
 
 

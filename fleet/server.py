@@ -16,9 +16,10 @@ import msgspec
 from fleet.apns import Apns
 from fleet.apns_keys import ProviderTokens
 from fleet.control import Control
-from fleet.devices import Provider
+from fleet.devices import PUSH_PROVIDERS, Provider
+from fleet.endpoint import Endpoint, PortError
 from fleet.fcm import Fcm
-from fleet.http import Endpoint, Handler, PortError
+from fleet.http import Handler
 from fleet.oauth import TOKEN_PATH, TokenEndpoint
 from fleet.sockets import Sockets
 from fleet.tls import TlsFiles, ensure_certificates
@@ -27,6 +28,7 @@ from fleet.world import World
 
 READY_FILE = "fleet.json"
 _LOCK_FILE = "fleet.lock"
+_MOST_CONTROL_BODY = 256 << 20
 
 
 class StartError(RuntimeError):
@@ -60,8 +62,8 @@ class FleetServer:
         self._options = options
         self._lock = _lock(options.data)
         self.world = World(options.data)
-        for provider in ("fcm", "apns", "webpush"):
-            self.world.faults[provider].latency_ms = options.latency_ms
+        for provider in PUSH_PROVIDERS:
+            self.world.break_(provider, latency_ms=options.latency_ms)
         self.oauth = TokenEndpoint()
         self.keys = ProviderTokens()
         for account in self.world.accounts.values():
@@ -98,7 +100,9 @@ class FleetServer:
         )
         webpush = self._listen("webpush", self.webpush.handle, options.webpush_port, tls)
         self._doors.update({"fcm": [fcm], "apns": [apns, sandbox], "webpush": [webpush]})
-        control = self._listen("control", self.control.handle, options.control_port, None)
+        control = self._listen(
+            "control", self.control.handle, options.control_port, None, most_body=_MOST_CONTROL_BODY
+        )
         self.oauth.url = f"https://127.0.0.1:{fcm.port}{TOKEN_PATH}"
         self.webpush.url = f"https://127.0.0.1:{webpush.port}"
         self.webpush.vapid.origins = frozenset({self.webpush.url, f"https://localhost:{webpush.port}"})
@@ -120,14 +124,14 @@ class FleetServer:
         return ready
 
     def _listen(
-        self, name: str, handler: Handler, port: int, tls: TlsFiles | None, *, only_http2: bool = False
+        self, name: str, handler: Handler, port: int, tls: TlsFiles | None, **options: Any
     ) -> Endpoint:
         endpoint = None
         former = self.world.ports.get(name, 0)
         if not port and former:
             with contextlib.suppress(PortError):
-                endpoint = Endpoint(handler, port=former, tls=tls, only_http2=only_http2)
-        endpoint = endpoint or Endpoint(handler, port=port, tls=tls, only_http2=only_http2)
+                endpoint = Endpoint(handler, port=former, tls=tls, **options)
+        endpoint = endpoint or Endpoint(handler, port=port, tls=tls, **options)
         self.world.ports[name] = endpoint.port
         self._endpoints.append(endpoint)
         return endpoint
@@ -142,7 +146,7 @@ class FleetServer:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.5):
                 await self.sockets.close()
-        await asyncio.gather(*(endpoint.stop(within=0.7) for endpoint in self._endpoints))
+        await asyncio.gather(*(endpoint.stop() for endpoint in self._endpoints))
         os.close(self._lock)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -17,6 +17,7 @@ from fleet.letters import Letters
 from fleet.oauth import ServiceAccount
 from fleet.record import Record
 from fleet.tls import write_private
+from fleet.trouble import Trouble
 
 _FILE = "world.json"
 
@@ -48,7 +49,7 @@ class World:
         self.ports = kept.ports
         self.record = Record()
         self.letters = Letters()
-        self.faults: dict[Provider, Faults] = {}
+        self.trouble: dict[Provider, Trouble] = {}
         self.refused_dead: Counter[int] = Counter()
         self.cut: Callable[[Provider], None] = lambda provider: None
         """Closes all connections of a provider; whoever listens puts it here."""
@@ -76,7 +77,7 @@ class World:
 
     def heal(self) -> None:
         """End all faults; tokens that were killed live again."""
-        self.faults.update({provider: Faults() for provider in PROVIDERS})
+        self.trouble.update({provider: self._trouble(provider, Faults()) for provider in PROVIDERS})
         self.devices.revive_all()
 
     def forget(self) -> None:
@@ -85,13 +86,22 @@ class World:
         self.letters.forget()
         self.refused_dead.clear()
 
-    def is_dead(self, provider: Provider, device: int) -> bool:
-        return self.devices.dead_since(device) is not None or self.faults[provider].strikes(device)
+    def break_(self, provider: Provider, **changes: Any) -> Faults:
+        """Change a provider's faults and return all that hold now. Raises `msgspec.ValidationError`."""
+        now = msgspec.structs.asdict(self.trouble[provider].faults)
+        faults = msgspec.convert(now | changes, Faults, from_attributes=True)
+        self.trouble[provider] = self._trouble(provider, faults)
+        return faults
 
-    def dead_since(self, provider: Provider, device: int) -> int:
-        """Return when a dead token died, in milliseconds since the epoch."""
+    def _trouble(self, provider: Provider, faults: Faults) -> Trouble:
+        return Trouble(faults, lambda: self.cut(provider))
+
+    def dead_since(self, provider: Provider, device: int) -> int | None:
+        """Return when a token died (milliseconds since the epoch), None while it lives; who asks was refused."""
         since = self.devices.dead_since(device)
+        trouble = self.trouble[provider]
+        if since is None and trouble.strikes(device):
+            since = trouble.faults.since
         if since is not None:
-            return since
-        faults = self.faults[provider]
-        return faults.since if faults.strikes(device) else int(time.time() * 1000)
+            self.refused_dead[device] += 1
+        return since

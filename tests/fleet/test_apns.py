@@ -61,7 +61,7 @@ def test_what_is_no_jwt_is_invalid(apns, token):
 
 
 def test_too_many_new_provider_tokens_are_refused_where_asked(apns):
-    apns.server.world.faults["apns"].limit_token_updates = True
+    apns.server.world.break_("apns", limit_token_updates=True)
     assert apns.send().status == 200
     newer = apns.provider_token(iat=int(time.time()) - 5)
     assert refusal(apns.send(authorization=f"bearer {newer}")) == (429, "TooManyProviderTokenUpdates")
@@ -172,10 +172,12 @@ def test_another_path_or_method_is_refused(apns):
 
 
 def test_outages_quotas_and_any_reason_on_demand(apns):
-    faults = apns.server.world.faults["apns"]
-    faults.status_5xx = Failure(status=503, count=1, retry_after=3)
-    faults.quota_429 = Quota(count=1)
-    faults.answer = Refusal("Shutdown")
+    apns.server.world.break_(
+        "apns",
+        status_5xx=Failure(status=503, count=1, retry_after=3),
+        quota_429=Quota(count=1),
+        answer=Refusal("Shutdown"),
+    )
     reply = apns.send()
     assert (refusal(reply), dict(reply.headers)["retry-after"]) == ((503, "ServiceUnavailable"), "3")
     assert refusal(apns.send()) == (429, "TooManyRequests")
@@ -184,7 +186,7 @@ def test_outages_quotas_and_any_reason_on_demand(apns):
 
 
 def test_refused_credentials_are_an_invalid_token(apns):
-    apns.server.world.faults["apns"].refuse_credentials = True
+    apns.server.world.break_("apns", refuse_credentials=True)
     assert refusal(apns.send()) == (403, "InvalidProviderToken")
 
 

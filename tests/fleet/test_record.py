@@ -131,7 +131,7 @@ def test_forgetting_leaves_nothing(record):
 def test_who_waits_is_woken_by_the_last_one_missing(record):
     async def story() -> None:
         waiting = asyncio.create_task(
-            record.tallies.wait(lambda: record.totals(run="a").distinct_messages, at_least=2, timeout=5)
+            record.tallies.wait(lambda: record.distinct(run="a", provider=None), at_least=2, timeout=5)
         )
         await asyncio.sleep(0)
         first, second = ids(2)
