@@ -19,6 +19,7 @@ _WINDOW = 1 << 20
 _DEFAULT_WINDOW = 65_535
 _MOST_WINDOW = (1 << 31) - 1
 _REFILL = 1 << 29
+_ASSUMED_STREAMS = 100
 _MOST_NAMES = 10_000
 
 _WHOLE = frames.END_HEADERS | frames.PADDED | frames.HAS_PRIORITY
@@ -106,7 +107,8 @@ class Http2:
         self._window = _DEFAULT_WINDOW
         self._stream_window = _DEFAULT_WINDOW
         self._consumed = 0
-        self._limits = [host.most_streams]
+        # What a client sends before it knows the announced limit is not held against it.
+        self._limits = [max(_ASSUMED_STREAMS, host.most_streams), host.most_streams]
         values = {
             frames.SETTINGS_MAX_CONCURRENT_STREAMS: host.most_streams,
             frames.SETTINGS_INITIAL_WINDOW_SIZE: _WINDOW,
@@ -272,6 +274,9 @@ class Http2:
         path, _, query = target.partition("?")
         host = self._host
         reply = host.handle(Request(method, path, query, headers, body, repeated, host.peer))
+        if isinstance(reply.mishap, Goaway):
+            # At once, also where the answer is late: of the streams that follow none is looked at.
+            self._leave(stream, reply.mishap)
         if reply.wait == 0.0:
             self._write(stream, reply)
             return
@@ -305,17 +310,13 @@ class Http2:
             self._out.append(frames.answer_headers(stream, reply.status, fields, ends=False))
             self._owe(stream, reply.body[: mishap.after], ends=False)
             return True
-        if isinstance(mishap, Goaway):
-            debug = b'{"reason":"%s"}' % mishap.reason.encode() if mishap.reason else b""
-            self._leave(stream, debug)
-            if mishap.abrupt:
-                self._over = True
-                return True
-        return False
+        return isinstance(mishap, Goaway) and mishap.abrupt
 
-    def _leave(self, last: int, debug: bytes) -> None:
+    def _leave(self, last: int, goaway: Goaway) -> None:
         """Say which streams still get an answer; whatever came after them was never looked at."""
         self._last_taken = last
+        self._over = goaway.abrupt
+        debug = b'{"reason":"%s"}' % goaway.reason.encode() if goaway.reason else b""
         self._out.append(frames.goaway(last, ERRORS["NO_ERROR"], debug))
         for stream in [stream for stream in self._incoming if stream > last]:
             del self._incoming[stream]
