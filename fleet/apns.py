@@ -11,6 +11,7 @@ from collections import Counter
 
 import msgspec
 
+from fleet.apns_certificates import ApnsCertificate, Certificates
 from fleet.apns_keys import ApnsKey, ProviderTokenError, ProviderTokens
 from fleet.apns_rules import (
     REASONS,
@@ -34,9 +35,12 @@ _PATH = "/3/device/"
 class Apns:
     """Answers /3/device/ for the phones of one environment; a phone of the other is a bad token."""
 
-    def __init__(self, world: World, tokens: ProviderTokens, environment: Environment) -> None:
+    def __init__(
+        self, world: World, tokens: ProviderTokens, certificates: Certificates, environment: Environment
+    ) -> None:
         self._world = world
         self._tokens = tokens
+        self._certificates = certificates
         self._environment = environment
         self.answers: Counter[str] = Counter()
 
@@ -76,24 +80,38 @@ class Apns:
         if request.repeated:
             check_repeated(request.repeated)
         headers = request.headers
-        key = self._authorised(headers.get("authorization"))
+        key = self._authorised(headers.get("authorization"), request.peer)
         push_type = headers.get("apns-push-type", "")
         check_headers(push_type, headers.get("apns-priority"), headers.get("apns-expiration"))
         identity = headers.get("apns-collapse-id", "")
         check_collapse_id(identity)
-        app = app_of_topic(headers.get("apns-topic"), push_type, key.topics)
+        topic = headers.get("apns-topic")
+        if topic is None and isinstance(key, ApnsCertificate) and len(key.topics) == 1:
+            topic = key.topics[0]
+        app = app_of_topic(topic, push_type, key.topics)
         payload = checked_payload(request.body, push_type)
         device = self._device(request.path[len(_PATH) :], app)
+        self._world.letters.put("apns", device, headers, request.body)
         self._deliver(device, payload, identity=identity, is_alert=push_type == "alert")
 
-    def _authorised(self, authorization: str | None) -> ApnsKey:
+    def _authorised(self, authorization: str | None, peer: str) -> ApnsKey | ApnsCertificate:
         faults = self._world.trouble["apns"].faults
+        if peer and authorization is None:
+            return self._certified(peer, refused=faults.refuse_credentials)
         if faults.refuse_credentials:
             raise ProviderTokenError("InvalidProviderToken")
         key = self._tokens.verify(authorization, limit_updates=faults.limit_token_updates)
         if key.environment is not None and key.environment != self._environment:
             raise ProviderTokenError("BadEnvironmentKeyInToken")
         return key
+
+    def _certified(self, peer: str, *, refused: bool) -> ApnsCertificate:
+        certificate = self._certificates.of(peer)
+        if certificate is None or refused:
+            raise ApnsError("BadCertificate")
+        if certificate.environment not in (None, self._environment):
+            raise ApnsError("BadCertificateEnvironment")
+        return certificate
 
     def _device(self, token: str, app: str) -> int:
         if not token:
@@ -122,6 +140,7 @@ class Apns:
             title=title,
             body=body,
             visible=is_alert and payload.aps is not None and payload.aps.alert is not None,
+            event_at=payload.nh.at,
         )
 
     def _refuse(

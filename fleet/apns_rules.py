@@ -83,6 +83,7 @@ class ApnsError(Exception):
 class _Nh(msgspec.Struct, frozen=True, gc=False):
     id: str = ""
     run: str = ""
+    at: int = 0
 
 
 class _Alert(msgspec.Struct, gc=False):

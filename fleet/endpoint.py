@@ -48,7 +48,7 @@ class Endpoint:
         self._delays = _Delays()
         self._reserved = _reserve(port)
         self.port: int = self._reserved.getsockname()[1]
-        self._tls = None if tls is None else _context(tls, only_http2=only_http2)
+        self.tls = None if tls is None else _context(tls, only_http2=only_http2)
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -58,7 +58,7 @@ class Endpoint:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             listening.bind(("127.0.0.1", self.port))
             make: Callable[[], asyncio.Protocol] = _Deaf if self.silent else lambda: Connection(self)
-            context = None if self.silent else self._tls
+            context = None if self.silent else self.tls
             self._server = await asyncio.get_running_loop().create_server(
                 make, sock=listening, ssl=context, backlog=1024
             )

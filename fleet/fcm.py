@@ -62,7 +62,7 @@ class Fcm:
         if sent.validate_only:
             return self._accepted(project, "fake_message_id")
         if device is not None:
-            self._deliver(device, message)
+            self._deliver(device, message, request)
         self._sent += 1
         return self._accepted(project, f"0:{time.time_ns() // 1000}%{self._sent:016x}")
 
@@ -103,7 +103,8 @@ class Fcm:
             return "UNREGISTERED"
         return None
 
-    def _deliver(self, device: int, message: Message) -> None:
+    def _deliver(self, device: int, message: Message, request: Request) -> None:
+        self._world.letters.put("fcm", device, request.headers, request.body)
         data = message.data or {}
         android = message.android
         own = android and android.notification
@@ -117,6 +118,7 @@ class Fcm:
             title=(own and own.title) or (shown and shown.title) or "",
             body=(own and own.body) or (shown and shown.body) or "",
             visible=shown is not None or own is not None,
+            event_at=_instant(data.get("nh_at")),
         )
 
     def _accepted(self, project: str, name: str) -> Reply:
@@ -129,3 +131,8 @@ def _project(path: str) -> str | None:
     """Return the project of a path of messages:send, None for another path."""
     found = _SEND(path)
     return found.group(1) if found else None
+
+
+def _instant(text: str | None) -> int:
+    """Return milliseconds since the epoch, 0 where there are none."""
+    return int(text) if text and text.isdecimal() else 0

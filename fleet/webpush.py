@@ -25,6 +25,7 @@ _MESSAGE = "/m/"
 class _Nh(msgspec.Struct, gc=False):
     id: str = ""
     run: str = ""
+    at: int = 0
 
 
 class _Notice(msgspec.Struct, gc=False):
@@ -171,6 +172,7 @@ class WebPush:
             identity=shown.tag,
             title=shown.title,
             body=shown.body,
+            event_at=payload.nh.at,
         )
 
     def _refuse(self, reason: str, text: str, *, retry_after: int | None = None) -> Reply:

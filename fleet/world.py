@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from fleet.apns_certificates import ApnsCertificate
 from fleet.apns_keys import ApnsKey
 from fleet.devices import PROVIDERS, Batch, Devices, Provider
 from fleet.faults import Faults
@@ -28,6 +29,7 @@ class _Kept(msgspec.Struct):
     secret: bytes
     accounts: list[ServiceAccount] = []
     apns_keys: list[ApnsKey] = []
+    apns_certificates: list[ApnsCertificate] = []
     batches: list[Batch] = []
     ports: dict[str, int] = {}
 
@@ -45,6 +47,7 @@ class World:
         self._secret = kept.secret
         self.accounts = {account.project: account for account in kept.accounts}
         self.apns_keys = {key.key_id: key for key in kept.apns_keys}
+        self.apns_certificates = kept.apns_certificates
         self.devices = Devices(kept.secret, kept.batches)
         self.ports = kept.ports
         self.record = Record()
@@ -67,11 +70,12 @@ class World:
     def keep(self) -> None:
         """Write what must outlive this process."""
         kept = _Kept(
-            self._secret,
-            list(self.accounts.values()),
-            list(self.apns_keys.values()),
-            self.devices.batches,
-            self.ports,
+            secret=self._secret,
+            accounts=list(self.accounts.values()),
+            apns_keys=list(self.apns_keys.values()),
+            apns_certificates=self.apns_certificates,
+            batches=self.devices.batches,
+            ports=self.ports,
         )
         write_private(self._path, msgspec.json.encode(kept))
 
@@ -95,6 +99,13 @@ class World:
 
     def _trouble(self, provider: Provider, faults: Faults) -> Trouble:
         return Trouble(faults, lambda: self.cut(provider))
+
+    def device(self, token: str) -> int:
+        """Return the device of a token, endpoint or name. Raises `ValueError`."""
+        device = self.devices.find(token)
+        if device is None:
+            raise ValueError(f"token: no device of this fleet has {token!r}")
+        return device
 
     def dead_since(self, provider: Provider, device: int) -> int | None:
         """Return when a token died (milliseconds since the epoch), None while it lives; who asks was refused."""
