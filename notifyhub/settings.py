@@ -165,7 +165,7 @@ FLEET_FILE = Path(env.str("NOTIFYHUB_FLEET_FILE", str(DATA_DIR / "fleet" / "flee
 # -- delivery
 # What a dead worker held is in other hands within 15 s: when its lease has ended, the clock has ticked and rung.
 LEASE_SECONDS = env.int("NOTIFYHUB_LEASE_SECONDS", 13)
-PAGE_PEOPLE = env.int("NOTIFYHUB_PAGE_PEOPLE", 500)
+PAGE_PEOPLE = env.int("NOTIFYHUB_PAGE_PEOPLE", 500 if _ON_SQLITE else 1_000)
 SHARDS = env.int("NOTIFYHUB_SHARDS", 1 if _ON_SQLITE else 4)
 PAGE_PAUSE_MS = env.int("NOTIFYHUB_PAGE_PAUSE_MS", 20 if _ON_SQLITE else 0)
 STREAMS = env.int("NOTIFYHUB_PROVIDER_STREAMS", 500)

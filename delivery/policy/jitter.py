@@ -28,4 +28,4 @@ def landing_of(candidate: Candidate, circumstances: Circumstances) -> float:
     limit = limit_of(candidate, circumstances)
     if limit is not None:
         span = min(span, max(0.0, limit - circumstances.now))
-    return circumstances.now + span * (candidate.notification.int % STEPS) / STEPS
+    return circumstances.now + span * (int.from_bytes(candidate.notification, "big") % STEPS) / STEPS

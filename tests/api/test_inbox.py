@@ -6,10 +6,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from delivery import positions
 from delivery.content import Content
 from delivery.log import body as bodies
-from delivery.log.store import LogEntry, log_store
+from delivery.log.store import NewEntry, log_store
 from devices.models import Device
 from tests.api.test_problems import problem
 from tests.api_world import Caller, World
@@ -22,8 +21,8 @@ def tell(shop: World) -> Callable[[str, float], UUID]:
     def tell(title: str, at: float) -> UUID:
         identity = uuid4()
         body = bodies.encode(bodies.Body(Content(title=title), "", int(at * 1000)))
-        place = positions.position(at, identity)
-        log_store().append([LogEntry(shop.subscriber.uid, place, identity, shop.run.uid, body)])
+        new = NewEntry(shop.subscriber.uid.bytes, identity.bytes, body)
+        log_store().append([new], run=shop.run.uid, stamp=at)
         return identity
 
     return tell

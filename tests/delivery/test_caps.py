@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from delivery import caps, runs
 from delivery.draining import plan_one
-from delivery.log.store import LogEntry, log_store
+from delivery.log.store import NewEntry, log_store
 from delivery.models import Page, Parcel, Stopped
 from delivery.policy.caps import Ask, Full, InMemory
-from delivery.positions import notification_id, position
+from delivery.positions import notification_id
 from delivery.senders.contract import Verdict
 from delivery.snapshot import Policy, Text
 from devices.frequency_caps import Cap
@@ -288,5 +288,5 @@ def _tell_before(person: Subscriber, seconds: float) -> None:
     """Write an entry of an older run to a log: too old for any cap."""
     run = uuid4()
     identity = notification_id(run, person.uid)
-    stamp = time.time() - seconds
-    log_store().append([LogEntry(person.uid, position(stamp, identity), identity, run, b"")])
+    new = NewEntry(person.uid.bytes, identity.bytes, b"")
+    log_store().append([new], run=run, stamp=time.time() - seconds)

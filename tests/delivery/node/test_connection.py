@@ -13,7 +13,7 @@ from delivery.node.connection import Connection, Piece
 
 def piece(number: int, *, stamp: float = 0.0) -> Piece:
     identity = uuid.UUID(int=number)
-    place = positions.position(stamp or 1_700_000_000 + number, identity)
+    place = positions.position(stamp or 1_700_000_000 + number, identity.bytes)
     return identity.bytes, place, json.dumps({"n": number}).encode()
 
 
