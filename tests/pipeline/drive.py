@@ -2,7 +2,8 @@
 
 `python -m tests.pipeline.drive sleep` plays one and prints what came of it as one JSON line;
 `tests/pipeline` asserts on that. `python -m tests.pipeline.drive --stay 1000` keeps one hub with so many people and
-plays what standard input names, `{"drama": "kills", "people": 20000}` a line (`tests.pipeline.company` is at the other end).
+plays what standard input names, `{"drama": "kills", "people": 20000}` a line (`tests.pipeline.company` is at the
+other end).
 """
 
 import json
