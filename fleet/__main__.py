@@ -21,8 +21,9 @@ def main() -> int:
     parser.add_argument("--fcm-port", type=int, default=0, help="FCM and its token endpoint; 0: any")
     parser.add_argument("--apns-port", type=int, default=0, help="APNs, production; 0: any")
     parser.add_argument("--apns-sandbox-port", type=int, default=0, help="APNs, sandbox; 0: any")
+    parser.add_argument("--webpush-port", type=int, default=0, help="the Web Push service; 0: any")
     parser.add_argument("--control-port", type=int, default=0, help="the control API; 0: any")
-    parser.add_argument("--latency-ms", type=float, default=0.0, help="how long FCM and APNs take to answer")
+    parser.add_argument("--latency-ms", type=float, default=0.0, help="how long the providers take to answer")
     parser.add_argument("--parent", type=int, help="end when this parent process has ended")
     options = Options(**vars(parser.parse_args()))
     # Requests leave no cycles behind; a full collection over a million rows would be heard as latency.

@@ -29,6 +29,7 @@ class Fleet:
         self.fcm_url: str = ready["fcm_url"]
         self.apns_url: str = ready["apns_url"]
         self.apns_sandbox_url: str = ready["apns_sandbox_url"]
+        self.webpush_url: str = ready["webpush_url"]
         self.oauth_url: str = ready["oauth_url"]
         self.control_url: str = ready["control_url"]
         self.ca_file: str = ready["ca_file"]
@@ -117,6 +118,18 @@ class Fleet:
         tokens: list[str] = self._post("/devices", **wish)["tokens"]
         return tokens
 
+    def make_subscriptions(
+        self, count: int, *, application_server_key: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Return push subscriptions as `PushSubscription.toJSON()` does: {endpoint, expirationTime, keys}.
+
+        With `application_server_key` (the VAPID public key, base64url) only its owner may send to them. Where a call
+        wants a token, the endpoint is the token.
+        """
+        wish = {"provider": "webpush", "count": count, "application_server_key": application_server_key}
+        made: list[dict[str, Any]] = self._post("/devices", **wish)["subscriptions"]
+        return made
+
     def open_sockets(self, url: str, pairs: Iterable[tuple[str, str]]) -> int:
         """Start socket devices from pairs of (subscriber token, device name); return how many."""
         tokens = [{"token": token, "device": device} for token, device in pairs]
@@ -154,8 +167,13 @@ class Fleet:
         """Return {accepted, refused_dead, notices} of one device."""
         return self._call("GET", "/screen", params={"token": token})
 
+    def messages(self, token: str) -> list[dict[str, Any]]:
+        """Return the device's last messages word for word: {provider, at, asked, payload}; see README.md."""
+        found: list[dict[str, Any]] = self._call("GET", "/messages", params={"token": token})["messages"]
+        return found
+
     def answers(self) -> dict[str, Any]:
-        """Return how often each answer was given: {fcm: {code: n}, apns: {reason: n}, oauth_tokens}."""
+        """Return how often each answer was given: {fcm, apns, webpush: {reason: n}, oauth_tokens}."""
         return self._call("GET", "/answers")
 
     def wait(

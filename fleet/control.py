@@ -6,7 +6,7 @@ import asyncio
 import re
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
@@ -15,17 +15,26 @@ import msgspec
 from fleet import google
 from fleet.apns import Apns
 from fleet.apns_keys import ProviderTokens, make_apns_key
-from fleet.apns_rules import REASONS
+from fleet.apns_rules import REASONS as APNS_REASONS
 from fleet.devices import PROVIDERS, Environment, Provider
 from fleet.faults import Failure, Faults, Latency, Quota, Refusal
 from fleet.fcm import Fcm
 from fleet.http import Endpoint, Reply, Request, json_reply
+from fleet.letters import Letter
 from fleet.oauth import TokenEndpoint, make_service_account
+from fleet.points import base64url, read_point
 from fleet.record import Arrival
 from fleet.sockets import Pair, Sockets
+from fleet.webpush import WebPush
+from fleet.webpush_rules import REASONS as WEBPUSH_REASONS
 from fleet.world import World
 
 _LONGEST_WAIT = 300.0
+_REASONS: dict[str, Collection[str]] = {
+    "fcm": google.FCM_ERRORS,
+    "apns": APNS_REASONS,
+    "webpush": WEBPUSH_REASONS,
+}
 _PROJECT = re.compile(r"[a-z][a-z0-9-]{2,62}").fullmatch
 
 
@@ -53,6 +62,7 @@ class _NewDevices(_Body):
     project: str | None = None
     topic: str | None = None
     environment: Environment = "production"
+    application_server_key: str | None = None
 
 
 class _NewSockets(_Body):
@@ -98,6 +108,7 @@ class Control:
         keys: ProviderTokens,
         fcm: Fcm,
         apns: list[Apns],
+        webpush: WebPush,
         sockets: Sockets,
         doors: Mapping[Provider, Sequence[Endpoint]],
     ) -> None:
@@ -106,6 +117,7 @@ class Control:
         self._keys = keys
         self._fcm = fcm
         self._apns = apns
+        self._webpush = webpush
         self._sockets = sockets
         self._doors = doors
         self._calls: dict[tuple[str, str], Callable[[Request], Awaitable[Any]]] = {
@@ -120,6 +132,7 @@ class Control:
             ("POST", "/arrived/query"): self._arrived_for,
             ("GET", "/arrivals"): self._arrivals,
             ("GET", "/screen"): self._screen,
+            ("GET", "/messages"): self._messages,
             ("GET", "/answers"): self._answers,
             ("GET", "/wait"): self._wait,
             ("POST", "/faults"): self._break,
@@ -163,6 +176,8 @@ class Control:
         home = wish.project if wish.provider == "fcm" else wish.topic
         if wish.provider == "websocket":
             raise ControlError("provider: websocket devices are made by POST /sockets")
+        if wish.provider == "webpush":
+            return await self._subscribe(wish)
         if not home:
             raise ControlError(f"{'project' if wish.provider == 'fcm' else 'topic'}: is missing")
         tokens = self._world.devices.make(
@@ -170,6 +185,16 @@ class Control:
         )
         self._world.keep()
         return {"tokens": tokens}
+
+    async def _subscribe(self, wish: _NewDevices) -> Any:
+        key = wish.application_server_key or ""
+        try:
+            home = base64url(read_point(key)) if key else ""
+        except ValueError as error:
+            raise ControlError(f"application_server_key: {error}") from error
+        made = self._webpush.subscribe(wish.count, application_server_key=home)
+        self._world.keep()
+        return {"tokens": [one.endpoint for one in made], "subscriptions": [one.document() for one in made]}
 
     async def _open_sockets(self, request: Request) -> Any:
         wish = _read(request, _NewSockets)
@@ -233,9 +258,18 @@ class Control:
             "notices": [self._shown(one) for one in shown],
         }
 
+    async def _messages(self, request: Request) -> Any:
+        letters = self._world.letters.of(self._device(_query(request).get("token", "")))
+        return {"messages": [_letter(one) for one in letters]}
+
     async def _answers(self, request: Request) -> Any:
         apns: Counter[str] = sum((one.answers for one in self._apns), start=Counter())
-        return {"fcm": self._fcm.answers, "apns": apns, "oauth_tokens": self._oauth.issued}
+        return {
+            "fcm": self._fcm.answers,
+            "apns": apns,
+            "webpush": self._webpush.answers,
+            "oauth_tokens": self._oauth.issued,
+        }
 
     async def _wait(self, request: Request) -> Any:
         query = _query(request)
@@ -254,7 +288,7 @@ class Control:
     async def _break(self, request: Request) -> Any:
         wish = _read(request, _NewFaults)
         if wish.answer is not None:
-            known = google.FCM_ERRORS if wish.provider == "fcm" else REASONS
+            known = _REASONS.get(wish.provider, ())
             if wish.answer.reason not in known:
                 raise ControlError(f"answer.reason: must be one of {', '.join(known)}")
         current = msgspec.structs.asdict(self._world.faults[wish.provider])
@@ -283,7 +317,7 @@ class Control:
 
     async def _reset(self, request: Request) -> Any:
         self._world.forget()
-        for answers in (self._fcm.answers, *(one.answers for one in self._apns)):
+        for answers in (self._fcm.answers, self._webpush.answers, *(one.answers for one in self._apns)):
             answers.clear()
         return {}
 
@@ -311,3 +345,12 @@ def _read(request: Request, shape: type[Any]) -> Any:
 
 def _query(request: Request) -> dict[str, str]:
     return dict(parse_qsl(request.query))
+
+
+def _letter(one: Letter) -> dict[str, Any]:
+    """Show one message; a payload that is no text is shown as base64url."""
+    content: dict[str, Any] = {"provider": one.provider, "at": int(one.at * 1000), "asked": one.asked}
+    try:
+        return content | {"payload": one.content.decode()}
+    except UnicodeDecodeError:
+        return content | {"payload_base64": base64url(one.content)}

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
 
 from fleet.tokens import TokenMint
 
-Provider = Literal["fcm", "apns", "websocket"]
+Provider = Literal["fcm", "apns", "webpush", "websocket"]
 Environment = Literal["production", "sandbox"]
-PROVIDERS: tuple[Provider, ...] = ("fcm", "apns", "websocket")
+PROVIDERS: tuple[Provider, ...] = ("fcm", "apns", "webpush", "websocket")
 MOST_DEVICES = 4_000_000
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Devices made together; `home` is an FCM project, an APNs topic or a socket device's name."""
+    """Devices made together.
+
+    `home` is an FCM project, an APNs topic, the key of the one who may push (empty: anybody may) or a socket device's
+    name.
+    """
 
     first: int
     count: int
@@ -30,6 +35,7 @@ class Devices:
     """All devices by number; a batch costs the same for one phone as for a million."""
 
     def __init__(self, secret: bytes, batches: list[Batch] | None = None) -> None:
+        self.secret = secret
         self.mint = TokenMint(secret)
         self.batches: list[Batch] = []
         self._firsts: list[int] = []
@@ -54,8 +60,12 @@ class Devices:
             raise ValueError(f"count: must be from 1 to {MOST_DEVICES - self.total}, got {count}")
         batch = Batch(self.total, count, provider, home, environment)
         self._append(batch)
-        make = self.mint.fcm if provider == "fcm" else self.mint.apns
+        make = self._maker(provider)
         return [make(number) for number in range(batch.first, batch.first + count)]
+
+    def _maker(self, provider: Provider) -> Callable[[int], str]:
+        makers = {"fcm": self.mint.fcm, "apns": self.mint.apns, "webpush": self.mint.webpush}
+        return makers[provider]
 
     def socket(self, name: str) -> int:
         """Return the number of the socket device of that name, made on first sight."""
@@ -72,22 +82,24 @@ class Devices:
         return self.batches[bisect_right(self._firsts, device) - 1]
 
     def find(self, token: str) -> int | None:
-        """Return the device of an FCM or APNs token or a socket device's name."""
+        """Return the device of an FCM or APNs token, a subscription's endpoint or a socket device's name."""
         number = self._socket_numbers.get(token)
         if number is None:
             number = self.mint.apns_device(token)
         if number is None:
             number = self.mint.fcm_device(token)
+        if number is None:
+            number = self.mint.webpush_device(token.rpartition("/")[2])
         return number if number is not None and number < self.total else None
 
     def address(self, device: int) -> str:
-        """Return the token of a phone, or the name of a socket device."""
+        """Return the token of a phone, the last part of a subscription's endpoint or the name of a socket device."""
         batch = self.batch(device)
         if batch is None:
             raise LookupError(f"no device {device}")
         if batch.provider == "websocket":
             return batch.home
-        return self.mint.fcm(device) if batch.provider == "fcm" else self.mint.apns(device)
+        return self._maker(batch.provider)(device)
 
     def bury(self, device: int, *, since: int | None = None) -> None:
         """Mark a token dead from `since` (milliseconds since the epoch) or from now on."""

@@ -26,6 +26,8 @@ class Headers(Protocol):
 
     def get(self, key: str, default: Any = None) -> Any: ...
 
+    def get_all(self, key: str) -> Any: ...
+
 
 class Request(NamedTuple):
     """What an endpoint may look at; `query` is still encoded."""

@@ -22,6 +22,7 @@ from fleet.http import Endpoint, Handler, PortError
 from fleet.oauth import TOKEN_PATH, TokenEndpoint
 from fleet.sockets import Sockets
 from fleet.tls import TlsFiles, ensure_certificates
+from fleet.webpush import WebPush
 from fleet.world import World
 
 READY_FILE = "fleet.json"
@@ -42,6 +43,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     fcm_port: int = 0
     apns_port: int = 0
     apns_sandbox_port: int = 0
+    webpush_port: int = 0
     control_port: int = 0
     latency_ms: float = 0.0
     parent: int | None = None
@@ -58,7 +60,7 @@ class FleetServer:
         self._options = options
         self._lock = _lock(options.data)
         self.world = World(options.data)
-        for provider in ("fcm", "apns"):
+        for provider in ("fcm", "apns", "webpush"):
             self.world.faults[provider].latency_ms = options.latency_ms
         self.oauth = TokenEndpoint()
         self.keys = ProviderTokens()
@@ -69,6 +71,7 @@ class FleetServer:
         self.fcm = Fcm(self.world, self.oauth)
         self.apns = Apns(self.world, self.keys, "production")
         self.apns_sandbox = Apns(self.world, self.keys, "sandbox")
+        self.webpush = WebPush(self.world)
         self.sockets = Sockets(self.world)
         self._doors: dict[Provider, list[Endpoint]] = {}
         self.world.cut = self._cut
@@ -79,6 +82,7 @@ class FleetServer:
             keys=self.keys,
             fcm=self.fcm,
             apns=[self.apns, self.apns_sandbox],
+            webpush=self.webpush,
             sockets=self.sockets,
         )
         self._endpoints: list[Endpoint] = []
@@ -92,15 +96,19 @@ class FleetServer:
         sandbox = self._listen(
             "apns_sandbox", self.apns_sandbox.handle, options.apns_sandbox_port, tls, only_http2=True
         )
-        self._doors.update({"fcm": [fcm], "apns": [apns, sandbox]})
+        webpush = self._listen("webpush", self.webpush.handle, options.webpush_port, tls)
+        self._doors.update({"fcm": [fcm], "apns": [apns, sandbox], "webpush": [webpush]})
         control = self._listen("control", self.control.handle, options.control_port, None)
         self.oauth.url = f"https://127.0.0.1:{fcm.port}{TOKEN_PATH}"
+        self.webpush.url = f"https://127.0.0.1:{webpush.port}"
+        self.webpush.vapid.origins = frozenset({self.webpush.url, f"https://localhost:{webpush.port}"})
         await asyncio.gather(*(endpoint.start() for endpoint in self._endpoints))
         self.world.keep()
         ready = {
             "fcm_url": f"https://127.0.0.1:{fcm.port}",
             "apns_url": f"https://127.0.0.1:{apns.port}",
             "apns_sandbox_url": f"https://127.0.0.1:{sandbox.port}",
+            "webpush_url": self.webpush.url,
             "oauth_url": self.oauth.url,
             "control_url": f"http://127.0.0.1:{control.port}",
             "ca_file": str(tls.ca.resolve()),

@@ -11,9 +11,10 @@ _APNS_SHAPE = re.compile(r"[0-9a-fA-F]{64,200}").fullmatch
 
 
 class TokenMint:
-    """Makes and reads tokens of both providers' looks; a forged or foreign one is nobody's.
+    """Makes and reads tokens of the providers' looks; a forged or foreign one is nobody's.
 
-    FCM: 22 characters, `:APA91b`, 134 characters. APNs: 64 hexadecimal digits.
+    FCM: 22 characters, `:APA91b`, 134 characters. APNs: 64 hexadecimal digits. Web Push: `gAAAAA` and 46 characters,
+    the end of an endpoint.
     """
 
     def __init__(self, secret: bytes) -> None:
@@ -30,6 +31,18 @@ class TokenMint:
         number = device.to_bytes(4, "big")
         mark = urlsafe_b64encode(self._mark(number, b"fcm") * 4)[:134].decode()
         return f"f{mark[:13]}{number.hex()}:APA91b{mark}"
+
+    def webpush(self, device: int) -> str:
+        number = device.to_bytes(4, "big")
+        return f"gAAAAA{number.hex()}{urlsafe_b64encode(self._mark(number, b'webpush'))[:38].decode().rstrip('=')}"
+
+    def webpush_device(self, token: str) -> int | None:
+        """Return the number of the device, None where the token is not one of ours."""
+        try:
+            device = int(token[6:14], 16)
+        except ValueError:
+            return None
+        return device if device >= 0 and self.webpush(device) == token else None
 
     def apns_device(self, token: str) -> int | None:
         """Return the number of the device, None where the token is not one of ours."""

@@ -11,8 +11,9 @@ from pathlib import Path
 import msgspec
 
 from fleet.apns_keys import ApnsKey
-from fleet.devices import Batch, Devices, Provider
+from fleet.devices import PROVIDERS, Batch, Devices, Provider
 from fleet.faults import Faults
+from fleet.letters import Letters
 from fleet.oauth import ServiceAccount
 from fleet.record import Record
 from fleet.tls import write_private
@@ -46,6 +47,7 @@ class World:
         self.devices = Devices(kept.secret, kept.batches)
         self.ports = kept.ports
         self.record = Record()
+        self.letters = Letters()
         self.faults: dict[Provider, Faults] = {}
         self.refused_dead: Counter[int] = Counter()
         self.cut: Callable[[Provider], None] = lambda provider: None
@@ -74,12 +76,13 @@ class World:
 
     def heal(self) -> None:
         """End all faults; tokens that were killed live again."""
-        self.faults.update({"fcm": Faults(), "apns": Faults(), "websocket": Faults()})
+        self.faults.update({provider: Faults() for provider in PROVIDERS})
         self.devices.revive_all()
 
     def forget(self) -> None:
         """Forget what arrived."""
         self.record.forget()
+        self.letters.forget()
         self.refused_dead.clear()
 
     def is_dead(self, provider: Provider, device: int) -> bool:

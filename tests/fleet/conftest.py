@@ -12,14 +12,18 @@ from urllib.parse import urlencode
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
+from pywebpush import WebPusher
 
 from fleet.apns_keys import ApnsKey, make_apns_key
 from fleet.client import Fleet
 from fleet.http import Reply, Request
 from fleet.oauth import ServiceAccount, make_service_account
+from fleet.points import base64url, point_of
 from fleet.server import FleetServer, Options
+from fleet.subscriptions import Subscription
 
 TOPIC = "com.example.app"
 PROJECT = "shop-1"
@@ -139,6 +143,60 @@ class ApnsDesk:
         return self.send(token, payload={"aps": aps, "nh": {"id": id, "run": run}}, **headers)
 
 
+ORIGIN = "https://push.test"
+
+
+class WebPushDesk:
+    """Sends to a push service as the owner of a VAPID key; every part can be bent."""
+
+    def __init__(self, server: FleetServer) -> None:
+        self.server = server
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.point = point_of(self.key.public_key())
+        self.subscriptions = server.webpush.subscribe(5, application_server_key=base64url(self.point))
+
+    def token(self, *, key: ec.EllipticCurvePrivateKey | None = None, **claims: Any) -> str:
+        usual = {"aud": ORIGIN, "exp": int(time.time()) + 3600, "sub": "mailto:ops@example.com"}
+        held = {name: value for name, value in (usual | claims).items() if value is not None}
+        return jwt.encode({"alg": "ES256"}, held, ECKey.import_key(key or self.key), algorithms=["ES256"])
+
+    def authorization(self, *, key: ec.EllipticCurvePrivateKey | None = None, **claims: Any) -> str:
+        point = point_of((key or self.key).public_key())
+        return f"vapid t={self.token(key=key, **claims)}, k={base64url(point)}"
+
+    def encrypt(self, data: bytes, subscription: Subscription | None = None) -> bytes:
+        document = (subscription or self.subscriptions[0]).document()
+        encoded = WebPusher(document).encode(data, content_encoding="aes128gcm")
+        assert encoded is not None
+        return bytes(encoded["body"])
+
+    def headers(self, **bent: str | None) -> dict[str, str]:
+        """Return headers of a message; `content_encoding=None` leaves one out."""
+        usual: dict[str, str | None] = {
+            "authorization": self.authorization(),
+            "ttl": "60",
+            "content-encoding": "aes128gcm",
+        }
+        usual |= {name.replace("_", "-"): value for name, value in bent.items()}
+        return {name: value for name, value in usual.items() if value is not None}
+
+    def send(
+        self,
+        payload: Any = "hello",
+        *,
+        to: Subscription | None = None,
+        body: bytes | None = None,
+        method: str = "POST",
+        path: str | None = None,
+        **headers: str | None,
+    ) -> Reply:
+        target = to or self.subscriptions[0]
+        if body is None:
+            body = self.encrypt(msgspec.json.encode(payload), target)
+        where = path or target.endpoint.removeprefix(ORIGIN)
+        return self.server.webpush.handle(Request(method, where, "", self.headers(**headers), body))
+
+
 @pytest.fixture(scope="session")
 def account() -> ServiceAccount:
     return make_service_account(PROJECT)
@@ -149,6 +207,8 @@ def server(tmp_path: Path, account: ServiceAccount) -> FleetServer:
     """A fleet whose endpoints are called directly; it listens nowhere."""
     server = FleetServer(Options(data=tmp_path))
     server.oauth.url = "https://127.0.0.1:1/token"
+    server.webpush.url = ORIGIN
+    server.webpush.vapid.origins = frozenset({ORIGIN})
     server.world.accounts[account.project] = account
     server.oauth.enrol(account)
     return server
@@ -164,6 +224,11 @@ def apns(server: FleetServer) -> ApnsDesk:
     key = make_apns_key([TOPIC], team=None, environment=None)
     server.keys.enrol(key)
     return ApnsDesk(server, key)
+
+
+@pytest.fixture
+def webpush(server: FleetServer) -> WebPushDesk:
+    return WebPushDesk(server)
 
 
 @pytest.fixture

@@ -19,10 +19,15 @@ from urllib.parse import urlencode
 
 import pycurl
 import pytest
+import requests
+from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
+from py_vapid import Vapid
+from pywebpush import WebPushException, webpush
 
 from fleet.client import Fleet, FleetError
+from fleet.points import base64url, point_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -120,6 +125,41 @@ def test_apns_delivers_over_http2_and_tells_the_dead(fleet):
     assert fleet.screen(dead) == {"accepted": 0, "refused_dead": 1, "notices": []}
     fleet.clear_faults()
     assert post(fleet, f"{fleet.apns_url}/3/device/{dead}", payload, headers)[0] == 200
+
+
+def test_a_stock_web_push_sender_reaches_the_browser_and_learns_of_the_dead(fleet):
+    own, foreign = (
+        Vapid(ec.generate_private_key(ec.SECP256R1())),
+        Vapid(ec.generate_private_key(ec.SECP256R1())),
+    )
+    key = base64url(point_of(own.public_key))
+    alive, dead = fleet.make_subscriptions(2, application_server_key=key)
+    fleet.set_faults("webpush", dead_tokens=[dead["endpoint"]])
+    session = requests.Session()
+    session.trust_env, session.verify = False, fleet.ca_file
+
+    def send(subscription: dict[str, object], signer: Vapid = own) -> int:
+        text = json.dumps({"title": "Hello", "nh": {"id": "n-1", "run": "wire-webpush"}})
+        claims = {"sub": "mailto:ops@example.com"}
+        options = {
+            "vapid_private_key": signer,
+            "vapid_claims": claims,
+            "requests_session": session,
+            "ttl": 30,
+        }
+        try:
+            return int(webpush(subscription, text, **options).status_code)
+        except WebPushException as error:
+            return int(error.response.status_code)
+
+    with session:
+        assert (send(alive), send(dead), send(alive, foreign)) == (201, 410, 403)
+    fleet.clear_faults()
+    (one,) = fleet.arrived_for([alive["endpoint"]], run="wire-webpush")[alive["endpoint"]]
+    assert (one["notification"], one["times"], one["screen"]["title"]) == ("n-1", 1, "Hello")
+    (letter,) = fleet.messages(alive["endpoint"])
+    assert json.loads(letter["payload"])["title"] == "Hello"
+    assert letter["asked"]["ttl"] == 30
 
 
 def test_apns_speaks_no_http_1(fleet):
