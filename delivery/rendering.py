@@ -141,6 +141,7 @@ class _Message:
             sound=self.text.sound,
             android=self.text.android,
             ios=self.text.ios,
+            web=self.text.web,
         )
 
 

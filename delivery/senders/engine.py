@@ -44,6 +44,9 @@ _NEVER_SENT = frozenset(
 )
 
 
+_NO_PINS: list[str] = []
+
+
 class Answer(msgspec.Struct, frozen=True, gc=False):
     """What became of a request.
 
@@ -66,6 +69,8 @@ class Engine:
     def __init__(self, *, ca_file: str = "", timeout: float = REQUEST_SECONDS) -> None:
         self._ca_file = ca_file or certifi.where()
         self._timeout = timeout
+        self.pins = _NO_PINS
+        """What names resolve to instead of asking for them (`CURLOPT_RESOLVE`); a new list replaces it."""
         self._free: list[Any] = []
         self._live: set[Any] = set()
         self._alarm: float | None = None
@@ -138,6 +143,9 @@ class Engine:
         if handle.headers is not headers:
             handle.setopt(pycurl.HTTPHEADER, headers)
             handle.headers = headers
+        if handle.pins is not self.pins:
+            handle.setopt(pycurl.RESOLVE, self.pins)
+            handle.pins = self.pins
         handle.setopt(pycurl.POSTFIELDS, body)
         handle.key = key
         handle.sink = sink
@@ -162,6 +170,7 @@ class Engine:
         handle.received = []
         handle.setopt(pycurl.WRITEFUNCTION, handle.received.append)
         handle.url = handle.headers = None
+        handle.pins = _NO_PINS
         return handle
 
     def _watch(self, event: int, descriptor: int, _multi: Any, _data: Any) -> None:
