@@ -46,9 +46,9 @@ def write_plan(run: Run, folder: Path) -> Path:
             notification = str(notification_id(UUID(baseline_run), UUID(bytes=person.uid), ""))
             if device.provider == Provider.FCM:
                 template = fcm_payload.template(account, content, envelope)
-                fcm_out.write(template.fill(device.token, notification) + b"\n")
+                fcm_out.write(template(device.token, notification) + b"\n")
             elif device.provider == Provider.APNS:
-                payload = apns_payload.template(content, envelope).fill(notification).decode()
+                payload = apns_payload.template(content, envelope)(notification).decode()
                 head = {
                     "token": device.token,
                     "id": apns_id(notification, device.id),

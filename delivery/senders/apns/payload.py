@@ -11,7 +11,7 @@ from apns2.payload import Payload, PayloadAlert
 
 from delivery.content import Content
 from delivery.senders.contract import Envelope
-from delivery.senders.template import Marks, Template
+from delivery.senders.template import Fill, Marks
 
 OURS = frozenset({"aps", "nh"})
 """Keys of the payload that an app's own data may not take."""
@@ -49,7 +49,7 @@ def document(content: Content, envelope: Envelope, *, notification: str) -> dict
     return payload
 
 
-def template(content: Content, envelope: Envelope) -> Template:
+def template(content: Content, envelope: Envelope) -> Fill:
     """Return the payload of a content, to be filled with a notification's id; raises `ContentError`."""
     marks = Marks("notification")
     try:

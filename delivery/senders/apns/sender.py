@@ -9,10 +9,11 @@ from collections.abc import Iterator
 
 import msgspec
 
+from delivery.content import Content
 from delivery.senders.apns.errors import EXPIRED_PROVIDER_TOKEN, judge
 from delivery.senders.apns.identity import apns_id, collapse_id
 from delivery.senders.apns.key import Key
-from delivery.senders.apns.payload import ContentError, template
+from delivery.senders.apns.payload import ContentError, document
 from delivery.senders.contract import (
     Credential,
     CredentialError,
@@ -22,12 +23,14 @@ from delivery.senders.contract import (
     Result,
     UnreachableError,
     Verdict,
+    notification_text,
 )
 from delivery.senders.dispatch import Batch
 from delivery.senders.engine import STREAMS, Answer, Engine, Request, engine
 from delivery.senders.keeping import Kept
-from delivery.senders.template import Template
+from delivery.senders.template import Marks
 from delivery.senders.tokens import SharedTokens
+from delivery.senders.wording import Templates
 
 BAD_TOKEN = "0" * 64
 """Well-formed, and no device's: what `check` sends to."""
@@ -44,6 +47,7 @@ class ApnsSender:
         self._tokens = tokens
         self._streams = streams
         self._keys: Kept[Key] = Kept(Key)
+        self._templates = Templates(_build)
 
     def send(
         self,
@@ -61,19 +65,20 @@ class ApnsSender:
             for index in range(len(envelope.messages)):
                 yield Result(index, Verdict.SHUT, error.code, left=False)
             return
-        templates = [_template(envelope, index) for index in range(len(envelope.contents))]
+        wording = self._templates.wording(envelope)
         production, sandbox = key.prefix(sandbox=False), key.prefix(sandbox=True)
         tag = collapse_id(envelope.tag) if envelope.tag else ""
         shared: dict[float | None, list[str]] = {None: shared_headers(envelope, key.topic)}
         identities: dict[int, str] = {}
 
         def build(index: int, message: Message, token: str) -> Request | Result:
-            filled = templates[message.content]
-            if isinstance(filled, str):
-                return Result(index, Verdict.FAILED, filled, left=False)
+            notification = notification_text(message)
+            payload = wording.payload(message, notification)
+            if isinstance(payload, str):
+                return Result(index, Verdict.FAILED, payload, left=False)
             if not _TOKEN.fullmatch(message.token):
                 return Result(index, Verdict.DEAD, "bad_device_token", left=False)
-            identities[index] = identity = apns_id(message.notification, message.device)
+            identities[index] = identity = apns_id(notification, message.device)
             lines = shared.get(message.expires_at)
             if lines is None:
                 lines = shared[message.expires_at] = headers_of(message, envelope, key.topic)
@@ -81,10 +86,10 @@ class ApnsSender:
                 *lines,
                 "authorization: bearer " + token,
                 "apns-id: " + identity,
-                "apns-collapse-id: " + (tag or message.notification),
+                "apns-collapse-id: " + (tag or notification),
             ]
             url = (sandbox if message.sandbox else production) + message.token
-            return index, url, headers, filled.fill(message.notification)
+            return index, url, headers, payload
 
         def judged(answer: Answer) -> Result:
             index = answer.key
@@ -158,9 +163,9 @@ def _engine(key: Key, credential: Credential) -> Engine:
     return engine(f"apns:{key.identity}", ca_file=credential.ca_file)
 
 
-def _template(envelope: Envelope, index: int) -> Template | str:
-    """Return the content's template, or the reason why it has none."""
+def _build(content: Content, envelope: Envelope, marks: Marks) -> bytes | str:
+    """Return the payload of a notification that is made of marks, or the reason why there is none."""
     try:
-        return template(envelope.contents[index], envelope)
+        return msgspec.json.encode(document(content, envelope, notification=marks["notification"]))
     except ContentError as error:
         return str(error)

@@ -9,7 +9,7 @@ from typing import Any
 from delivery.content import Content
 from delivery.senders.contract import Envelope
 from delivery.senders.fcm.account import Account
-from delivery.senders.template import Marks, Template
+from delivery.senders.template import Fill, Marks
 
 LONGEST_TTL = 2_419_200
 """Seconds; four weeks."""
@@ -41,8 +41,7 @@ def parameters(
     data["nh_run"] = envelope.run
     android: dict[str, Any] = {"priority": "HIGH" if envelope.urgent else "NORMAL"}
     if envelope.expires_at is not None:
-        left = int(envelope.expires_at - (time.time() if now is None else now))
-        android["ttl"] = f"{max(0, min(LONGEST_TTL, left))}s"
+        android["ttl"] = time_to_live(envelope.expires_at, time.time() if now is None else now)
     if envelope.collapse_key:
         android["collapse_key"] = envelope.collapse_key
     notice: dict[str, Any] = {"tag": envelope.tag or notification}
@@ -64,7 +63,12 @@ def parameters(
     }
 
 
-def template(account: Account, content: Content, envelope: Envelope) -> Template:
+def time_to_live(expires_at: float, now: float) -> str:
+    """Return what is left at `now`, as FCM takes it."""
+    return f"{max(0, min(LONGEST_TTL, int(expires_at - now)))}s"
+
+
+def template(account: Account, content: Content, envelope: Envelope) -> Fill:
     """Return the payload of a content, to be filled with a token and a notification's id.
 
     Raises what pyfcm raises for values that are not JSON.

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-import msgspec
-
+from delivery.content import Content
 from delivery.senders.contract import (
     Credential,
     CredentialError,
@@ -13,17 +12,18 @@ from delivery.senders.contract import (
     Result,
     UnreachableError,
     Verdict,
+    notification_text,
 )
 from delivery.senders.dispatch import Batch
 from delivery.senders.engine import STREAMS, Request, engine
 from delivery.senders.fcm.account import Account
+from delivery.senders.fcm.builder import Builder
 from delivery.senders.fcm.errors import UNAUTHENTICATED, judge
-from delivery.senders.fcm.payload import template
+from delivery.senders.fcm.payload import parameters, time_to_live
 from delivery.senders.keeping import Kept, digest
-from delivery.senders.template import Template
+from delivery.senders.template import Marks
 from delivery.senders.tokens import SharedTokens
-
-BAD_CONTENT = "content_not_json"
+from delivery.senders.wording import Templates
 
 
 class FcmSender:
@@ -35,6 +35,7 @@ class FcmSender:
         self._tokens = tokens
         self._streams = streams
         self._accounts: Kept[Account] = Kept(Account)
+        self._templates = Templates(_build, ttl=time_to_live)
 
     def send(
         self,
@@ -52,19 +53,16 @@ class FcmSender:
             for index in range(len(envelope.messages)):
                 yield Result(index, Verdict.SHUT, error.code, left=False)
             return
-        templates: dict[tuple[int, float | None], Template | None] = {}
+        wording = self._templates.wording(envelope)
         endpoint = account.endpoint
         headers: dict[str, list[str]] = {}
 
         def build(index: int, message: Message, token: str) -> Request | Result:
-            wanted = (message.content, message.expires_at)
-            if wanted not in templates:
-                templates[wanted] = _template(account, envelope, message)
-            filled = templates[wanted]
-            if filled is None:
-                return Result(index, Verdict.FAILED, BAD_CONTENT, left=False)
+            payload = wording.payload(message, notification_text(message))
+            if isinstance(payload, str):
+                return Result(index, Verdict.FAILED, payload, left=False)
             lines = headers.get(token) or headers.setdefault(token, account.headers(token))
-            return index, endpoint, lines, filled.fill(message.token, message.notification)
+            return index, endpoint, lines, payload
 
         yield from Batch(
             envelope,
@@ -102,11 +100,12 @@ class FcmSender:
         return self._tokens.current(key, account.mint)
 
 
-def _template(account: Account, envelope: Envelope, message: Message) -> Template | None:
-    """Return the template of a message's content; messages of one content with one end share it."""
-    if message.expires_at is not None:
-        envelope = msgspec.structs.replace(envelope, expires_at=message.expires_at)
-    try:
-        return template(account, envelope.contents[message.content], envelope)
-    except (TypeError, ValueError):
-        return None
+def _build(content: Content, envelope: Envelope, marks: Marks) -> bytes:
+    """Return pyfcm's payload of a message that is made of marks."""
+    words = parameters(content, envelope, token=marks["token"], notification=marks["notification"])
+    if envelope.expires_at is not None:
+        words["android_config"]["ttl"] = marks["ttl"]
+    return _builder.payload(**words)
+
+
+_builder = Builder()

@@ -16,7 +16,7 @@ ENVELOPE = Envelope(run=RUN, lane="high", expires_at=None, contents=[], messages
 
 def payload(content: Content) -> dict[str, Any]:
     """Return the payload as APNs would read it."""
-    parsed: dict[str, Any] = json.loads(template(content, ENVELOPE).fill(NOTIFICATION))
+    parsed: dict[str, Any] = json.loads(template(content, ENVELOPE)(NOTIFICATION))
     return parsed
 
 

@@ -14,15 +14,6 @@ ENVELOPE = Envelope(
 )
 
 
-def test_an_envelope_comes_back_from_its_bytes() -> None:
-    assert Envelope.decode(ENVELOPE.encode()) == ENVELOPE
-
-
-def test_bytes_that_are_no_envelope_are_refused() -> None:
-    with pytest.raises(msgspec.DecodeError):
-        Envelope.decode(b"\x81\xa3run\x01")
-
-
 @pytest.mark.parametrize(
     ("lane", "urgent"), [("critical", True), ("high", True), ("normal", False), ("bulk", False)]
 )

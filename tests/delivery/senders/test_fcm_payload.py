@@ -24,7 +24,7 @@ def message(content: Content, **fields: Any) -> dict[str, Any]:
     """Return the message as FCM would read it."""
     account = Account.__new__(Account)
     account.json_encoder = None
-    filled = template(account, content, envelope(**fields)).fill("the token", NOTIFICATION)
+    filled = template(account, content, envelope(**fields))("the token", NOTIFICATION)
     parsed: dict[str, Any] = json.loads(filled)["message"]
     return parsed
 
@@ -57,7 +57,7 @@ def test_a_filled_template_is_what_pyfcm_builds(
     content = Content(title=title, body="Body", data=data, android={"channel_id": "news"})
     shared = envelope(tag=tag)
     whole = account.parse_payload(**parameters(content, shared, token=token, notification=NOTIFICATION))
-    assert template(account, content, shared).fill(token, NOTIFICATION) == whole
+    assert template(account, content, shared)(token, NOTIFICATION) == whole
 
 
 def test_the_campaigns_own_tag_replaces_the_notifications_id() -> None:
