@@ -73,6 +73,7 @@ def _send(parcel: Parcel, part: Outgoing, going: list[int], ledger: Ledger) -> N
                 content=target.content,
                 sandbox=target.sandbox,
                 expires_at=target.expires_at,
+                platform=target.platform,
             )
             for target in part.targets
         ],

@@ -70,6 +70,9 @@ PROVIDERS = {
     "vapid_key_mismatch": "The browser subscribed with another application server key than the application has.",
     "endpoint_not_allowed": "The subscription's host is not on the list of push services (NOTIFYHUB_WEB_PUSH_HOSTS).",
     "address_not_public": "The name of the push service leads to an address that is not public.",
+    "push_type_needs_apns": "The kind of push needs APNs itself; FCM carries alerts and background pushes only.",
+    "needs_signing_key": "The kind of push needs APNs's signing key; a certificate may not send it.",
+    "reserved_data_key": "The data has a key that is the hub's or Apple's own; it stands behind the code.",
     "bad_request": "The push service does not accept the request.",
     "encoding_not_taken": "The push service does not take the encryption aes128gcm.",
 }

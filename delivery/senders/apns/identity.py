@@ -1,11 +1,8 @@
-"""What makes a repeated APNs request the same request: its apns-id and its place on the screen."""
+"""What makes a repeated APNs request the same request: its apns-id."""
 
 import hashlib
-import re
 
-COLLAPSE_ID_BYTES = 64
 _VARIANT = "89ab" * 4
-_HEADER_TEXT = re.compile(r"[!-~](?:[ -~]{0,62}[!-~])?")
 
 
 def apns_id(notification: str, device: int) -> str:
@@ -18,13 +15,3 @@ def apns_id(notification: str, device: int) -> str:
     ).hexdigest()
     variant = _VARIANT[int(digest[16], 16)]
     return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
-
-
-def collapse_id(identity: str) -> str:
-    """Return a display identity as APNs takes it: at most 64 bytes of a header's characters.
-
-    One that is not becomes its SHA-256, so that equal identities still replace each other.
-    """
-    if _HEADER_TEXT.fullmatch(identity):
-        return identity
-    return hashlib.sha256(identity.encode()).hexdigest()

@@ -9,18 +9,12 @@ from base64 import urlsafe_b64encode
 from typing import Any
 
 from delivery.content import Content
+from delivery.senders import web_notice
 from delivery.senders.contract import Envelope
 
 LONGEST_TTL = 2_419_200
 """Seconds; four weeks, which every known service keeps a message for."""
-URGENCIES = {"critical": "high", "high": "high", "normal": "normal", "bulk": "low"}
-"""By lane. A device on battery and off the wireless network gets `low` later (RFC 8030, table 1)."""
 TOPIC_CHARACTERS = 32
-
-CAMEL = {"require_interaction": "requireInteraction"}
-"""Options whose name in the browser is another than that with underscores."""
-OF_THE_SERVICE = frozenset({"urgency"})
-"""Options that the push service is told, not the worker."""
 
 
 def document(content: Content, envelope: Envelope, *, notification: str) -> dict[str, Any]:
@@ -32,9 +26,7 @@ def document(content: Content, envelope: Envelope, *, notification: str) -> dict
     said["tag"] = envelope.tag or notification
     if content.data:
         said["data"] = content.data
-    options = {
-        CAMEL.get(name, name): value for name, value in content.web.items() if name not in OF_THE_SERVICE
-    }
+    options = web_notice.options(content)
     if options:
         said["options"] = options
     return said
@@ -57,7 +49,7 @@ def headers_of(
         left = max(0, min(LONGEST_TTL, int(expires_at - (time.time() if now is None else now))))
     return [
         f"ttl: {left}",
-        f"urgency: {content.web.get('urgency') or URGENCIES[envelope.lane]}",
+        f"urgency: {web_notice.urgency(content, envelope.lane)}",
         f"topic: {topic(envelope.tag or notification)}",
         "content-encoding: aes128gcm",
         "content-type: application/octet-stream",

@@ -13,6 +13,7 @@ import msgspec
 from delivery.content import Content
 from delivery.senders.contract import (
     NOT_STARTED,
+    SHORTENED,
     Credential,
     CredentialError,
     Envelope,
@@ -21,6 +22,7 @@ from delivery.senders.contract import (
     Result,
     UnreachableError,
     Verdict,
+    notification_text,
 )
 from delivery.senders.dispatch import DIED_IN_FLIGHT, UNREACHABLE
 from delivery.senders.engine import STREAMS, Answer, Engine, Request, engine
@@ -43,8 +45,6 @@ from devices.push_subscriptions import (
 
 REST_SECONDS = 30.0
 """For how long the messages of a push service that cannot be reached are put off."""
-SHORTENED = "shortened"
-
 _encode = msgspec.json.Encoder().encode
 
 
@@ -224,7 +224,7 @@ class _Batch:
         headers = headers_of(
             envelope.contents[message.content],
             envelope,
-            notification=message.notification,
+            notification=notification_text(message),
             expires_at=envelope.expires_at if message.expires_at is None else message.expires_at,
         )
         headers.append(self._sender.authorization(signer, origin))
@@ -237,10 +237,10 @@ class _Batch:
             self._engine.pins = list(self._pins.values())
 
     def _body(self, index: int, message: Message, subscription: Subscription) -> bytes:
-        content = self._envelope.contents[message.content]
+        content, notification = self._envelope.contents[message.content], notification_text(message)
 
         def text_of(content: Content) -> bytes:
-            return _encode(document(content, self._envelope, notification=message.notification))
+            return _encode(document(content, self._envelope, notification=notification))
 
         text = text_of(content)
         if len(text) > LIMIT:
