@@ -98,7 +98,7 @@ def as_shown(row: StoredCredential, *, others: list[StoredCredential]) -> Creden
         else:
             chosen |= {"hosts": settings.WEB_PUSH_HOSTS, "private": settings.WEB_PUSH_PRIVATE_HOSTS}
     return Credential(
-        uid=str(row.uid) + row.fingerprint,
+        uid=uid_of(row),
         application=row.application_id,
         secret=secret,
         settings=chosen,
@@ -109,6 +109,11 @@ def as_shown(row: StoredCredential, *, others: list[StoredCredential]) -> Creden
     )
 
 
+def uid_of(row: StoredCredential) -> str:
+    """Return what a credential is known by at its sender: another one when its secret changes."""
+    return str(row.uid) + row.fingerprint
+
+
 def public_key(row: StoredCredential) -> str:
     """Return the application server key of a Web Push credential, which is no secret: what browsers subscribe with."""
     return Signer(row.secret["private_key"], "").public_key
@@ -116,7 +121,9 @@ def public_key(row: StoredCredential) -> str:
 
 def refused(credential: Credential, provider: str, reason: str) -> None:
     """Note that a provider refuses a credential: the other one is shown from now on, without one the gate is shut."""
-    row = StoredCredential.objects.filter(uid=credential.uid[:36]).first()
+    row = next(
+        (one for one in stored(credential.application, provider) if uid_of(one) == credential.uid), None
+    )
     if row is not None and mark_refused(row, reason):
         log.warning(
             "credential.refused", application=credential.application, provider=provider, reason=reason

@@ -148,8 +148,9 @@ class _Message:
 def _over(below: Text, above: Text) -> Text:
     """Return `below` with every field that `above` fills."""
     filled = {name: value for name in Text.__struct_fields__ if (value := getattr(above, name))}
-    if "data" in filled:
-        filled["data"] = {**below.data, **above.data}
+    for name in ("data", "android", "ios", "web"):
+        if name in filled:
+            filled[name] = {**getattr(below, name), **getattr(above, name)}
     return msgspec.structs.replace(below, **filled)
 
 
@@ -175,6 +176,12 @@ class Renderer:
     def differing(self) -> tuple[str, ...]:
         """The platforms whose text is not that of the others."""
         return tuple(self._snapshot.overrides)
+
+    def options(self, platform: str) -> dict[str, Any]:
+        """Return what a platform alone is told (`android`, `ios` or `web`), in every language the same."""
+        message = self._message(self._fallback, platform if platform in self._snapshot.overrides else "")
+        found: dict[str, Any] = getattr(message.text, platform)
+        return found
 
     def locale(self, wanted: str) -> str:
         """Return the best locale there is: `pt-BR`, else `pt`, else the fallback (RFC 4647 lookup)."""

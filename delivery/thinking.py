@@ -21,6 +21,7 @@ from delivery.policy.quiet_hours import hours_of
 from delivery.policy.verdicts import expiry_of
 from delivery.positions import notification_id
 from delivery.rendering import Renderer, RenderError
+from delivery.senders.apns.options import purpose_of
 from delivery.snapshot import Named, Snapshot, from_json
 from devices.frequency_caps import Cap
 from devices.person import Person
@@ -35,12 +36,15 @@ class Prepared(msgspec.Struct):
     snapshot: Snapshot
     renderer: Renderer
     platforms: frozenset[str]
+    purpose: str = ""
+    """what a device's token has to be for (`devices.purposes`)"""
 
 
 @lru_cache(maxsize=256)
 def _prepared(run_id: int | None, frozen: bytes) -> Prepared:
     snapshot = from_json(msgspec.json.decode(frozen))
-    return Prepared(snapshot, Renderer(snapshot), frozenset(snapshot.platforms))
+    renderer = Renderer(snapshot)
+    return Prepared(snapshot, renderer, frozenset(snapshot.platforms), purpose_of(renderer.options("ios")))
 
 
 def prepare(run: Run) -> Prepared:
@@ -177,7 +181,10 @@ def _render(
     )
     work.entries.append((candidate, bodies.encode(body)))
     wanted = [
-        device for device in person.devices if not prepared.platforms or device.platform in prepared.platforms
+        device
+        for device in person.devices
+        if (not prepared.platforms or device.platform in prepared.platforms)
+        and device.purpose == prepared.purpose
     ]
     if not wanted:
         work.no_device += 1

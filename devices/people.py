@@ -89,13 +89,14 @@ def _with_devices(rows: Sequence[tuple[Any, ...]], predicate: Any) -> list[Perso
     condition, more = _where(Device, predicate)
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT subscriber_id, id, uid, platform, provider, token, sandbox, locale, time_zone FROM devices_device"
+            "SELECT subscriber_id, id, uid, platform, provider, token, sandbox, locale, time_zone, purpose"
+            " FROM devices_device"
             f" WHERE {among} AND state = 'active'{condition} ORDER BY id",
             [*values, *more],
         )
-        for holder, key, uid, platform, provider, token, sandbox, locale, zone in cursor.fetchall():
+        for holder, key, uid, platform, provider, token, sandbox, locale, zone, purpose in cursor.fetchall():
             devices[holder].append(
-                Target(key, _raw(uid), platform, provider, token, bool(sandbox), locale, zone)
+                Target(key, _raw(uid), platform, provider, token, bool(sandbox), locale, zone, purpose)
             )
     return [
         Person(
