@@ -4,7 +4,7 @@ import importlib
 import signal
 import sys
 
-BENCHES = ("main",)
+BENCHES = ("main", "fanout", "events", "lanes", "senders")
 """Each is a module of this folder with `main(argv) -> exit status`."""
 USAGE = f"usage: python -m bench {{{','.join(BENCHES)}}} [options]   (--help after the name says which)"
 

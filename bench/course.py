@@ -1,68 +1,62 @@
-"""One size of the main benchmark, in a process with that size's settings: `python -m bench.course COURSE.json`.
+"""A benchmark's work at one size, in a process with that size's settings: `python -m bench.course COURSE.json`.
 
-Starts the fleet and the hub, opens the WebSockets, warms everything up, and then lets the hub and
-the baseline take turns. What was measured is written where the course says.
+Starts the fleet, makes the people, starts the hub, opens the WebSockets, and hands all of it to the benchmark's
+module in `bench.courses`. What that has measured is written where the course says.
 """
 
+import importlib
 import os
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from bench import baseline
 
 if TYPE_CHECKING:
+    from bench.population import Population
+    from bench.stand import Stand
     from fleet.client import Fleet
 
-SECONDS_TO_CONNECT = 120.0
+PATIENCE_TO_CONNECT = 60.0
+"""Seconds in which another device must have been greeted."""
 
 
-class Course(msgspec.Struct, frozen=True):
-    """What to run; `servers` are process ids by name, `profile` is a folder for py-spy or empty."""
+class Course(msgspec.Struct, frozen=True, kw_only=True):
+    """What to run, and where.
 
+    `bench` names the module of `bench.courses`, `servers` are process ids by name, `broker` is the environment in
+    which Erlang's tools reach RabbitMQ, `profile` a folder for py-spy or empty. `limits`: frequency caps and quiet
+    hours are on. `online` is how many WebSockets are opened at most (-1: all). What only one benchmark
+    needs stands last.
+    """
+
+    bench: str
     size: str
     devices: int
     rounds: int
-    latency_ms: float
-    program: str
-    settings: baseline.Settings
-    servers: dict[str, list[int]]
     out: str
+    servers: dict[str, list[int]] = {}
+    broker: dict[str, str] = {}
     profile: str = ""
-
-
-class Turn(msgspec.Struct, frozen=True):
-    """One round: a campaign to everybody by us, then the same FCM and APNs messages by the baseline.
-
-    `seconds` run from the launch's request to the fleet's last acceptance, `all_seconds` to the last
-    outcome. CPU is in seconds, by part of the hub and by server; `fleet_cpu` is what the fleet used in our half.
-    """
-
-    delivered: int
-    outcomes: dict[str, int]
-    repeats: int
-    seconds: float
-    all_seconds: float
-    cpu: dict[str, float]
-    server_cpu: dict[str, float]
-    fleet_cpu: float
-    baseline_delivered: int
-    baseline: baseline.Sent
-    faults: list[str]
-
-
-class Report(msgspec.Struct, frozen=True):
-    """What a course came to."""
-
-    size: str
-    devices: int
-    by_provider: dict[str, int]
-    connect_seconds: float
-    turns: list[Turn]
+    latency_ms: float = 0.0
+    limits: bool = False
+    online: int = -1
+    program: str = ""
+    settings: baseline.Settings = baseline.Settings()
+    second: int = 0
+    """Devices of a second application."""
+    others: dict[str, str] = {}
+    """Other senders by name: the Python of their virtual environment."""
+    batch: int = 0
+    """Events that a service sends at a time."""
+    events: int = 0
+    rate: float = 0.0
+    """Critical events, and how many a second."""
 
 
 class CourseError(Exception):
@@ -74,44 +68,73 @@ def tell(text: str) -> None:
     print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
-def run(course: Course) -> Report:
-    """Run a course and return its report."""
+class Field(NamedTuple):
+    """What a course finds when it begins: a running hub at a stand, and its people."""
+
+    stand: "Stand"
+    people: "Population"
+    second: "Population | None"
+    populate_seconds: float
+
+
+@contextmanager
+def opened(course: Course) -> Iterator[Field]:
+    """Yield a running hub with its people; as large a share of a second's WebSockets is open as of the first's."""
     from django.conf import settings
 
-    from bench.messages import write_plan
     from bench.population import populate
     from bench.stand import Stand
     from fleet.client import Fleet
     from notifyhub.demo import hub
 
-    folder = Path(course.out).parent
+    together = course.devices + course.second
+
+    def share(devices: int) -> int | None:
+        return None if course.online < 0 else course.online * devices // together
+
     with ExitStack() as stack:
         options = {"latency_ms": course.latency_ms} if course.latency_ms else {}
-        fleet = stack.enter_context(Fleet.start(settings.FLEET_FILE.parent, **options))
+        fleet = stack.enter_context(Fleet.start(settings.FLEET_FILE.parent, within=60.0, **options))
         began = time.monotonic()
-        people = populate(fleet, devices=course.devices)
-        tell(f"{course.size}: {course.devices:,} subscribers made in {time.monotonic() - began:.1f} s")
-        log = folder / "hub.log"
+        people = populate(fleet, devices=course.devices, online=share(course.devices), limits=course.limits)
+        other = None
+        if course.second:
+            other = populate(
+                fleet,
+                devices=course.second,
+                online=share(course.second),
+                limits=course.limits,
+                slug="bench-second",
+            )
+        populate_seconds = round(time.monotonic() - began, 1)
+        tell(f"{course.size}: {together:,} subscribers made in {populate_seconds:.1f} s")
+        log = Path(course.out).with_name("hub.log")
         process = stack.enter_context(hub.running(log))
-        hub.wait_until_ready(process, log)
-        connect_seconds = _connect(fleet, people.sockets)
-        tell(f"{course.size}: {len(people.sockets):,} WebSockets greeted in {connect_seconds:.1f} s")
-        stand = Stand(course, fleet, people, process.pid)
-        plan = write_plan(stand.warm_up(), folder)
-        turns = [stand.turn(number, plan) for number in range(1, course.rounds + 1)]
+        hub.wait_until_ready(process, log, within=120.0)
+        sockets = [*people.online, *(other.online if other else [])]
+        seconds = _connect(fleet, sockets)
+        tell(f"{course.size}: {len(sockets):,} WebSockets greeted in {seconds:.1f} s")
+        yield Field(
+            Stand(course, fleet, process.pid, connect_seconds=seconds), people, other, populate_seconds
+        )
         fleet.stop()  # before the hub: thousands of sockets are closed faster from their side
-    return Report(course.size, course.devices, people.counts, connect_seconds, turns)
 
 
 def _connect(fleet: "Fleet", pairs: list[tuple[str, str]]) -> float:
     """Let the fleet's devices connect; return after how many seconds the hub had greeted all of them."""
     from notifyhub.demo import hub
 
-    began = time.monotonic()
+    began = moved = time.monotonic()
     fleet.open_sockets(hub.address("ws") + "/ws/v1/", pairs)
+    greeted = 0
     while (state := fleet.sockets())["hello"] < len(pairs):
-        if time.monotonic() - began > SECONDS_TO_CONNECT:
-            raise CourseError(f"only {state['hello']:,} of {len(pairs):,} WebSockets were greeted: {state}")
+        if state["hello"] > greeted:
+            greeted, moved = state["hello"], time.monotonic()
+        if time.monotonic() - moved > PATIENCE_TO_CONNECT:
+            raise CourseError(
+                f"{state['hello']:,} of {len(pairs):,} WebSockets were greeted, and for "
+                f"{PATIENCE_TO_CONNECT:.0f} s no other: {state}"
+            )
         time.sleep(0.1)
     return round(time.monotonic() - began, 2)
 
@@ -124,16 +147,28 @@ def main(path: str) -> int:
     import notifyhub  # noqa: F401  (prepares imports that apns2 needs)
 
     django.setup()
+    from bench.feed import FeedError
+    from bench.others import OtherError
+    from bench.stand import StandError
     from delivery.credentials import MissingCredentialError
     from delivery.senders.contract import CredentialError
     from fleet.client import FleetError
     from notifyhub.demo.hub import HubError
     from notifyhub.demo.watch import WatchError
 
-    known = (CourseError, FleetError, HubError, WatchError, baseline.BaselineError)
+    known = (
+        CourseError,
+        StandError,
+        FeedError,
+        FleetError,
+        HubError,
+        WatchError,
+        OtherError,
+        baseline.BaselineError,
+    )
     course = msgspec.json.decode(Path(path).read_bytes(), type=Course)
     try:
-        report = run(course)
+        report = importlib.import_module(f"bench.courses.{course.bench}").drive(course)
     except (*known, CredentialError, MissingCredentialError) as error:
         tell(f"{course.size}: {error}")
         return 1

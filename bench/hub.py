@@ -10,6 +10,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
+
 from tests.servers.cassandra import Cassandra
 from tests.servers.postgres import Postgres
 from tests.servers.process import free_port
@@ -28,17 +30,24 @@ class HubError(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a hub is to run: the environment of its processes, and the servers beside it by name."""
+    """Where a hub is to run: the environment of its processes, the servers beside it by name.
+
+    `broker` is the environment in which Erlang's tools reach RabbitMQ, empty where there is none.
+    """
 
     size: str
     folder: Path
     environment: Mapping[str, str]
     servers: Mapping[str, list[int]]
+    broker: Mapping[str, str]
 
 
 @contextmanager
-def place(size: str, folder: Path, *, tell: Callable[[str], None]) -> Iterator[Place]:
-    """Start what a size needs on fresh data in `folder`, prepare the hub's data folder, and stop all at the end."""
+def place(size: str, folder: Path, *, tell: Callable[[str], None], counted: bool = False) -> Iterator[Place]:
+    """Start what a size needs on fresh data in `folder`, prepare the hub's data folder, and stop all at the end.
+
+    `counted`: PostgreSQL counts its statements (pg_stat_statements), which costs it a little.
+    """
     folder.mkdir()
     environment = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     environment |= {
@@ -49,17 +58,27 @@ def place(size: str, folder: Path, *, tell: Callable[[str], None]) -> Iterator[P
     }
     with ExitStack() as stack:
         servers: dict[str, list[int]] = {}
+        broker: dict[str, str] = {}
         if size == "production":
-            for server in _start_all(_servers(folder), stack):
+            postgres, rabbitmq = Postgres(folder), RabbitMQ(folder)
+            started = _start_all([Redis(folder), postgres, rabbitmq, Cassandra(folder)], stack)
+            if counted:
+                _count_statements(postgres)
+            broker = rabbitmq.control
+            for server in started:
                 tell(f"{server.name} ready in {server.startup_seconds:.1f} s")
                 environment |= server.environment()
                 servers[server.name] = [process.pid for process in server.processes]
         _prepare(environment)
-        yield Place(size, folder, environment, servers)
+        yield Place(size, folder, environment, servers, broker)
 
 
-def _servers(folder: Path) -> list[Server]:
-    return [Redis(folder), Postgres(folder), RabbitMQ(folder), Cassandra(folder)]
+def _count_statements(postgres: Postgres) -> None:
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'")
+    postgres.restart()
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute("CREATE EXTENSION pg_stat_statements")
 
 
 def _start_all(servers: list[Server], stack: ExitStack) -> list[Server]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from delivery import planning
+from delivery import thinking
 from delivery.content import Content
 from delivery.credentials import credential_for
 from delivery.models import Run
@@ -64,6 +64,7 @@ def write_plan(run: Run, folder: Path) -> Path:
             "endpoint": account.endpoint,
             "headers": {name: value.strip() for name, _, value in lines},
             "messages": str(fcm_file),
+            "service_account": fcm.secret["service_account"],
         },
         "apns": {
             **apns.secret,
@@ -82,10 +83,10 @@ def write_plan(run: Run, folder: Path) -> Path:
 
 def _messages(run: Run) -> Iterator[tuple[Person, Target, Content]]:
     """Yield everybody's devices with what each is told."""
-    prepared = planning.prepare(run)
+    prepared = thinking.prepare(run)
     renderer = prepared.renderer
     for person in _everybody(run):
-        variables = planning.variables_of(person, Named(person.id), prepared.snapshot.variables)
+        variables = thinking.variables_of(person, Named(person.id), prepared.snapshot.variables)
         locale = renderer.locale(person.locale)
         for device in person.devices:
             yield person, device, renderer.render(locale, device.platform, variables)

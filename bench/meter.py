@@ -9,6 +9,7 @@ from pathlib import Path
 _TICKS = os.sysconf("SC_CLK_TCK")
 PROC = Path("/proc")
 REDIS = "redis"
+GONE = "gone"
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,17 @@ def tree(rows: Iterable[Process], roots: Iterable[int]) -> list[Process]:
     return list(found.values())
 
 
+def busy(proc: Path = PROC) -> float:
+    """Return the CPU seconds that this machine has spent on anything since it started (proc(5), `cpu` of stat).
+
+    What a hypervisor took for other machines ("steal") is among them.
+    """
+    user, nice, system, _idle, _wait, irq, softirq, steal = map(
+        int, (proc / "stat").read_text().split("\n", 1)[0].split()[1:9]
+    )
+    return (user + nice + system + irq + softirq + steal) / _TICKS
+
+
 def role(pid: int) -> str:
     """Return which part of a hub a process is (`NOTIFYHUB_ROLE` of its environment), else `serve`."""
     try:
@@ -68,7 +80,7 @@ def role(pid: int) -> str:
             return REDIS
         environment = (PROC / str(pid) / "environ").read_bytes()
     except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return "gone"
+        return GONE
     for pair in environment.split(b"\0"):
         if pair.startswith(b"NOTIFYHUB_ROLE="):
             return pair.partition(b"=")[2].decode()

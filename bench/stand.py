@@ -1,51 +1,64 @@
-"""A hub and a fleet that run, with meters on both: campaigns are launched here, and the rounds are measured."""
+"""A hub and a fleet that run, with meters on both: campaigns are launched here, and what they cost is measured."""
 
-import subprocess
-import sys
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from bench import baseline, meter
-from bench.course import Course, Turn, tell
+from bench import meter
+from bench.course import Course, tell
 from bench.population import Population
+from bench.profiling import Profilers
 from delivery import runs
 from delivery.models import Run
 from fleet.client import Fleet, FleetError
 from notifyhub.demo import hub, stage, watch
 
-PATIENCE = 300.0
-"""Seconds that one run may take."""
-PATIENCE_OF_FLEET = 60.0
-"""Seconds after which the hub is asked why the fleet does not have everything."""
+PATIENCE = 60.0
+"""Seconds in which another message must have arrived."""
+PATIENCE_OF_HUB = 300.0
+"""Seconds that the hub's own count may take to be complete after the fleet's is, or stands still."""
 SETTLE = 1.0
 """Seconds after the last outcome that still count as ours: devices acknowledge, and nodes write that down."""
-PROFILE_SECONDS = 10
-PROFILED = ("rest", "web")
+
+
+class StandError(Exception):
+    """What was to be measured did not come to its end; says what stood in the way."""
+
+
+class Used(msgspec.Struct):
+    """CPU seconds, filled in at the end of `Stand.metered`: by part of the hub, by server, and the fleet's.
+
+    `elsewhere` is the share of the machine's CPU that programs had which have nothing to do with this.
+    """
+
+    ours: Mapping[str, float] = {}
+    servers: Mapping[str, float] = {}
+    fleet: float = 0.0
+    elsewhere: float = 0.0
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """A run and its CPU seconds: by part of the hub, by server, and the fleet's. Instants are epoch seconds."""
+    """A run, what it used, and its instants (epoch seconds)."""
 
     run: Run
     launched_at: float
     completed_at: float
-    ours: Mapping[str, float]
-    servers: Mapping[str, float]
-    fleet: float
+    used: Used
 
 
 class Stand:
     """Launches campaigns at a hub whose WebSockets stand."""
 
-    def __init__(self, course: Course, fleet: Fleet, people: Population, supervisor: int) -> None:
-        self._course = course
-        self._fleet = fleet
-        self._people = people
-        self._supervisor = supervisor
-        self._api = hub.Api(people.api_key)
+    def __init__(self, course: Course, fleet: Fleet, supervisor: int, *, connect_seconds: float) -> None:
+        self.course = course
+        self.fleet = fleet
+        self.supervisor = supervisor
+        self.connect_seconds = connect_seconds
         self._meters = {
             "hub": meter.Meter([supervisor], name=meter.role),
             "fleet": meter.Meter([fleet.pid], name=lambda _: "fleet"),
@@ -55,65 +68,88 @@ class Stand:
         }
         self._server_names = self._name_servers()
 
-    def warm_up(self) -> Run:
+    def warm_up(self, people: Population) -> Run:
         """Launch a campaign to the warm segment, so that connections stand and templates are compiled."""
-        people = self._people
-        return self._campaign("Warm-up", expected=people.warm_count, segment=str(people.warm.uid)).run
+        return self.campaign(
+            people, "Warm-up", expected=people.warm_reachable, segment=str(people.warm.uid)
+        ).run
 
-    def turn(self, number: int, plan: Path) -> Turn:
-        """Run one round and return what was measured."""
-        course, fleet = self._course, self._fleet
-        fleet.reset()
-        profilers = self._profilers() if course.profile and number == 1 else []
-        measured = self._campaign(f"Round {number}", expected=course.devices)
-        for profiler in profilers:
-            profiler.wait()
-        counts = fleet.arrived(run=str(measured.run.uid))["total"]
-        sent = baseline.run(Path(course.program), plan, course.settings)
-        baseline_run = msgspec.json.decode(plan.read_bytes())["baseline_run"]
-        turn = Turn(
-            delivered=counts["distinct_messages"],
-            outcomes=runs.progress(measured.run).outcomes,
-            repeats=counts["repeats"],
-            seconds=round((counts["last_at"] or 0) / 1000 - measured.launched_at, 3),
-            all_seconds=round(measured.completed_at - measured.launched_at, 3),
-            cpu=dict(measured.ours),
-            server_cpu=dict(measured.servers),
-            fleet_cpu=measured.fleet,
-            baseline_delivered=fleet.arrived(run=baseline_run)["total"]["distinct_messages"],
-            baseline=sent,
-            faults=runs.balances(measured.run).faults,
-        )
-        tell(
-            f"{course.size}, round {number}: {turn.delivered / turn.seconds:,.0f} devices/s, "
-            f"{sum(turn.cpu.values()) / course.devices * 1e6:.0f} ms CPU per 1,000; baseline "
-            f"{sent.sent / sent.seconds:,.0f}/s, {sent.cpu_seconds / max(sent.sent, 1) * 1e6:.0f} ms"
-        )
-        return turn
-
-    def _campaign(self, name: str, *, expected: int, segment: str = "") -> Measured:
-        """Make a campaign, launch it, and wait until every message has its outcome."""
-        document = {"name": name, **stage.CAMPAIGN, **({"segment": segment} if segment else {})}
-        campaign = self._api.post("campaigns/", document)
-        before = self._read()
-        launched_at = time.time()
-        launched = self._api.post(f"campaigns/{campaign['id']}/launch/", {})
-        run = Run.objects.get(uid=launched["run"])
-        try:
+    def campaign(
+        self, people: Population, name: str, *, expected: int, segment: str = "", lane: str = "normal"
+    ) -> Measured:
+        """Make a campaign, launch it, and wait until `expected` messages have arrived and all have their outcome."""
+        campaign = self.prepare(people, name, segment=segment, lane=lane)
+        with self.metered() as used:
+            launched_at = time.time()
+            run = self.launch(people, campaign)
             # The fleet says when it has everything, so that nothing asks the database meanwhile.
-            self._fleet.wait(run=str(run.uid), at_least=expected, timeout=PATIENCE_OF_FLEET)
-        except FleetError as error:
-            tell(f"{self._course.size}, {name}: {error}; asking the hub")
-        watch.until_complete(run, expected=expected, within=PATIENCE)
-        completed_at = time.time()
+            if not self.arrive(run, expected):
+                tell(f"{self.course.size}, {name}: not everything arrived; asking the hub")
+            watch.until_complete(run, expected=expected, within=PATIENCE_OF_HUB)
+            completed_at = time.time()
+        return Measured(run, launched_at, completed_at, used)
+
+    def prepare(self, people: Population, name: str, *, segment: str = "", lane: str = "normal") -> str:
+        """Make a campaign and return its id."""
+        document: dict[str, Any] = {**stage.CAMPAIGN, "name": name, "lane": lane}
+        if segment:
+            document["segment"] = segment
+        if people.category:
+            document["category"] = people.category
+        return str(hub.Api(people.api_key).post("campaigns/", document)["id"])
+
+    def launch(self, people: Population, campaign: str) -> Run:
+        """Launch a campaign and return its run."""
+        launched = hub.Api(people.api_key).post(f"campaigns/{campaign}/launch/", {})
+        return Run.objects.get(uid=launched["run"])
+
+    def arrive(self, run: Run | None, expected: int) -> bool:
+        """Wait until so many messages of a run (None: all) have arrived; return False when no more of them come."""
+        have, uid = 0, None if run is None else str(run.uid)
+        while have < expected:
+            # the fleet wakes us at the end, or when it is time to see whether anything has moved
+            step = min(expected, have + max(1_000, expected // 4))
+            try:
+                have = self.fleet.wait(run=uid, at_least=step, timeout=PATIENCE)
+            except FleetError:
+                now = self.fleet.arrived(run=uid)["total"]["distinct_messages"]
+                if now == have:
+                    return False
+                have = now
+        return True
+
+    @contextmanager
+    def metered(self) -> Iterator[Used]:
+        """Yield what is filled in at the end with the CPU used meanwhile, and in `SETTLE` seconds more."""
+        used = Used()
+        before, began, busy = self._read(), time.monotonic(), meter.busy() - time.process_time()
+        yield used
         time.sleep(SETTLE)
         after = self._read()
-        used = {name: meter.between(before[name], after[name]) for name in after}
+        busy = meter.busy() - time.process_time() - busy
+        had = (time.monotonic() - began) * (os.cpu_count() or 1)
+        by_tree = {name: meter.between(before[name], after[name]) for name in after}
         # The embedded Redis is the supervisor's child, and a server all the same.
-        ours = {part: seconds for part, seconds in used["hub"].items() if part != meter.REDIS}
-        redis = {part: seconds for part, seconds in used["hub"].items() if part == meter.REDIS}
-        fleet = used["fleet"].get("fleet", 0.0)
-        return Measured(run, launched_at, completed_at, ours, used["servers"] | redis, fleet)
+        redis = {part: seconds for part, seconds in by_tree["hub"].items() if part == meter.REDIS}
+        used.ours = {part: seconds for part, seconds in by_tree["hub"].items() if part != meter.REDIS}
+        used.servers = by_tree["servers"] | redis
+        used.fleet = by_tree["fleet"].get("fleet", 0.0)
+        mine = sum(sum(seconds.values()) for seconds in by_tree.values())
+        used.elsewhere = round(max(0.0, busy - mine) / had, 3)
+
+    @contextmanager
+    def profiled(self, name: str, *, wanted: bool = True) -> Iterator[None]:
+        """Let py-spy look at every process of ours meanwhile, if that is wanted and the course has a folder for it."""
+        if not wanted or not self.course.profile:
+            yield
+            return
+        title = f"{self.course.size}-{name.lower().replace(' ', '-')}"
+        with Profilers(self.supervisor, Path(self.course.profile), title):
+            yield
+
+    def faults(self, run: Run) -> list[str]:
+        """Return what does not balance in a run, a sentence each."""
+        return runs.balances(run).faults
 
     def _read(self) -> dict[str, dict[str, float]]:
         return {name: each.read() for name, each in self._meters.items()}
@@ -123,7 +159,7 @@ class Stand:
         rows = meter.table()
         return {
             process.pid: name
-            for name, pids in self._course.servers.items()
+            for name, pids in self.course.servers.items()
             for process in meter.tree(rows, pids)
         }
 
@@ -131,17 +167,3 @@ class Stand:
         if pid not in self._server_names:
             self._server_names |= self._name_servers()
         return self._server_names.get(pid, "other")
-
-    def _profilers(self) -> "list[subprocess.Popen[bytes]]":
-        """Let py-spy look at the parts that work; only at threads that hold the GIL, and without stopping them."""
-        spy = [str(Path(sys.executable).with_name("py-spy")), "record", "--gil", "--nonblocking"]
-        options = ["--duration", str(PROFILE_SECONDS), "--rate", "250", "--format", "raw"]
-        started = []
-        for process in meter.tree(meter.table(), [self._supervisor]):
-            if (part := meter.role(process.pid)) in PROFILED:
-                out = Path(self._course.profile) / f"{self._course.size}-{part}.raw"
-                command = [*spy, *options, "--output", str(out), "--pid", str(process.pid)]
-                started.append(
-                    subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-                )
-        return started

@@ -2,11 +2,13 @@
 
 Bells carry a stage and a lane, nothing else. A ring that is lost is made good by `ring_due`,
 which the clock calls. A publisher thread of its own keeps a slow or absent broker away from
-whoever rings, and rings the same lane once however often it was asked meanwhile.
+whoever rings, and rings the same lane once however often it was asked meanwhile. A broker that
+hangs is left after `PUBLISH_SECONDS`, and the next bell finds a connection of its own.
 """
 
 import os
 import threading
+from typing import Any
 
 import structlog
 from celery import current_app
@@ -20,6 +22,14 @@ log = structlog.get_logger(__name__)
 
 TASKS = {"decide": "campaigns.decide", "plan": "delivery.plan"}
 SEND = "delivery.send"
+PUBLISH_SECONDS = 2.0
+"""The longest that a publish may take."""
+LIMITS = {
+    "read_timeout": PUBLISH_SECONDS,
+    "write_timeout": PUBLISH_SECONDS,
+    "socket_timeout": PUBLISH_SECONDS,
+}
+"""The same for each exchange before it, as RabbitMQ's transport and then Redis's name it."""
 OVERDUE = 2.0
 """Seconds after which work that nobody has taken is rung for again; a lease that ended needs no such patience."""
 PUT_OFF = 0.5
@@ -39,23 +49,32 @@ class _Publisher:
             self.changed.notify()
 
     def _publish(self) -> None:
+        connection = current_app.connection_for_write(transport_options=LIMITS)
         while True:
             with self.changed:
                 while not self.due:
                     self.changed.wait()
                 rings, self.due = self.due, {}
             for stage, lane in rings:
-                args = [lane] if stage in TASKS else [stage, lane]
                 try:
-                    current_app.send_task(
-                        TASKS.get(stage, SEND),
-                        args=args,
-                        queue=lanes.queue(stage, lane),
-                        retry=False,
-                        ignore_result=True,
-                    )
+                    # waits here for a broker that is away
+                    _send(connection.Producer(), stage, lane)
                 except (OperationalError, OSError) as error:
                     log.warning("bell.unheard", stage=stage, lane=lane, error=str(error))
+                    connection.collect()  # without a word to the broker, which may not listen
+
+
+def _send(producer: Any, stage: str, lane: str) -> None:
+    current_app.send_task(
+        TASKS.get(stage, SEND),
+        args=[lane] if stage in TASKS else [stage, lane],
+        queue=lanes.queue(stage, lane),
+        producer=producer,
+        retry=False,
+        ignore_result=True,
+        timeout=PUBLISH_SECONDS,
+        confirm_timeout=PUBLISH_SECONDS,
+    )
 
 
 _publisher: _Publisher | None = None

@@ -7,15 +7,14 @@ stopped, both with the reason `given_up`, and the shard behind a page goes on.
 import time
 import traceback
 from collections.abc import Sequence
-from uuid import UUID
 
 import msgspec
 import structlog
 from django.db import transaction
 
 from delivery import bell, claims, dbclock
-from delivery.log.store import OutcomeRow, log_store
-from delivery.models import Page, Parcel, WorkState
+from delivery.log.store import NewOutcome, log_store
+from delivery.models import Page, Parcel
 from delivery.outbound import version_of
 from delivery.outgoing import Outgoing, decode
 from delivery.planning import work_page
@@ -36,8 +35,9 @@ class CannotGiveUpError(Exception):
 
 def requeue(piece: Page | Parcel, *, by: str) -> None:
     """Let a dead piece be tried again, as often as a new one; raises `NotDeadError`."""
-    dead = type(piece)._default_manager.filter(pk=piece.pk, state=WorkState.DEAD)
-    if not dead.update(state=WorkState.WAITING, tries=0, due_at=dbclock.now(), lease_until=0):
+    before, after = claims.MOVES["requeue"]
+    dead = type(piece)._default_manager.filter(pk=piece.pk, state__in=before)
+    if not dead.update(state=after, tries=0, due_at=dbclock.now(), lease_until=0):
         raise NotDeadError("It is not set aside any more.")
     log.warning("deadletter.requeued", piece=str(piece), run=str(piece.run.uid), by=by)
     stage = piece.provider if isinstance(piece, Parcel) else "plan"
@@ -71,22 +71,14 @@ def _end_messages(parcel: Parcel) -> None:
     except msgspec.DecodeError:
         # nobody can say whose the messages were; the counts still close
         outgoing = Outgoing()
-    at = time.time()
     log_store().write_outcomes(
         [
-            OutcomeRow(
-                UUID(bytes=target.subscriber_uid),
-                UUID(bytes=target.notification),
-                UUID(bytes=target.device_uid),
-                parcel.run.uid,
-                "failed",
-                GIVEN_UP,
-                "",
-                version_of(parcel),
-                at,
-            )
+            NewOutcome(target.subscriber_uid, target.notification, target.device_uid, "failed", GIVEN_UP)
             for target in outgoing.targets
-        ]
+        ],
+        run=parcel.run.uid,
+        version=version_of(parcel),
+        at=time.time(),
     )
     claims.close(parcel, failed=parcel.size, reasons={GIVEN_UP: parcel.size})
 

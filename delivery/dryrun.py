@@ -21,8 +21,8 @@ from delivery.models import Run
 from delivery.policy import throttle
 from delivery.senders.contract import Envelope
 from delivery.senders.sizes import Fit, fit
-from delivery.snapshot import Named, Snapshot, to_json
-from delivery.thinking import Pair, Prepared, Work, circumstances_of, prepare, think
+from delivery.snapshot import Named, Snapshot, from_json, to_json
+from delivery.thinking import Pair, Prepared, Work, circumstances_of, ready, think
 from devices import people, segments
 from devices.models import Application, Category, Provider
 from devices.person import Person
@@ -96,7 +96,7 @@ class _Rehearsing:
 
     def __init__(self, run: Run, at: float) -> None:
         self.run, self.at = run, at
-        self.prepared: Prepared = prepare(run)
+        self.prepared: Prepared = ready(from_json(run.snapshot))
         self.rules = caps.of_run(run)
         self.uncounted = False
         self.samples: list[Sample] = []

@@ -11,16 +11,17 @@ from functools import partial
 from uuid import UUID
 
 import structlog
-from django.db import connection, transaction
+from django.db import transaction
 
-from delivery import ages, bell, caps, claims, dbclock, pushing, retrying, silence, sockets
+from delivery import ages, bell, caps, claims, dbclock, pieces, pushing, retrying, silence, sockets
 from delivery.ledger import Ledger
-from delivery.log.store import OutcomeRow, log_store
+from delivery.log.store import NewOutcome, log_store
 from delivery.models import Parcel, Run
 from delivery.outgoing import Outgoing, Target, decode, encode
 from delivery.thinking import overriding
 from devices import retirement
 from devices.models import Provider
+from devices.statements import fetch, listed
 
 log = structlog.get_logger(__name__)
 
@@ -45,9 +46,9 @@ def work_parcel(parcel: Parcel) -> None:
 
 def _still_wanted(run: Run, outgoing: Outgoing, ledger: Ledger, now: float) -> list[int]:
     """End the messages that are past their time or unwanted by now; return the indexes of the others."""
-    run.refresh_from_db(fields=["state", "recalled_at", "brake"])
-    if run.recalled_at is not None or run.state == Run.State.CANCELLED:
-        reason = "recalled" if run.recalled_at else "cancelled"
+    ((state, recalled_at),) = fetch("SELECT state, recalled_at FROM delivery_run WHERE id = %s", [run.pk])
+    if recalled_at is not None or state == Run.State.CANCELLED:
+        reason = "recalled" if recalled_at else "cancelled"
         for index in range(outgoing.size):
             ledger.end(index, "cancelled", reason)
         return []
@@ -55,6 +56,10 @@ def _still_wanted(run: Run, outgoing: Outgoing, ledger: Ledger, now: float) -> l
     heard = {}
     if outgoing.silence:
         heard = silence.heard(outgoing, across=bool(run.snapshot.get("silence_across_devices")))
+    elif not gone and not any(
+        target.expires_at is not None and target.expires_at <= now for target in outgoing.targets
+    ):
+        return list(range(outgoing.size))
     going = []
     for index, target in enumerate(outgoing.targets):
         if index in heard:
@@ -76,25 +81,17 @@ def _unwanted(run: Run, outgoing: Outgoing, *, past_choice: bool) -> dict[int, s
 
     With `past_choice` what the person chose for the category does not count.
     """
-    ids = [target.device for target in outgoing.targets]
-    marks = ", ".join(["%s"] * len(ids))
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT d.id, d.state, s.consent, p.allowed FROM devices_device d "
-            "JOIN devices_subscriber s ON s.id = d.subscriber_id "
-            "LEFT JOIN devices_preference p ON p.subscriber_id = s.id AND p.category_id = %s "
-            f"WHERE d.id IN ({marks})",
-            [run.category_id, *ids],
-        )
-        rows = cursor.fetchall()
-    found = {device for device, *_ in rows}
-    gone = {device: "device_gone" for device in ids if device not in found}
-    for device, state, consent, allowed in rows:
-        if state != "active":
-            gone[device] = "device_gone"
-        elif not consent or ((allowed is False or allowed == 0) and not past_choice):
-            gone[device] = "opted_out"
-    return gone
+    asked, values = listed("asked", [target.device for target in outgoing.targets])
+    # only the few that may not are given back
+    rows = fetch(
+        f"SELECT asked.key, d.state, s.consent FROM {asked}"
+        " LEFT JOIN devices_device d ON d.id = asked.key"
+        " LEFT JOIN devices_subscriber s ON s.id = d.subscriber_id"
+        " LEFT JOIN devices_preference p ON p.subscriber_id = s.id AND p.category_id = %s"
+        " WHERE d.id IS NULL OR d.state <> 'active' OR NOT s.consent OR (NOT %s AND NOT p.allowed)",
+        [*values, run.category_id, past_choice],
+    )
+    return {device: "opted_out" if state == "active" else "device_gone" for device, state, _ in rows}
 
 
 def _why_expired(target: Target) -> str:
@@ -123,24 +120,21 @@ def _write(parcel: Parcel, run: Run, outgoing: Outgoing, ledger: Ledger) -> None
             tokens={target.device: target.token for target in outgoing.targets},
         )
     at = time.time()
-    version = version_of(parcel)
-    log_store().write_outcomes(
-        [
-            OutcomeRow(
-                UUID(bytes=target.subscriber_uid),
-                UUID(bytes=target.notification),
-                UUID(bytes=target.device_uid),
-                run.uid,
+    targets = outgoing.targets
+    rows = []
+    for index, (outcome, reason, provider_id) in ledger.ends.items():
+        target = targets[index]
+        rows.append(
+            NewOutcome(
+                target.subscriber_uid,
+                target.notification,
+                target.device_uid,
                 outcome,
                 reason[:64],
                 provider_id[:255],
-                version,
-                at,
             )
-            for index, (outcome, reason, provider_id) in ledger.ends.items()
-            for target in (outgoing.targets[index],)
-        ]
-    )
+        )
+    log_store().write_outcomes(rows, run=run.uid, version=version_of(parcel), at=at)
     _release(run, outgoing, ledger)
     counts = Counter(outcome for outcome, _, _ in ledger.ends.values())
     reasons = Counter(reason for outcome, reason, _ in ledger.ends.values() if outcome != "sent")
@@ -154,7 +148,7 @@ def _write(parcel: Parcel, run: Run, outgoing: Outgoing, ledger: Ledger) -> None
         _hand_on(parcel, rest, now)
     sent = Counter(outgoing.targets[index].since for index, end in ledger.ends.items() if end[0] == "sent")
     ages.record(parcel.application_id, parcel.lane, sent, now=at)
-    log.info("parcel.closed", run=str(run.uid), parcel=parcel.pk, provider=parcel.provider, **counts)
+    log.debug("parcel.closed", run=str(run.uid), parcel=parcel.pk, provider=parcel.provider, **counts)
 
 
 def version_of(parcel: Parcel) -> int:
@@ -225,21 +219,24 @@ def _rest(parcel: Parcel, outgoing: Outgoing, ledger: Ledger, now: float) -> Res
 
 def _hand_on(parcel: Parcel, rest: Rest, now: float) -> None:
     """Make the parcels of the rest, inside the caller's transaction; those that are due are rung for."""
-    Parcel.objects.bulk_create(
-        Parcel(
-            run_id=parcel.run_id,
-            page_id=parcel.page_id,
-            application_id=parcel.application_id,
-            lane=parcel.lane,
-            provider=provider,
-            attempt=again.attempt,
-            due_at=again.due_at,
-            expires_at=part.last_expiry(),
-            body=encode(part),
-            size=part.size,
-            created_at=now,
-        )
-        for provider, again, part in rest
+    pieces.make(
+        Parcel,
+        [
+            {
+                "run_id": parcel.run_id,
+                "page_id": parcel.page_id,
+                "application_id": parcel.application_id,
+                "lane": parcel.lane,
+                "provider": provider,
+                "attempt": again.attempt,
+                "due_at": dbclock.due(again.due_at, now=now),
+                "expires_at": part.last_expiry(),
+                "body": encode(part),
+                "size": part.size,
+                "created_at": now,
+            }
+            for provider, again, part in rest
+        ],
     )
     for provider in {provider for provider, again, _ in rest if again.due_at <= now}:
         transaction.on_commit(partial(bell.ring, provider, parcel.lane))

@@ -48,31 +48,22 @@ class Outgoing(msgspec.Struct, array_like=True):
     def size(self) -> int:
         return len(self.targets)
 
+    def place(self, content: Content) -> int:
+        """Return the index of a content, put in if need be; one object, as unpersonalised ones are, stands once."""
+        contents = self.contents
+        if not contents or contents[-1] is not content:
+            contents.append(content)
+        return len(contents) - 1
+
     def add(self, target: Target, content: Content) -> None:
-        """Add a message; contents that are one object, as unpersonalised ones are, stand once."""
-        if not self.contents or self.contents[-1] is not content:
-            self.contents.append(content)
-        self.targets.append(
-            Target(
-                target.device,
-                target.device_uid,
-                target.subscriber,
-                target.subscriber_uid,
-                target.notification,
-                target.token,
-                target.sandbox,
-                target.platform,
-                len(self.contents) - 1,
-                target.expires_at,
-                target.quiet,
-                target.of,
-                target.then,
-                target.since,
-            )
-        )
+        """Add a message that stood elsewhere."""
+        at = self.place(content)
+        self.targets.append(target if target.content == at else msgspec.structs.replace(target, content=at))
 
     def only(self, indexes: list[int]) -> "Outgoing":
-        """Return the messages at `indexes`, with the contents they need."""
+        """Return the messages at `indexes`, in order, with the contents they need."""
+        if len(indexes) == len(self.targets):
+            return Outgoing(self.contents.copy(), self.targets.copy(), self.stamp, self.silence)
         part = Outgoing(stamp=self.stamp, silence=self.silence)
         for index in indexes:
             target = self.targets[index]

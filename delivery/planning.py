@@ -9,22 +9,22 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
-from uuid import UUID
 
 import msgspec
 import structlog
 from django.conf import settings
 from django.db import transaction
 
-from delivery import bell, caps, claims, dbclock, pacing, runs, silence
-from delivery.log.store import LogEntry, log_store
-from delivery.models import Page, Parcel, Run, Shard, Stopped
+from delivery import bell, caps, claims, dbclock, pacing, pieces, runs, silence
+from delivery.log.store import NewEntry, log_store
+from delivery.models import Page, Parcel, Run, Stopped
 from delivery.outgoing import encode
 from delivery.policy import STAGES, Stage
-from delivery.positions import COMMIT_WINDOW, position
+from delivery.positions import COMMIT_WINDOW
 from delivery.snapshot import Named, decode_people, encode_people
 from delivery.thinking import Pair, Prepared, Work, circumstances_of, prepare, think
 from devices import people
+from devices.statements import change, fetch, insert, to_text
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +64,7 @@ def work_page(page: Page, *, stages: Sequence[Stage] = STAGES) -> None:
         return
     routes = silence.routes(work.outgoing, page.lane, across=prepared.snapshot.silence_across_devices)
     if reservations is not None:
-        reservations.release((one.person.uid, one.notification.bytes) for one in work.unrendered)
+        reservations.release((one.person.uid, one.notification) for one in work.unrendered)
     while True:
         _log(run, work, stamp)
         with transaction.atomic():
@@ -79,7 +79,9 @@ def work_page(page: Page, *, stages: Sequence[Stage] = STAGES) -> None:
         bell.ring(provider, page.lane)
     if page.shard_id is not None and not exhausted:
         bell.ring("plan", page.lane)
-    log.info("page.planned", run=str(run.uid), page=page.pk, audience=work.audience, logged=len(work.entries))
+    log.debug(
+        "page.planned", run=str(run.uid), page=page.pk, audience=work.audience, logged=len(work.entries)
+    )
     if settings.PAGE_PAUSE_MS and page.shard_id is not None:
         # SQLite's lock is not fair: small writers get their turn here
         time.sleep(settings.PAGE_PAUSE_MS / 1000)
@@ -98,18 +100,19 @@ def _read(page: Page, run: Run, prepared: Prepared) -> tuple[list[Pair], int | N
     """Return the page's people (None for one deleted since), the new cursor, and whether the shard ends here."""
     category = run.category_id
     if page.shard_id is not None:
-        assert page.shard is not None and page.after is not None
+        assert page.after is not None
+        ((last,),) = fetch("SELECT last FROM delivery_shard WHERE id = %s", [page.shard_id])
         limit = pacing.page_size(prepared.snapshot.policy)
         found = people.page_after(
             run.application_id,
             cursor=page.after,
-            last=page.shard.last,
+            last=last,
             limit=limit,
             predicate=prepared.snapshot.predicate,
             category_id=category,
         )
         exhausted = len(found) < limit
-        cursor = page.shard.last if exhausted else found[-1].id
+        cursor = last if exhausted else found[-1].id
         return [(person, Named(person.id)) for person in found], cursor, exhausted
     named = decode_people(bytes(page.people or b"\x90"))
     by_id = {
@@ -123,16 +126,9 @@ def _read(page: Page, run: Run, prepared: Prepared) -> tuple[list[Pair], int | N
 
 def _log(run: Run, work: Work, stamp: float) -> None:
     log_store().append(
-        [
-            LogEntry(
-                UUID(bytes=candidate.person.uid),
-                position(stamp, candidate.notification),
-                candidate.notification,
-                run.uid,
-                body,
-            )
-            for candidate, body in work.entries
-        ]
+        [NewEntry(candidate.person.uid, candidate.notification, body) for candidate, body in work.entries],
+        run=run.uid,
+        stamp=stamp,
     )
 
 
@@ -160,56 +156,60 @@ def _commit(
         reasons=dict(reasons),
     )
     if page.shard_id is not None:
-        assert place.cursor is not None
-        assert page.after is not None
-        moved = Shard.objects.filter(pk=page.shard_id, cursor=page.after)
-        if not moved.update(cursor=place.cursor, exhausted=place.exhausted):
-            raise claims.LeaseLostError
-        if not place.exhausted:
-            shard = Shard.objects.get(pk=page.shard_id)
-            runs.next_page(run, shard, now=stamp, due_at=_slot(run, prepared, stamp))
-    Stopped.objects.bulk_create(
-        Stopped(
-            run=run,
-            page=page,
-            subscriber_id=named.subscriber,
-            occurrence=named.occurrence,
-            reason=drop.reason,
-            detail=drop.detail,
-        )
-        for named, drop in work.stopped
+        _move_shard(page, run, prepared, place, stamp)
+    insert(
+        Stopped._meta.db_table,
+        ("run_id", "page_id", "subscriber_id", "occurrence", "reason", "detail"),
+        [
+            (run.pk, page.pk, named.subscriber, named.occurrence, drop.reason, to_text(drop.detail))
+            for named, drop in work.stopped
+        ],
     )
+    shared = {"run_id": run.pk, "application_id": run.application_id, "lane": page.lane, "created_at": stamp}
     size = pacing.page_size(prepared.snapshot.policy)
-    Page.objects.bulk_create(
-        Page(
-            run=run,
-            application_id=run.application_id,
-            lane=page.lane,
-            kind=Page.Kind.SLICE,
-            parent=page,
-            people=encode_people(put_off[start : start + size]),
-            due_at=until,
-            created_at=stamp,
-        )
-        for until, put_off in work.deferred.items()
-        for start in range(0, len(put_off), size)
+    pieces.make(
+        Page,
+        [
+            {
+                **shared,
+                "kind": Page.Kind.SLICE.value,
+                "parent_id": page.pk,
+                "people": encode_people(put_off[start : start + size]),
+                "due_at": until,
+            }
+            for until, put_off in work.deferred.items()
+            for start in range(0, len(put_off), size)
+        ],
     )
-    Parcel.objects.bulk_create(
-        Parcel(
-            run=run,
-            page=page,
-            application_id=run.application_id,
-            lane=page.lane,
-            provider=route.provider,
-            due_at=max(route.due, stamp) + route.wait,
-            expires_at=part.last_expiry(),
-            body=encode(msgspec.structs.replace(part, stamp=stamp)),
-            size=part.size,
-            created_at=stamp,
-        )
-        for route in routes
-        for part in route.outgoing.split(MESSAGES_A_PARCEL)
+    pieces.make(
+        Parcel,
+        [
+            {
+                **shared,
+                "page_id": page.pk,
+                "provider": str(route.provider),
+                "due_at": dbclock.due(max(route.due, stamp) + route.wait, now=stamp),
+                "expires_at": part.last_expiry(),
+                "body": encode(msgspec.structs.replace(part, stamp=stamp)),
+                "size": part.size,
+            }
+            for route in routes
+            for part in route.outgoing.split(MESSAGES_A_PARCEL)
+        ],
     )
+
+
+def _move_shard(page: Page, run: Run, prepared: Prepared, place: Place, stamp: float) -> None:
+    """Move the cursor of the page's shard and make its next page; raises `claims.LeaseLostError` if it has moved."""
+    moved = change(
+        "UPDATE delivery_shard SET cursor = %s, exhausted = %s WHERE id = %s AND cursor = %s",
+        [place.cursor, place.exhausted, page.shard_id, page.after],
+    )
+    if not moved:
+        raise claims.LeaseLostError
+    if not place.exhausted:
+        assert page.shard_id is not None and place.cursor is not None
+        runs.next_page(run, page.shard_id, after=place.cursor, now=stamp, due_at=_slot(run, prepared, stamp))
 
 
 def _slot(run: Run, prepared: Prepared, stamp: float) -> float | None:

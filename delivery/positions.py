@@ -7,8 +7,10 @@ half of a timeuuid byte by byte with sign.
 """
 
 import binascii
+import hashlib
 import uuid
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
 
 COMMIT_WINDOW = 10.0
 """W: seconds within which a page commits after its stamp, else it is stamped anew."""
@@ -30,14 +32,44 @@ class CursorError(ValueError):
 
 def notification_id(run: uuid.UUID, subscriber: uuid.UUID, occurrence: str = "") -> uuid.UUID:
     """Return the identity of what one run tells one subscriber, the same for ever (UUIDv5)."""
-    return uuid.uuid5(run, subscriber.hex + occurrence)
+    return uuid.UUID(bytes=identity(run.bytes, subscriber.bytes, occurrence))
 
 
-def position(stamp: float, notification: uuid.UUID) -> bytes:
-    """Return the place in the log of a notification stamped at `stamp` (epoch seconds)."""
-    ticks = int(stamp * 10_000_000) + _GREGORIAN
-    low = (notification.int & _LOW_MASK) | _LOW_VARIANT
-    return ticks.to_bytes(8, "big") + low.to_bytes(8, "big")
+def identity(run: bytes, subscriber: bytes, occurrence: str = "") -> bytes:
+    """Return `notification_id` as 16 bytes, of 16 bytes each: RFC 9562 section 5.5, without the objects.
+
+    The name is the subscriber's 32 hexadecimal digits and the occurrence.
+    """
+    name = run + (subscriber.hex() + occurrence).encode()
+    digest = bytearray(hashlib.sha1(name, usedforsecurity=False).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    return bytes(digest)
+
+
+def text_of(identity: bytes) -> str:
+    """Return 16 bytes as a UUID is written."""
+    digits = identity.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def position(stamp: float, notification: bytes) -> bytes:
+    """Return the place in the log of a notification (16 bytes) stamped at `stamp` (epoch seconds)."""
+    return _ticks(stamp) + _low(notification)
+
+
+def of_page(stamp: float) -> Callable[[bytes], bytes]:
+    """Return `position` for the notifications of one page, whose stamp is one."""
+    ticks = _ticks(stamp)
+    return lambda notification: ticks + _low(notification)
+
+
+def _ticks(stamp: float) -> bytes:
+    return (int(stamp * 10_000_000) + _GREGORIAN).to_bytes(8, "big")
+
+
+def _low(notification: bytes) -> bytes:
+    return (int.from_bytes(notification[8:], "big") & _LOW_MASK | _LOW_VARIANT).to_bytes(8, "big")
 
 
 def floor(at: float) -> bytes:
@@ -45,21 +77,32 @@ def floor(at: float) -> bytes:
     return max(0, int(at * 10_000_000) + _GREGORIAN).to_bytes(8, "big") + bytes(8)
 
 
+def before(place: bytes) -> bytes:
+    """Return the position right before one."""
+    return max(0, int.from_bytes(place, "big") - 1).to_bytes(16, "big")
+
+
 def stamp_of(place: bytes) -> float:
     """Return the instant (epoch seconds) that a position was stamped with."""
     return (int.from_bytes(place[:8], "big") - _GREGORIAN) / 10_000_000
 
 
-def timeuuid(place: bytes) -> bytes:
-    """Return a position as the 16 bytes of the timeuuid that Cassandra sorts alike."""
-    ticks = int.from_bytes(place[:8], "big")
-    high = ((ticks & 0xFFFFFFFF) << 32) | ((ticks >> 32 & 0xFFFF) << 16) | 0x1000 | (ticks >> 48 & 0x0FFF)
-    return high.to_bytes(8, "big") + (place[8:] if any(place[8:]) else _LOWEST)
+def timeuuids(stamp: float) -> Callable[[bytes], bytes]:
+    """Return what makes of a page's notifications the timeuuids (16 bytes) that Cassandra sorts as positions."""
+    high = _high(_ticks(stamp))
+    return lambda notification: high + _low(notification)
+
+
+def _high(ticks: bytes) -> bytes:
+    """Return a position's first half as a timeuuid has it."""
+    time = int.from_bytes(ticks, "big")
+    swapped = ((time & 0xFFFFFFFF) << 32) | ((time >> 32 & 0xFFFF) << 16) | 0x1000 | (time >> 48 & 0x0FFF)
+    return swapped.to_bytes(8, "big")
 
 
 def to_timeuuid(place: bytes) -> uuid.UUID:
     """Return a position as the timeuuid that Cassandra sorts alike."""
-    return uuid.UUID(bytes=timeuuid(place))
+    return uuid.UUID(bytes=_high(place[:8]) + (place[8:] if any(place[8:]) else _LOWEST))
 
 
 def from_timeuuid(value: uuid.UUID) -> bytes:

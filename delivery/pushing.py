@@ -6,7 +6,6 @@ Nothing here sleeps: what may not go now is entered as held, and goes into a new
 import random
 import time
 from collections import Counter
-from uuid import UUID
 
 from delivery import allowance, brake, claims, credentials, gates, retrying, runs
 from delivery.credentials import MissingCredentialError, credential_for, sender_for
@@ -14,6 +13,7 @@ from delivery.halting import Watch
 from delivery.ledger import Ledger
 from delivery.models import Parcel, Run
 from delivery.outgoing import Outgoing
+from delivery.positions import text_of
 from delivery.senders.contract import NOT_STARTED, Credential, Envelope, Message, Result, Verdict
 
 RENEW_EVERY = 3.0
@@ -66,14 +66,14 @@ def _send(parcel: Parcel, part: Outgoing, going: list[int], ledger: Ledger) -> N
         contents=part.contents,
         messages=[
             Message(
-                device=target.device,
-                subscriber=target.subscriber,
-                token=target.token,
-                notification=str(UUID(bytes=target.notification)),
-                content=target.content,
-                sandbox=target.sandbox,
-                expires_at=target.expires_at,
-                platform=target.platform,
+                target.device,
+                target.subscriber,
+                target.token,
+                text_of(target.notification),
+                target.content,
+                target.sandbox,
+                target.expires_at,
+                target.platform,
             )
             for target in part.targets
         ],

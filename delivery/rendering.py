@@ -5,18 +5,16 @@ notification is plain text. A template of text and plain variables alone is join
 which costs a fiftieth of a render; whatever depends on nobody is rendered once.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from liquid import Environment
-from liquid.builtin.content import ContentNode
-from liquid.builtin.output import OutputNode
 from liquid.exceptions import LiquidError
-from liquid.stringify import to_liquid_string
 
 from delivery.content import Content
 from delivery.snapshot import Snapshot, Text
+from delivery.straight import Straight, Variables, straight, writer
 
 TITLE_LIMIT = 1_000
 BODY_LIMIT = 4_000
@@ -32,7 +30,6 @@ class _Environment(Environment):
 
 _liquid = _Environment()
 
-Variables = Mapping[str, Any]
 Writer = Callable[[Variables], str]
 
 
@@ -52,12 +49,13 @@ def _refusal(field: str, error: LiquidError) -> RenderError:
 class _Template:
     """One field's template: a writer from variables to text, and whether it depends on any."""
 
-    __slots__ = ("constant", "field", "write")
+    __slots__ = ("constant", "field", "straight", "write")
 
     def __init__(self, field: str, source: str) -> None:
         self.field = field
         if "{" not in source:
             self.constant: str | None = source
+            self.straight: Straight | None = Straight((source,))
             self.write: Writer = lambda _: source
             return
         try:
@@ -68,40 +66,13 @@ class _Template:
         if unknown:
             line = next(at for at, text in enumerate(source.splitlines(), 1) if unknown in text)
             raise RenderError(field, line, f"unknown filter '{unknown}'")
-        nodes = list(template.nodes)
-        texts = [node.text for node in nodes if isinstance(node, ContentNode)]
-        self.constant = "".join(texts) if len(texts) == len(nodes) else None
-        self.write = _straight(nodes) or (lambda variables: template.render(**variables))
-
-
-def _straight(nodes: list[Any]) -> Writer | None:
-    """Return a writer for nothing but text and `{{ name }}`, or None for any other template."""
-    literals, names = [""], []
-    for node in nodes:
-        if isinstance(node, ContentNode):
-            literals[-1] += node.text
-            continue
-        expression = getattr(node, "expression", None)
-        path = getattr(getattr(expression, "left", None), "path", None)
-        plain = isinstance(node, OutputNode) and path and len(path) == 1 and isinstance(path[0], str)
-        if not plain or getattr(expression, "filters", None) or getattr(expression, "condition", None):
-            return None
-        assert path is not None
-        names.append(path[0])
-        literals.append("")
-    first, pairs = literals[0], list(zip(names, literals[1:], strict=True))
-
-    def write(variables: Variables) -> str:
-        out = [first]
-        for name, literal in pairs:
-            value = variables.get(name)
-            out.append(value if type(value) is str else to_liquid_string(value, False))
-            out.append(literal)
-        text = "".join(out)
-        # Liquid writes every line's end as one line feed, whatever a value brings
-        return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
-
-    return write
+        self.straight = straight(list(template.nodes))
+        self.constant = self.straight.texts[0] if self.straight and not self.straight.names else None
+        if self.straight is not None:
+            alone = writer([self.straight])
+            self.write = lambda variables: alone(variables)[0]
+        else:
+            self.write = lambda variables: template.render(**variables)
 
 
 _FIELDS = ("title", "body", "subtitle", "image", "link")
@@ -111,38 +82,52 @@ class _Message:
     """The templates of one locale on one platform."""
 
     def __init__(self, where: str, text: Text) -> None:
-        self.templates = {name: _Template(f"{where}.{name}", getattr(text, name)) for name in _FIELDS}
-        self.data = {key: _Template(f"{where}.data.{key}", value) for key, value in text.data.items()}
+        self._fields = [_Template(f"{where}.{name}", getattr(text, name)) for name in _FIELDS]
+        self._data = {key: _Template(f"{where}.data.{key}", value) for key, value in text.data.items()}
         self.text = text
-        every = [*self.templates.values(), *self.data.values()]
-        self.constant = self._write({}) if all(template.constant is not None for template in every) else None
+        plain = [each.straight for each in self._fields if each.straight is not None]
+        self._at_once = writer(plain) if len(plain) == len(_FIELDS) else None
+        varies = any(template.constant is None for template in self._data.values())
+        self._constant_data = None if varies else {key: one.constant or "" for key, one in self._data.items()}
+        fixed = not varies and all(each.constant is not None for each in self._fields)
+        self.constant = self._write({}) if fixed else None
 
     def write(self, variables: Variables) -> Content:
         return self.constant or self._write(variables)
 
     def _write(self, variables: Variables) -> Content:
-        field = ""
+        data = self._constant_data
         try:
-            out = {}
-            for field, template in self.templates.items():
-                out[field] = template.write(variables)
-            data = {}
-            for field, template in self.data.items():
-                data[field] = template.write(variables)
-        except LiquidError as error:
-            raise _refusal(field, error) from None
+            if self._at_once is not None:
+                title, body, subtitle, image, link = self._at_once(variables)
+            else:
+                title, body, subtitle, image, link = [each.write(variables) for each in self._fields]
+            if data is None:
+                data = {key: template.write(variables) for key, template in self._data.items()}
+        except LiquidError:
+            raise self._blame(variables) from None
+        text = self.text
         return Content(
-            title=out["title"][:TITLE_LIMIT],
-            body=out["body"][:BODY_LIMIT],
-            subtitle=out["subtitle"][:TITLE_LIMIT],
-            image=out["image"],
-            link=out["link"],
+            title=title[:TITLE_LIMIT],
+            body=body[:BODY_LIMIT],
+            subtitle=subtitle[:TITLE_LIMIT],
+            image=image,
+            link=link,
             data=data,
-            sound=self.text.sound,
-            android=self.text.android,
-            ios=self.text.ios,
-            web=self.text.web,
+            sound=text.sound,
+            android=text.android,
+            ios=text.ios,
+            web=text.web,
         )
+
+    def _blame(self, variables: Variables) -> RenderError:
+        """Return what is wrong with the first field that cannot be written."""
+        for template in [*self._fields, *self._data.values()]:
+            try:
+                template.write(variables)
+            except LiquidError as error:
+                return _refusal(template.field, error)
+        raise AssertionError("a template failed once and not again")
 
 
 def _over(below: Text, above: Text) -> Text:

@@ -14,8 +14,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
-from delivery import bell, dbclock
-from delivery.claims import OPEN
+from delivery import bell, dbclock, pieces
+from delivery.claims import MOVES, OPEN
 from delivery.models import Page, Parcel, Run, Shard, Stopped, WorkState
 from delivery.policy import local_time, throttle
 from delivery.snapshot import Named, Policy, Snapshot, encode_people, to_json
@@ -100,22 +100,23 @@ def _cut(run: Run) -> None:
         shard = Shard.objects.create(
             run=run, number=number, cursor=cursor, last=first - 1 + width * (number + 1) // shards
         )
-        next_page(run, shard, now=now)
+        next_page(run, shard.pk, after=cursor, now=now)
 
 
-def next_page(run: Run, shard: Shard, *, now: float, due_at: float | None = None) -> Page:
-    """Make the page that goes on behind the shard's cursor, in the slot at `due_at` if it has one."""
-    return Page.objects.create(
-        run=run,
-        application_id=run.application_id,
-        lane=run.lane,
-        kind=Page.Kind.SHARD,
-        shard=shard,
-        after=shard.cursor,
-        due_at=now if due_at is None else max(due_at, now),
-        paced=due_at is not None,
-        created_at=now,
-    )
+def next_page(run: Run, shard: int, *, after: int, now: float, due_at: float | None = None) -> None:
+    """Make the page that goes on behind a shard's cursor `after`, in the slot at `due_at` if it has one."""
+    row = {
+        "run_id": run.pk,
+        "application_id": run.application_id,
+        "lane": run.lane,
+        "kind": Page.Kind.SHARD.value,
+        "shard_id": shard,
+        "after": after,
+        "due_at": dbclock.due(due_at or now, now=now),
+        "paced": due_at is not None,
+        "created_at": now,
+    }
+    pieces.make(Page, [row])
 
 
 def standing_run(
@@ -160,17 +161,20 @@ def add_people(run: Run, people: list[Named]) -> None:
     """Give a run ordinary pages of named people, inside the caller's transaction; rings when it commits."""
     now = dbclock.now()
     size = throttle.page_size(_policy_of(run), settings.PAGE_PEOPLE)
-    Page.objects.bulk_create(
-        Page(
-            run=run,
-            application_id=run.application_id,
-            lane=run.lane,
-            kind=Page.Kind.PEOPLE,
-            people=encode_people(people[start : start + size]),
-            due_at=now,
-            created_at=now,
-        )
-        for start in range(0, len(people), size)
+    pieces.make(
+        Page,
+        [
+            {
+                "run_id": run.pk,
+                "application_id": run.application_id,
+                "lane": run.lane,
+                "kind": Page.Kind.PEOPLE.value,
+                "people": encode_people(people[start : start + size]),
+                "due_at": dbclock.due(now, now=now),
+                "created_at": now,
+            }
+            for start in range(0, len(people), size)
+        ],
     )
     transaction.on_commit(lambda: bell.ring("plan", run.lane))
 
@@ -224,15 +228,14 @@ def cancel(run: Run, reason: str = "") -> None:
 
 def _drop_open_work(run: Run) -> None:
     now = dbclock.now()
-    in_nobodys_hand = Q(state__in=[WorkState.WAITING, WorkState.DEAD]) | Q(
-        state=WorkState.CLAIMED, lease_until__lt=now
-    )
+    before, after = MOVES["cancel"]
+    in_nobodys_hand = Q(state__in=before) & (~Q(state=WorkState.CLAIMED) | Q(lease_until__lt=now))
     pages = Page.objects.filter(in_nobodys_hand, run=run)
-    pages.update(state=WorkState.CANCELLED, closed_at=now, people=None)
+    pages.update(state=after, closed_at=now, people=None)
     parcels = Parcel.objects.filter(in_nobodys_hand, run=run)
     for key, size in list(parcels.values_list("pk", "size")):
         Parcel.objects.filter(in_nobodys_hand, pk=key).update(
-            state=WorkState.CANCELLED,
+            state=after,
             closed_at=now,
             body=None,
             cancelled=size,

@@ -4,16 +4,14 @@ import os
 import secrets
 import threading
 import time
-from uuid import UUID
 
-import msgspec
 import structlog
 from redis.exceptions import RedisError
 
 from delivery import positions, presence
 from delivery.log import body as bodies
 from delivery.models import Parcel
-from delivery.outgoing import Outgoing, Target
+from delivery.outgoing import Outgoing
 
 log = structlog.get_logger(__name__)
 
@@ -61,8 +59,8 @@ def _send(parcel: Parcel, outgoing: Outgoing, written: list[Written]) -> list[Wr
     run = str(parcel.run.uid)
     category = parcel.run.category.key if parcel.run.category else ""
     held = {index for mine in indexes.values() for index in mine}
-    pairs = {index: _pair(outgoing, outgoing.targets[index], run, category) for index in held}
-    presence.hand_over(
+    pairs = _pairs(outgoing, held, run, category)
+    full = presence.hand_over(
         {
             node: presence.Delivery(parcel.pk, parcel.fence, reply, [pairs[index] for index in mine])
             for node, mine in indexes.items()
@@ -70,7 +68,7 @@ def _send(parcel: Parcel, outgoing: Outgoing, written: list[Written]) -> list[Wr
         parcel.lane,
     )
     now = time.monotonic()
-    waiting = {node for node in indexes if _silent.get(node, 0.0) < now}
+    waiting = {node for node in indexes if node not in full and _silent.get(node, 0.0) < now}
     for index in held:
         written[index] = ("stored", "node_silent")
     until = now + ANSWER_SECONDS
@@ -95,21 +93,28 @@ def _enter(answer: presence.Answer, mine: list[int], written: list[Written]) -> 
             written[index] = ("stored", "offline")
 
 
-def _pair(outgoing: Outgoing, target: Target, run: str, category: str) -> presence.Pair:
-    place = positions.position(outgoing.stamp, UUID(bytes=target.notification))
-    content = outgoing.contents[target.content]
-    entry = bodies.Shown(
-        id=str(UUID(bytes=target.notification)),
-        position=positions.encode(place),
-        kind="notification",
-        run=run,
-        title=content.title,
-        body=content.body,
-        subtitle=content.subtitle,
-        image=content.image,
-        link=content.link,
-        category=category,
-        data=content.data,
-        sent_at=bodies.instant(int(outgoing.stamp * 1000)),
-    )
-    return presence.Pair(target.device_uid, target.notification, place, msgspec.json.encode(entry))
+def _pairs(outgoing: Outgoing, held: set[int], run: str, category: str) -> dict[int, presence.Pair]:
+    """Return the entries as frames hold them, by index."""
+    place_of = positions.of_page(outgoing.stamp)
+    sent_at = bodies.instant(int(outgoing.stamp * 1000))
+    pairs = {}
+    for index in held:
+        target = outgoing.targets[index]
+        content = outgoing.contents[target.content]
+        place = place_of(target.notification)
+        entry = bodies.Shown(
+            positions.text_of(target.notification),
+            positions.encode(place),
+            "notification",
+            run,
+            content.title,
+            content.body,
+            content.subtitle,
+            content.image,
+            content.link,
+            category,
+            content.data,
+            sent_at,
+        )
+        pairs[index] = presence.Pair(target.device_uid, target.notification, place, bodies.to_json(entry))
+    return pairs

@@ -5,9 +5,7 @@ A dry run thinks the same and stops there.
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
@@ -19,7 +17,7 @@ from delivery.policy import jitter as jitters
 from delivery.policy.caps import Reservations
 from delivery.policy.quiet_hours import hours_of
 from delivery.policy.verdicts import expiry_of
-from delivery.positions import notification_id
+from delivery.positions import identity
 from delivery.rendering import Renderer, RenderError
 from delivery.senders.apns.options import purpose_of
 from delivery.snapshot import Named, Snapshot, from_json
@@ -28,6 +26,9 @@ from devices.person import Person
 
 Pair = tuple[Person | None, Named]
 """A person of a page (None for one deleted since), as they were named."""
+
+
+_KEPT_AS = "_prepared"
 
 
 class Prepared(msgspec.Struct):
@@ -40,16 +41,18 @@ class Prepared(msgspec.Struct):
     """what a device's token has to be for (`devices.purposes`)"""
 
 
-@lru_cache(maxsize=256)
-def _prepared(run_id: int | None, frozen: bytes) -> Prepared:
-    snapshot = from_json(msgspec.json.decode(frozen))
+def ready(snapshot: Snapshot) -> Prepared:
+    """Return a snapshot ready for pages; raises `RenderError` for a text that does not compile."""
     renderer = Renderer(snapshot)
     return Prepared(snapshot, renderer, frozenset(snapshot.platforms), purpose_of(renderer.options("ios")))
 
 
 def prepare(run: Run) -> Prepared:
-    """Return a run's snapshot and renderer, kept by the process."""
-    return _prepared(run.pk, msgspec.json.encode(run.snapshot))
+    """Return a run's snapshot and renderer, kept with the run, which `delivery.claims` keeps."""
+    found: Prepared | None = run.__dict__.get(_KEPT_AS)
+    if found is None:
+        found = run.__dict__[_KEPT_AS] = ready(from_json(run.snapshot))
+    return found
 
 
 class Work(msgspec.Struct):
@@ -116,8 +119,9 @@ def think(
 
     `since` is the instant (epoch seconds) from which its messages' age is counted, 0 for what each person has.
     """
+    of_run = run.uid.bytes
     candidates = [
-        Candidate(person, named, notification_id(run.uid, UUID(bytes=person.uid), named.occurrence))
+        Candidate(person, named, identity(of_run, person.uid, named.occurrence))
         for person, named in pairs
         if person is not None
     ]
@@ -140,9 +144,10 @@ def think(
 
 def variables_of(person: Person, named: Named, shared: dict[str, Any]) -> dict[str, Any]:
     """Return what a text may name: attributes, `subscriber`, what the event or request brought, `event`."""
-    variables: dict[str, Any] = dict(person.known())
+    variables = person.known()
     variables["subscriber"] = {"external_id": person.external_id, "locale": person.locale}
-    variables.update(shared)
+    if shared:
+        variables.update(shared)
     if named.variables:
         variables.update(named.variables)
     return variables
@@ -174,18 +179,16 @@ def _render(
         return
     body = bodies.Body(
         content=content,
-        category=run.category.key if run.category else "",
+        category=circumstances.category,
         sent_at=int(circumstances.now * 1000),
         by_platform=by_platform,
         platforms=prepared.snapshot.platforms,
     )
     work.entries.append((candidate, bodies.encode(body)))
-    wanted = [
-        device
-        for device in person.devices
-        if (not prepared.platforms or device.platform in prepared.platforms)
-        and device.purpose == prepared.purpose
-    ]
+    purpose = prepared.purpose
+    wanted = [device for device in person.devices if device.purpose == purpose]
+    if prepared.platforms:
+        wanted = [device for device in wanted if device.platform in prepared.platforms]
     if not wanted:
         work.no_device += 1
         return
@@ -194,25 +197,27 @@ def _render(
     if hours is not None and (expires_at is None or hours.closes < expires_at):
         expires_at, quiet = hours.closes, True
     due = jitters.landing_of(candidate, circumstances)
+    began = since or candidate.named.accepted_at or run.created_at.timestamp()
     for device in wanted:
         outgoing = work.outgoing.get((device.provider, due))
         if outgoing is None:
             outgoing = work.outgoing[(device.provider, due)] = Outgoing()
-        outgoing.add(
+        at = outgoing.place(by_platform.get(device.platform, content))
+        outgoing.targets.append(
             Target(
-                device=device.id,
-                device_uid=device.uid,
-                subscriber=person.id,
-                subscriber_uid=person.uid,
-                notification=candidate.notification.bytes,
-                token=device.token,
-                sandbox=device.sandbox,
-                platform=device.platform,
-                content=-1,
-                expires_at=expires_at,
-                quiet=quiet,
-                of=len(wanted),
-                since=since or candidate.named.accepted_at or run.created_at.timestamp(),
-            ),
-            by_platform.get(device.platform, content),
+                device.id,
+                device.uid,
+                person.id,
+                person.uid,
+                candidate.notification,
+                device.token,
+                device.sandbox,
+                device.platform,
+                at,
+                expires_at,
+                quiet,
+                len(wanted),
+                "",
+                began,
+            )
         )

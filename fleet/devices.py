@@ -11,17 +11,19 @@ import msgspec
 
 from fleet.tokens import TokenMint
 
-Provider = Literal["fcm", "apns", "webpush", "websocket"]
+Provider = Literal["fcm", "apns", "webpush", "websocket", "inbox"]
 Environment = Literal["production", "sandbox"]
-PROVIDERS: tuple[Provider, ...] = ("fcm", "apns", "webpush", "websocket")
+PROVIDERS: tuple[Provider, ...] = ("fcm", "apns", "webpush", "websocket", "inbox")
+PUSH_PROVIDERS: tuple[Provider, ...] = ("fcm", "apns", "webpush")
+_NAMED: tuple[Provider, ...] = ("websocket", "inbox")
 MOST_DEVICES = 4_000_000
 
 
 class Batch(msgspec.Struct, frozen=True):
     """Devices made together.
 
-    `home` is an FCM project, an APNs topic, the key of the one who may push (empty: anybody may) or a socket device's
-    name.
+    `home` is an FCM project, an APNs topic, the key of the one who may push (empty: anybody may) or the name of a
+    device that holds a socket or pulls.
     """
 
     first: int
@@ -39,7 +41,7 @@ class Devices:
         self.mint = TokenMint(secret)
         self.batches: list[Batch] = []
         self._firsts: list[int] = []
-        self._socket_numbers: dict[str, int] = {}
+        self._named: dict[tuple[str, str], int] = {}
         self._dead_since: dict[int, int] = {}
         self.total = 0
         for batch in batches or []:
@@ -49,8 +51,8 @@ class Devices:
         self.batches.append(batch)
         self._firsts.append(batch.first)
         self.total = batch.first + batch.count
-        if batch.provider == "websocket":
-            self._socket_numbers[batch.home] = batch.first
+        if batch.provider in _NAMED:
+            self._named[batch.provider, batch.home] = batch.first
 
     def make(
         self, provider: Provider, *, count: int, home: str, environment: Environment = "production"
@@ -67,12 +69,12 @@ class Devices:
         makers = {"fcm": self.mint.fcm, "apns": self.mint.apns, "webpush": self.mint.webpush}
         return makers[provider]
 
-    def socket(self, name: str) -> int:
-        """Return the number of the socket device of that name, made on first sight."""
-        number = self._socket_numbers.get(name)
+    def named(self, provider: Provider, name: str) -> int:
+        """Return the number of the device of that name that holds a socket or pulls, made on first sight."""
+        number = self._named.get((provider, name))
         if number is None:
             number = self.total
-            self._append(Batch(number, 1, "websocket", name))
+            self._append(Batch(number, 1, provider, name))
         return number
 
     def batch(self, device: int) -> Batch | None:
@@ -83,7 +85,7 @@ class Devices:
 
     def find(self, token: str) -> int | None:
         """Return the device of an FCM or APNs token, a subscription's endpoint or a socket device's name."""
-        number = self._socket_numbers.get(token)
+        number = next((self._named[one, token] for one in _NAMED if (one, token) in self._named), None)
         if number is None:
             number = self.mint.apns_device(token)
         if number is None:
@@ -97,7 +99,7 @@ class Devices:
         batch = self.batch(device)
         if batch is None:
             raise LookupError(f"no device {device}")
-        if batch.provider == "websocket":
+        if batch.provider in _NAMED:
             return batch.home
         return self._maker(batch.provider)(device)
 

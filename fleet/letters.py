@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 KEPT = 2_000
@@ -14,8 +14,7 @@ class Letter(NamedTuple):
 
     provider: str
     device: int
-    at: float
-    asked: dict[str, Any]
+    asked: Mapping[str, Any]
     content: bytes
 
 
@@ -25,13 +24,13 @@ class Letters:
     def __init__(self) -> None:
         self._letters: deque[Letter] = deque(maxlen=KEPT)
 
-    def put(self, provider: str, device: int, asked: dict[str, Any], content: bytes) -> None:
+    def put(self, provider: str, device: int, asked: Mapping[str, Any], content: bytes) -> None:
         """Keep one message, and drop the oldest where there are too many."""
-        self._letters.append(Letter(provider, device, time.time(), asked, content))
+        self._letters.append(Letter(provider, device, asked, content))
 
-    def of(self, device: int) -> list[Letter]:
-        """Return what is still kept of a device's messages, oldest first."""
-        return [letter for letter in self._letters if letter.device == device]
+    def of(self, device: int | None) -> list[Letter]:
+        """Return what is still kept of a device's messages (None: of all), oldest first."""
+        return [letter for letter in self._letters if device is None or letter.device == device]
 
     def forget(self) -> None:
         self._letters.clear()

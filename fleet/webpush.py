@@ -6,12 +6,11 @@ mozilla-services.github.io/autopush-rs/http.html.
 
 from __future__ import annotations
 
-import http
 from collections import Counter
+from http import HTTPStatus
 
 import msgspec
 
-from fleet.faults import Faults
 from fleet.http import Reply, Request, json_reply
 from fleet.points import base64url
 from fleet.subscriptions import DecryptionError, Subscription, browser, split
@@ -26,6 +25,7 @@ _MESSAGE = "/m/"
 class _Nh(msgspec.Struct, gc=False):
     id: str = ""
     run: str = ""
+    at: int = 0
 
 
 class _Notice(msgspec.Struct, gc=False):
@@ -77,40 +77,31 @@ class WebPush:
         ]
 
     def handle(self, request: Request) -> Reply:
-        """Answer one request."""
-        faults = self._world.faults["webpush"]
-        reply = self._answer(request, faults)
-        if faults.take_cut():
-            self._world.cut("webpush")
-            return reply._replace(wait=None)
-        return reply
+        """Answer one request, through the faults that hold."""
+        return self._world.trouble["webpush"].befall(self, request)
 
-    def _answer(self, request: Request, faults: Faults) -> Reply:
+    def answer(self, request: Request) -> Reply:
+        """Answer one request by the standards' rules."""
         try:
-            self._raise_faults(faults)
-            asked = self._send(request, faults)
+            asked = self._send(request)
         except WebPushError as error:
-            return self._refuse(error.reason, error.text, wait=faults.wait())
-        except _FaultError as error:
-            return self._refuse(error.reason, "", wait=0.0, retry_after=error.retry_after)
+            return self._refuse(error.reason, error.text)
         self.answers["201"] += 1
         self._sent += 1
         headers = [("location", f"{self.url}{_MESSAGE}{self._sent:016x}"), ("ttl", str(asked.ttl))]
-        return Reply(201, b"", headers, None if faults.take_lost_answer() else faults.wait())
+        return Reply(201, b"", headers)
 
-    def _raise_faults(self, faults: Faults) -> None:
-        failure = faults.take_failure()
-        if failure is not None:
-            reason = {500: "ServerError", 502: "BadGateway"}.get(failure.status, "Unavailable")
-            raise _FaultError(reason, failure.retry_after)
-        quota = faults.take_quota()
-        if quota is not None:
-            raise _FaultError("TooManyRequests", quota.retry_after)
-        chosen = faults.take_refusal()
-        if chosen is not None:
-            raise _FaultError(chosen.reason, chosen.retry_after)
+    def refuse(self, reason: str, *, retry_after: int | None = None) -> Reply:
+        """Refuse a send for one of REASONS."""
+        return self._refuse(reason, "", retry_after=retry_after)
 
-    def _send(self, request: Request, faults: Faults) -> Asked:
+    def outage(self, status: int) -> str:
+        return {500: "ServerError", 502: "BadGateway"}.get(status, "Unavailable")
+
+    def quota(self) -> str:
+        return "TooManyRequests"
+
+    def _send(self, request: Request) -> Asked:
         if not request.path.startswith(PATH):
             raise WebPushError("NotFound")
         if request.method != "POST":
@@ -118,9 +109,8 @@ class WebPush:
         asked = checked_headers(request.headers)
         checked_body(request.headers, request.body)
         device = self._device(request.path[len(PATH) :])
-        self._authorise(request, device, faults)
-        if self._world.is_dead("webpush", device):
-            self._world.refused_dead[device] += 1
+        self._authorise(request, device)
+        if self._world.dead_since("webpush", device) is not None:
             raise WebPushError("Gone", "The subscription has expired or its user has unsubscribed")
         self._deliver(device, request.body, asked)
         return asked
@@ -132,7 +122,7 @@ class WebPush:
             raise WebPushError("NotFound", "No such subscription")
         return device
 
-    def _authorise(self, request: Request, device: int, faults: Faults) -> None:
+    def _authorise(self, request: Request, device: int) -> None:
         batch = self._world.devices.batch(device)
         wanted = batch.home if batch else ""
         authorization = request.headers.get("authorization")
@@ -142,7 +132,8 @@ class WebPush:
             key = self.vapid.verify(authorization)
         except VapidError as error:
             raise WebPushError("Unauthorized" if error.missing else "Forbidden", str(error)) from error
-        if faults.refuse_credentials or (wanted and base64url(key) != wanted):
+        refused = self._world.trouble["webpush"].faults.refuse_credentials
+        if refused or (wanted and base64url(key) != wanted):
             # RFC 8292, section 4.2: only the key that the subscription was made with.
             raise WebPushError("Forbidden", "k: is not the key that this subscription was made with")
         self._check_own_key(key, request.body)
@@ -181,25 +172,17 @@ class WebPush:
             identity=shown.tag,
             title=shown.title,
             body=shown.body,
+            event_at=payload.nh.at,
         )
 
-    def _refuse(self, reason: str, text: str, *, wait: float, retry_after: int | None = None) -> Reply:
+    def _refuse(self, reason: str, text: str, *, retry_after: int | None = None) -> Reply:
         self.answers[reason] += 1
         status, number, words = REASONS[reason]
         content = {
             "code": status,
             "errno": number,
-            "error": http.HTTPStatus(status).phrase,
+            "error": HTTPStatus(status).phrase,
             "message": text or words,
         }
         headers = [] if retry_after is None else [("retry-after", str(retry_after))]
-        return json_reply(status, content, *headers, wait=wait)
-
-
-class _FaultError(Exception):
-    """A failure made on purpose."""
-
-    def __init__(self, reason: str, retry_after: int | None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.retry_after = retry_after
+        return json_reply(status, content, *headers)

@@ -10,8 +10,6 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from fleet.http import Headers
-
 MOST_BODY = 4096
 MOST_TTL = 30 * 24 * 3600
 URGENCIES = frozenset({"very-low", "low", "normal", "high"})
@@ -55,7 +53,7 @@ class Asked(NamedTuple):
     topic: str
 
 
-def checked_headers(headers: Headers | Mapping[str, str]) -> Asked:
+def checked_headers(headers: Mapping[str, str]) -> Asked:
     """Return what the headers ask for. Raises `WebPushError`."""
     ttl = headers.get("ttl")
     if ttl is None:
@@ -63,9 +61,9 @@ def checked_headers(headers: Headers | Mapping[str, str]) -> Asked:
         raise WebPushError("MissingTtl", "Missing TTL header")
     if not _SECONDS(ttl):
         raise WebPushError("BadTtl", f"TTL must be a number of seconds, got {ttl!r}")
-    urgency = _single(headers, "urgency") or "normal"
+    urgency = headers.get("urgency", "normal")
     if urgency not in URGENCIES:
-        # RFC 8030, section 5.3; more than one value MUST be 400 too.
+        # RFC 8030, section 5.3; more than one value MUST be 400 too, and two lines read as one with a comma.
         raise WebPushError("BadUrgency", f"Urgency must be one of {', '.join(sorted(URGENCIES))}")
     topic = headers.get("topic")
     if topic is not None and not _TOPIC(topic):
@@ -75,7 +73,7 @@ def checked_headers(headers: Headers | Mapping[str, str]) -> Asked:
     return Asked(min(int(ttl), MOST_TTL), urgency, topic or "")
 
 
-def checked_body(headers: Headers | Mapping[str, str], body: bytes) -> None:
+def checked_body(headers: Mapping[str, str], body: bytes) -> None:
     """Refuse what is too large or in another content coding. Raises `WebPushError`."""
     if len(body) > MOST_BODY:
         # RFC 8030, section 7.2: 413; 4,096 bytes and fewer must be taken.
@@ -88,11 +86,3 @@ def checked_body(headers: Headers | Mapping[str, str], body: bytes) -> None:
     if encoding != "aes128gcm":
         # RFC 8291, section 4: the one content coding of Web Push. Mozilla takes the draft's aesgcm too; Apple does not.
         raise WebPushError("BadEncryption", f"Content-Encoding must be aes128gcm, got {encoding!r}")
-
-
-def _single(headers: Headers | Mapping[str, str], name: str) -> str | None:
-    """Return a header that may stand once only: two lines of it read as one with a comma."""
-    if isinstance(headers, Mapping):
-        return headers.get(name)
-    values: list[str] = headers.get_all(name)
-    return ",".join(values) if values else None

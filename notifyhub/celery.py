@@ -6,12 +6,14 @@ lost one is rung again by the clock, a repeated one finds nothing left to claim.
 acknowledgement would only keep bells ringing for work that is long done.
 """
 
+import gc
 import os
 from typing import Any
 from urllib.parse import urlsplit
 
 from celery import Celery
 from celery.app.amqp import AMQP
+from celery.signals import worker_ready
 from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
 
@@ -95,5 +97,15 @@ app.conf.update(
     enable_utc=True,
 )
 app.autodiscover_tasks()
+
+
+@worker_ready.connect
+def _collect_less(**_: Any) -> None:
+    """Keep the collector from going through all of Django again for every few pages: a tenth of a worker's time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
 # `delivery.bell` rings from a thread of its own, which sees the default app and not the current one.
 app.set_default()

@@ -1,9 +1,12 @@
-"""Batches of prepared writes, grouped by replica and bounded in rows and bytes, many in flight."""
+"""Batches of prepared writes, grouped by replica and bounded in rows and bytes, many in flight.
+
+Rows come as Cassandra's own bytes (native protocol version 4, section 6): binding would turn every value into bytes
+once more, which is most of what a batch costs.
+"""
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
-from typing import NamedTuple
 
 from cassandra.cluster import Session
 from cassandra.metadata import Token
@@ -14,49 +17,74 @@ BYTES = 30_000
 """Well below Cassandra's default `batch_size_fail_threshold` of 50 KiB."""
 IN_FLIGHT = 16
 
-
-class Write(NamedTuple):
-    """One row to write: its partition key as the driver routes by it, and its columns in Cassandra's own bytes."""
-
-    key: bytes
-    columns: tuple[bytes, ...]
-
-    @property
-    def size(self) -> int:
-        return sum(map(len, self.columns)) + 4 * len(self.columns)
+Columns = tuple[bytes, ...]
+"""One row, in the order of the statement's columns."""
+Key = Callable[[Columns], bytes]
+"""Returns a row's partition key as the driver routes by it."""
 
 
-def composite(first: bytes, second: bytes) -> bytes:
-    """Return a partition key of two columns as Cassandra hashes it."""
+def of_one(row: Columns) -> bytes:
+    """Return a partition key of the first column."""
+    return row[0]
+
+
+def of_two(row: Columns) -> bytes:
+    """Return a partition key of the first two columns, as Cassandra hashes it."""
+    first, second = row[0], row[1]
     return b"%b%b\0%b%b\0" % (len(first).to_bytes(2, "big"), first, len(second).to_bytes(2, "big"), second)
 
 
-def grouped(writes: Sequence[Write], session: Session, keyspace: str) -> Iterable[list[Write]]:
-    """Yield the writes in batches whose rows share their replicas."""
+def grouped(
+    rows: Sequence[Columns], session: Session, *, key: Key, keyspace: str
+) -> Iterator[Sequence[Columns]]:
+    """Yield the rows in batches whose rows share their replicas."""
     ring = session.cluster.metadata.token_map
     token: type[Token] | None = ring.token_class if ring is not None else None
+    if ring is None or token is None or len(session.cluster.metadata.all_hosts()) == 1:
+        yield from _cut(rows)
+        return
 
-    def replicas(write: Write) -> tuple[str, ...]:
-        if ring is None or token is None:
-            return ()
-        return tuple(sorted(host.address for host in ring.get_replicas(keyspace, token.from_key(write.key))))
+    def replicas(row: Columns) -> tuple[str, ...]:
+        return tuple(sorted(host.address for host in ring.get_replicas(keyspace, token.from_key(key(row)))))
 
-    single = ring is None or len(session.cluster.metadata.all_hosts()) == 1
-    ordered = writes if single else sorted(writes, key=replicas)
-    for _, same in groupby(ordered, key=(lambda _: ()) if single else replicas):
-        batch: list[Write] = []
-        size = 0
-        for write in same:
-            if batch and (len(batch) == ROWS or size + write.size > BYTES):
-                yield batch
-                batch, size = [], 0
-            batch.append(write)
-            size += write.size
-        if batch:
-            yield batch
+    placed = sorted(((replicas(row), row) for row in rows), key=lambda pair: pair[0])
+    for _, same in groupby(placed, key=lambda pair: pair[0]):
+        yield from _cut([row for _, row in same])
 
 
-def write(session: Session, statement: PreparedStatement, writes: Sequence[Write], *, keyspace: str) -> None:
+def _cut(rows: Sequence[Columns]) -> Iterator[Sequence[Columns]]:
+    start = size = 0
+    for at, row in enumerate(rows):
+        more = len(b"".join(row)) + 4 * len(row)
+        if at > start and (at - start == ROWS or size + more > BYTES):
+            yield rows[start:at]
+            start, size = at, 0
+        size += more
+    if rows:
+        yield rows[start:]
+
+
+def batch_of(statement: PreparedStatement, rows: Sequence[Columns]) -> BatchStatement:
+    """Return the unlogged batch that writes the rows.
+
+    `add` goes through each value again; the list it appends to is the driver's own, so where another
+    version has no such list the public way is taken.
+    """
+    batch = BatchStatement(BatchType.UNLOGGED)
+    ready = getattr(batch, "_statements_and_parameters", None)
+    if ready == []:
+        ready.extend([(True, statement.query_id, row) for row in rows])
+        return batch
+    bound = BoundStatement(statement)
+    for row in rows:
+        bound.values = list(row)
+        batch.add(bound)
+    return batch
+
+
+def write(
+    session: Session, statement: PreparedStatement, rows: Sequence[Columns], *, key: Key, keyspace: str
+) -> None:
     """Write rows in unlogged batches and wait for all; raises the first error after the others have ended."""
     room = threading.Semaphore(IN_FLIGHT)
     errors: list[BaseException] = []
@@ -65,15 +93,9 @@ def write(session: Session, statement: PreparedStatement, writes: Sequence[Write
         errors.append(error)
         room.release()
 
-    for part in grouped(writes, session, keyspace):
-        batch = BatchStatement(BatchType.UNLOGGED)
-        # One bound statement, given the ready bytes of each row in turn: binding would turn every value into
-        # bytes once more, which is most of what a batch costs.
-        bound = BoundStatement(statement)
-        for row in part:
-            bound.values = list(row.columns)
-            batch.add(bound)
-        batch.routing_key = part[0].key
+    for part in grouped(rows, session, key=key, keyspace=keyspace):
+        batch = batch_of(statement, part)
+        batch.routing_key = key(part[0])
         batch.keyspace = keyspace
         room.acquire()
         session.execute_async(batch).add_callbacks(lambda _: room.release(), failed)

@@ -15,8 +15,7 @@ from delivery import positions
 from delivery.cassandra import batches, connection
 from delivery.cassandra.models import TABLES
 from delivery.cassandra.months import month_of, rising
-from delivery.log.store import LogEntry, OutcomeRow, ReceiptRow
-from delivery.positions import timeuuid
+from delivery.log.store import LogEntry, NewEntry, NewOutcome, OutcomeRow, ReceiptRow
 
 DAY = 86_400.0
 READS = 32
@@ -60,24 +59,18 @@ class CassandraLogStore:
 
     # -- entries
 
-    def append(self, entries: Sequence[LogEntry]) -> None:
+    def append(self, entries: Sequence[NewEntry], *, run: UUID, stamp: float) -> None:
         statement = self._insert("log_entries", "subscriber, month, position, notification, run, body")
-        months: dict[int, bytes] = {}
-        writes = []
-        for row in entries:
-            stamp = positions.stamp_of(row.position)
-            month = months.get(int(stamp)) or months.setdefault(int(stamp), _integer(month_of(stamp)))
-            subscriber = row.subscriber.bytes
-            columns = (
-                subscriber,
-                month,
-                timeuuid(row.position),
-                row.notification.bytes,
-                row.run.bytes,
-                row.body,
-            )
-            writes.append(batches.Write(batches.composite(subscriber, month), columns))
-        batches.write(self.session, statement, writes, keyspace=self.keyspace)
+        month, of_run = _integer(month_of(stamp)), run.bytes
+        place = positions.timeuuids(stamp)
+        self._write(
+            statement,
+            [
+                (row.subscriber, month, place(row.notification), row.notification, of_run, row.body)
+                for row in entries
+            ],
+            key=batches.of_two,
+        )
 
     def read(self, subscriber: UUID, *, after: bytes, limit: int) -> list[LogEntry]:
         statement = self._statement(
@@ -149,26 +142,32 @@ class CassandraLogStore:
 
     # -- outcomes
 
-    def write_outcomes(self, rows: Sequence[OutcomeRow]) -> None:
+    def write_outcomes(self, rows: Sequence[NewOutcome], *, run: UUID, version: int, at: float) -> None:
         names = "subscriber, run, notification, device, version, outcome, reason, provider_id, at"
-        writes = [
-            batches.Write(
-                batches.composite(row.subscriber.bytes, row.run.bytes),
+        of_run, of_parcel, instant = run.bytes, _bigint(version), _double(at)
+        self._write(
+            self._insert("log_outcomes", names),
+            [
                 (
-                    row.subscriber.bytes,
-                    row.run.bytes,
-                    row.notification.bytes,
-                    row.device.bytes,
-                    _bigint(row.version),
+                    row.subscriber,
+                    of_run,
+                    row.notification,
+                    row.device,
+                    of_parcel,
                     row.outcome.encode(),
                     row.reason.encode(),
                     row.provider_id.encode(),
-                    _double(row.at),
-                ),
-            )
-            for row in rows
-        ]
-        batches.write(self.session, self._insert("log_outcomes", names), writes, keyspace=self.keyspace)
+                    instant,
+                )
+                for row in rows
+            ],
+            key=batches.of_two,
+        )
+
+    def _write(
+        self, statement: PreparedStatement, rows: Sequence[batches.Columns], *, key: batches.Key
+    ) -> None:
+        batches.write(self.session, statement, rows, key=key, keyspace=self.keyspace)
 
     def outcomes(self, subscriber: UUID, run: UUID) -> list[OutcomeRow]:
         statement = self._statement("SELECT * FROM $log_outcomes WHERE subscriber = ? AND run = ?")
@@ -183,21 +182,20 @@ class CassandraLogStore:
     # -- receipts and marks
 
     def write_receipts(self, rows: Sequence[ReceiptRow]) -> None:
-        statement = self._insert("log_receipts", "subscriber, notification, device, kind, at")
-        writes = [
-            batches.Write(
-                batches.composite(row.subscriber.bytes, row.notification.bytes),
+        self._write(
+            self._insert("log_receipts", "subscriber, notification, device, kind, at"),
+            [
                 (
                     row.subscriber.bytes,
                     row.notification.bytes,
                     row.device.bytes,
                     row.kind.encode(),
                     _double(row.at),
-                ),
-            )
-            for row in rows
-        ]
-        batches.write(self.session, statement, writes, keyspace=self.keyspace)
+                )
+                for row in rows
+            ],
+            key=batches.of_two,
+        )
 
     def receipts(self, subscriber: UUID, notifications: Iterable[UUID]) -> list[ReceiptRow]:
         statement = self._statement(
@@ -228,12 +226,11 @@ class CassandraLogStore:
         ]
 
     def mark(self, subscriber: UUID, notifications: Iterable[UUID], state: str, at: float) -> None:
-        statement = self._insert("log_marks", "subscriber, notification, state, at")
-        writes = [
-            batches.Write(subscriber.bytes, (subscriber.bytes, item.bytes, state.encode(), _double(at)))
-            for item in notifications
-        ]
-        batches.write(self.session, statement, writes, keyspace=self.keyspace)
+        self._write(
+            self._insert("log_marks", "subscriber, notification, state, at"),
+            [(subscriber.bytes, item.bytes, state.encode(), _double(at)) for item in notifications],
+            key=batches.of_one,
+        )
 
     def marks(self, subscriber: UUID, notifications: Iterable[UUID]) -> dict[UUID, str]:
         statement = self._statement(

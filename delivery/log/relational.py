@@ -8,7 +8,8 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connections, transaction
 
-from delivery.log.store import LogEntry, OutcomeRow, ReceiptRow
+from delivery import positions
+from delivery.log.store import LogEntry, NewEntry, NewOutcome, OutcomeRow, ReceiptRow
 from delivery.models import Entry, Mark, Outcome, Receipt
 
 DAY = 86_400.0
@@ -21,12 +22,20 @@ class RelationalLogStore:
     def __init__(self, alias: str) -> None:
         self.alias = alias
 
-    def append(self, entries: Sequence[LogEntry]) -> None:
+    def append(self, entries: Sequence[NewEntry], *, run: UUID, stamp: float) -> None:
         forgotten = time.time() + settings.LOG_DAYS * DAY
+        place = positions.of_page(stamp)
         self._insert(
             "delivery_entry (subscriber, position, notification, run, body, expires_at)",
             [
-                (row.subscriber.hex, row.position, row.notification.hex, row.run.hex, row.body, forgotten)
+                (
+                    row.subscriber.hex(),
+                    place(row.notification),
+                    row.notification.hex(),
+                    run.hex,
+                    row.body,
+                    forgotten,
+                )
                 for row in entries
             ],
             "ON CONFLICT DO NOTHING",
@@ -57,7 +66,7 @@ class RelationalLogStore:
         ).iterator(chunk_size=2_000):
             yield subscriber, notification, run, bytes(place)
 
-    def write_outcomes(self, rows: Sequence[OutcomeRow]) -> None:
+    def write_outcomes(self, rows: Sequence[NewOutcome], *, run: UUID, version: int, at: float) -> None:
         forgotten = time.time() + settings.LOG_DAYS * DAY
         names = "subscriber, notification, device, run, outcome, reason, provider_id, version, at, expires_at"
         newer = ", ".join(
@@ -67,15 +76,15 @@ class RelationalLogStore:
             f"delivery_outcome ({names})",
             [
                 (
-                    row.subscriber.hex,
-                    row.notification.hex,
-                    row.device.hex,
-                    row.run.hex,
+                    row.subscriber.hex(),
+                    row.notification.hex(),
+                    row.device.hex(),
+                    run.hex,
                     row.outcome,
                     row.reason,
                     row.provider_id,
-                    row.version,
-                    row.at,
+                    version,
+                    at,
                     forgotten,
                 )
                 for row in rows

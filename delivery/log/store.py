@@ -19,8 +19,27 @@ class LogEntry(msgspec.Struct, frozen=True, gc=False):
     body: bytes
 
 
+class NewEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An entry to be written, of a page whose run and stamp are one; ids are 16 bytes."""
+
+    subscriber: bytes
+    notification: bytes
+    body: bytes
+
+
+class NewOutcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a message of a parcel came to, to be written; ids are 16 bytes."""
+
+    subscriber: bytes
+    notification: bytes
+    device: bytes
+    outcome: str
+    reason: str
+    provider_id: str = ""
+
+
 class OutcomeRow(msgspec.Struct, frozen=True, gc=False):
-    """What sending one message came to; of two for the same message the higher `version` stands."""
+    """What sending one message came to."""
 
     subscriber: UUID
     notification: UUID
@@ -50,8 +69,8 @@ class LogStore(Protocol):
     forgotten after `settings.LOG_DAYS`.
     """
 
-    def append(self, entries: Sequence[LogEntry]) -> None:
-        """Store entries; when this returns, `read` sees them."""
+    def append(self, entries: Sequence[NewEntry], *, run: UUID, stamp: float) -> None:
+        """Store a page's entries at their positions for `stamp`; when this returns, `read` sees them."""
         ...
 
     def read(self, subscriber: UUID, *, after: bytes, limit: int) -> list[LogEntry]:
@@ -69,7 +88,9 @@ class LogStore(Protocol):
         """
         ...
 
-    def write_outcomes(self, rows: Sequence[OutcomeRow]) -> None: ...
+    def write_outcomes(self, rows: Sequence[NewOutcome], *, run: UUID, version: int, at: float) -> None:
+        """Store what a parcel's messages came to; of two for the same message the higher `version` stands."""
+        ...
 
     def outcomes(self, subscriber: UUID, run: UUID) -> list[OutcomeRow]: ...
 

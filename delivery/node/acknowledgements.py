@@ -3,9 +3,11 @@
 import asyncio
 import atexit
 import time
+from collections.abc import Mapping
 from uuid import UUID
 
 import structlog
+from django.db import connections, router
 
 from delivery import positions
 from delivery.log.store import ReceiptRow, log_store
@@ -14,63 +16,101 @@ from devices.models import Device
 
 log = structlog.get_logger(__name__)
 
-FLUSH_SECONDS = 0.25
+SHORTEST, LONGEST = 0.1, 0.5
+"""Seconds between two writes of receipts: a push on silence waits for them, so they may not come late."""
+EASE = 5.0
+"""The pause is so many times what the last write took: a slow database is asked less often, for more at once."""
+CURSOR_SECONDS = positions.COMMIT_WINDOW + positions.CLOCK_SKEW + 3.0
+"""Between two writes of cursors: one stands so far back from now that it could not cover a younger acknowledgement."""
 AT_ONCE = 500
+"""Cursors in one statement."""
+KEPT = 50_000
+"""Receipts that wait for a database that is away."""
 
 
 class Acknowledgements:
-    """A buffer of what devices have stored; what a crash loses of it comes again with the next acknowledgement."""
+    """A buffer of what devices have stored.
+
+    What a crash loses of it comes again: a device that keeps its own cursor acknowledges once more, and one that keeps
+    none goes on from its last durable one, a quarter of a minute before.
+    """
 
     def __init__(self) -> None:
         self._receipts: list[ReceiptRow] = []
-        self._reached: dict[UUID, bytes] = {}
+        self._marks: dict[UUID, bytes] = {}
         self._task: asyncio.Task[None] | None = None
-        atexit.register(
-            self._at_exit
-        )  # a server that is told to end leaves the loop no time for the last ones
+        self._cursors_at = 0.0
+        # a server that is told to end leaves the loop no time for the last ones
+        atexit.register(self._at_exit)
 
-    def add(self, *, subscriber: UUID, device: UUID, ids: list[bytes], reached: bytes | None) -> None:
-        """Note that a device has stored notifications, up to a position."""
+    def add(self, *, subscriber: UUID, device: UUID, ids: list[bytes], mark: bytes | None) -> None:
+        """Note that a device has stored notifications, and everything up to its low-water mark."""
         now = time.time()
         self._receipts += [
             ReceiptRow(subscriber, UUID(bytes=item), device, "acknowledged", now) for item in ids
         ]
-        if reached is not None:
-            self._reached[device] = reached
+        if mark is not None and mark > self._marks.get(device, positions.START):
+            self._marks[device] = mark
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._later())
+            self._task = asyncio.get_running_loop().create_task(self._write())
 
-    async def _later(self) -> None:
-        await asyncio.sleep(FLUSH_SECONDS)
+    async def _write(self) -> None:
+        """Write as long as there is something to write; the pause between grows with what writing takes."""
+        pause = SHORTEST
+        while self._receipts or self._marks:
+            await asyncio.sleep(pause)
+            began = time.monotonic()
+            receipts, self._receipts = self._receipts, []
+            marks: dict[UUID, bytes] = {}
+            if began - self._cursors_at > CURSOR_SECONDS:
+                self._cursors_at = began
+                marks, self._marks = self._marks, {}
+            if receipts or marks:
+                try:
+                    await blocking(_write)(receipts, marks)
+                except Exception:
+                    log.exception("node.acknowledgements_wait", receipts=len(receipts), cursors=len(marks))
+                    self._put_back(receipts, marks)
+                pause = min(LONGEST, max(SHORTEST, EASE * (time.monotonic() - began)))
+            else:
+                pause = LONGEST  # only cursors are left
         self._task = None
-        await self.flush()
 
-    async def flush(self) -> None:
-        """Write what is buffered; what cannot be written is logged and given up."""
-        receipts, reached = self._take()
-        try:
-            await blocking(_write)(receipts, reached)
-        except Exception:
-            log.exception("node.acknowledgements_lost", receipts=len(receipts))
-
-    def _take(self) -> tuple[list[ReceiptRow], dict[UUID, bytes]]:
-        receipts, self._receipts = self._receipts, []
-        reached, self._reached = self._reached, {}
-        return receipts, reached
+    def _put_back(self, receipts: list[ReceiptRow], marks: Mapping[UUID, bytes]) -> None:
+        """Keep what could not be written for the next time; of receipts the newest, as many as there is room for."""
+        self._receipts = [*receipts, *self._receipts][-KEPT:]
+        self._marks = {**marks, **self._marks}
 
     def _at_exit(self) -> None:
-        receipts, reached = self._take()
-        if receipts or reached:
-            _write(receipts, reached)
+        if self._receipts or self._marks:
+            _write(self._receipts, self._marks)
 
 
-def _write(receipts: list[ReceiptRow], reached: dict[UUID, bytes]) -> None:
-    log_store().write_receipts(receipts)
-    # Live devices have all reached the last seconds, where a cursor does not go: one value serves most of them.
-    now = time.time()
-    devices: dict[str, list[UUID]] = {}
-    for device, place in reached.items():
-        devices.setdefault(positions.cursor(place, now), []).append(device)
-    for cursor, same in devices.items():
-        for start in range(0, len(same), AT_ONCE):
-            Device.objects.filter(uid__in=same[start : start + AT_ONCE]).update(acknowledged=cursor)
+def _write(receipts: list[ReceiptRow], marks: Mapping[UUID, bytes]) -> None:
+    if receipts:
+        log_store().write_receipts(receipts)
+    if marks:
+        write_cursors(marks, time.time())
+
+
+def write_cursors(marks: Mapping[UUID, bytes], now: float) -> None:
+    """Set the durable cursor of devices by their low-water marks: one statement for 500, past the ORM."""
+    alias = router.db_for_write(Device)
+    database = connections[alias]
+    table = database.ops.quote_name(Device._meta.db_table)
+    native = database.features.has_native_uuid_field
+    row = "(CAST(%s AS uuid), %s)" if native else "(%s, %s)"
+    with database.cursor() as cursor:
+        everything = list(marks.items())
+        for start in range(0, len(everything), AT_ONCE):
+            some = everything[start : start + AT_ONCE]
+            values = [
+                value
+                for device, mark in some
+                for value in (str(device) if native else device.hex, positions.cursor(mark, now))
+            ]
+            cursor.execute(
+                f"UPDATE {table} SET acknowledged = v.column2 "
+                f"FROM (VALUES {', '.join([row] * len(some))}) AS v WHERE {table}.uid = v.column1",
+                values,
+            )

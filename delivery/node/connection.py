@@ -1,20 +1,48 @@
 """One device's connection: what it was sent, what it has acknowledged, and the replay that goes before live entries."""
 
+import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from delivery import positions
 from delivery.node import frames
+from delivery.node.counts import counts
+from delivery.node.wire import Wire
 
 HELD_LIMIT = 1_000
 """Live entries kept back while a replay runs; more and the device reads them from the log again."""
-REMEMBERED = 2_000
-"""Ids of the last entries written, so that a replay and a live entry do not both arrive."""
+REMEMBERED = 256
+"""Ids of the last entries written, so that a replay and a live entry do not both arrive; a device drops repeats too."""
+UNACKNOWLEDGED = 256
+"""Frames whose acknowledgement is awaited; of older ones no receipt is written."""
+WAITING_LIMIT = 262_144
+"""Bytes that may wait for a device that does not read; more and it is told to come back and read its log."""
+ABORT_SECONDS = 5.0
+"""After this the bytes that wait for such a device are thrown away with its connection."""
+HORIZON_SECONDS = 0.25
 
 Piece = tuple[bytes, bytes, bytes]
 """A notification's id (16 bytes), its position (16 bytes) and its entry as JSON text."""
+
+
+class _Horizon:
+    """How far a cursor may go now; made anew four times a second for all connections, as most frames carry this one."""
+
+    place = positions.START
+    text = b""
+    _until = 0.0
+
+    def refresh(self) -> None:
+        now = time.time()
+        if not self._until - HORIZON_SECONDS <= now < self._until:
+            self._until = now + HORIZON_SECONDS
+            self.place = positions.floor(now - positions.COMMIT_WINDOW - positions.CLOCK_SKEW)
+            self.text = positions.encode(self.place).encode()
+
+
+_horizon = _Horizon()
 
 
 class Connection:
@@ -28,8 +56,8 @@ class Connection:
         application: str,
         platform: str,
         issued_at: float,
-        send: Callable[[str], Awaitable[None]],
-        close: Callable[[int], Awaitable[None]],
+        wire: Wire,
+        close: Callable[[int], None],
         catch_up: Callable[[], None],
     ) -> None:
         self.device = device
@@ -37,7 +65,7 @@ class Connection:
         self.application = application
         self.platform = platform
         self.issued_at = issued_at
-        self.send = send
+        self.wire = wire
         self.close = close
         self.catch_up = catch_up
         self.seq = 0
@@ -45,37 +73,55 @@ class Connection:
         self.overrun = False
         self.safe = positions.START
         """Everything up to here was written, or stood in the log before this connection."""
+        self._given_up = False
         self._held: list[Piece] = []
-        self._unacknowledged: deque[tuple[int, list[bytes], bytes]] = deque()
+        self._unacknowledged: deque[tuple[int, list[bytes], bytes, bytes]] = deque(maxlen=UNACKNOWLEDGED)
         self._written: dict[bytes, None] = {}
 
-    async def deliver(self, pieces: Sequence[Piece]) -> None:
-        """Write live entries, or keep them back until the replay is done."""
-        if self.replaying:
-            if len(self._held) + len(pieces) > HELD_LIMIT:
-                self.overrun = True
-            else:
-                self._held.extend(pieces)
-            return
-        await self.write(pieces)
+    def send(self, payload: bytes) -> None:
+        """Write a frame, unless the device reads so slowly that it is better off with its log."""
+        if self.wire.waiting <= WAITING_LIMIT:
+            self.wire.write(payload)
+        elif not self._given_up:
+            self._given_up = True
+            counts["given_up"] += 1
+            self.wire.write(frames.RESYNC)
+            self.close(frames.TRY_AGAIN_LATER)
+            asyncio.get_running_loop().call_later(ABORT_SECONDS, self.wire.abort)
 
-    async def write(self, pieces: Sequence[Piece]) -> None:
+    def deliver(self, pieces: Sequence[Piece]) -> None:
+        """Write live entries, or keep them back until the replay is done."""
+        if not self.replaying:
+            self.write(pieces)
+        elif len(self._held) + len(pieces) > HELD_LIMIT:
+            self.overrun = True
+        else:
+            self._held.extend(pieces)
+
+    def write(self, pieces: Sequence[Piece]) -> None:
         """Write entries as one frame, without those written before."""
-        fresh = [piece for piece in pieces if piece[0] not in self._written]
+        written = self._written
+        fresh = [piece for piece in pieces if piece[0] not in written]
         if not fresh:
             return
         self.seq += 1
-        for identity, _, _ in fresh:
-            self._written[identity] = None
-        while len(self._written) > REMEMBERED:
-            del self._written[next(iter(self._written))]
-        last = max(place for _, place, _ in fresh)
-        self._unacknowledged.append((self.seq, [identity for identity, _, _ in fresh], last))
-        cursor = positions.cursor(last, time.time())
-        self.safe = max(self.safe, positions.decode(cursor))
-        await self.send(frames.entries(self.seq, [entry for _, _, entry in fresh], cursor))
+        ids = [piece[0] for piece in fresh]
+        written.update(dict.fromkeys(ids))
+        while len(written) > REMEMBERED:
+            del written[next(iter(written))]
+        places = [piece[1] for piece in fresh]
+        last = max(places)
+        self._unacknowledged.append((self.seq, ids, min(places), last))
+        _horizon.refresh()
+        if last < _horizon.place:
+            reached, cursor = last, positions.encode(last).encode()
+        else:
+            reached, cursor = _horizon.place, _horizon.text
+        if reached > self.safe:
+            self.safe = reached
+        self.send(frames.entries(self.seq, [piece[2] for piece in fresh], cursor))
 
-    async def go_live(self) -> bool:
+    def go_live(self) -> bool:
         """Write what was kept back during the replay; return False when some of it must be read from the log."""
         if self.overrun:
             self.overrun = False
@@ -83,7 +129,7 @@ class Connection:
             return False
         held, self._held = self._held, []
         self.replaying = False
-        await self.write(held)
+        self.write(held)
         return True
 
     def read_again(self) -> bool:
@@ -95,13 +141,21 @@ class Connection:
         return True
 
     def acknowledge(self, seq: int) -> tuple[list[bytes], bytes | None]:
-        """Return the ids that an acknowledgement up to `seq` covers, and the position it reaches."""
+        """Return the ids that an acknowledgement up to `seq` covers, and the low-water mark after it.
+
+        Everything up to the mark is stored on the device: it stands before what is not acknowledged
+        yet, for live entries may come out of order. None: nothing was covered.
+        """
+        pending = self._unacknowledged
         ids: list[bytes] = []
-        reached = None
-        while self._unacknowledged and self._unacknowledged[0][0] <= seq:
-            _, some, reached = self._unacknowledged.popleft()
-            ids.extend(some)
-        return ids, reached
+        mark = None
+        while pending and pending[0][0] <= seq:
+            _, some, _, last = pending.popleft()
+            ids += some
+            mark = last if mark is None else max(mark, last)
+        if mark is not None and pending:
+            mark = min(mark, positions.before(min([first for _, _, first, _ in pending])))
+        return ids, mark
 
     @property
     def settled(self) -> bool:

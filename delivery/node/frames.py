@@ -1,6 +1,6 @@
 """The frames of `/ws/v1/`: what a node writes and what it takes from a device (JSON, told apart by `type`)."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 
@@ -13,8 +13,11 @@ REPLACED = 4409
 TOO_BIG = 4413
 SILENT = 4408
 FAILED = 4500
-"""After `SILENT` and `FAILED` a device comes back. All are private codes: Autobahn, which Daphne
-writes with, lets an application send no registered one but 1000 (RFC 6455 section 7.4.2)."""
+TOO_MANY = 4429
+MOVE = 1012
+TRY_AGAIN_LATER = 1013
+"""After `SILENT` and those behind it a device comes back. From 4000 on they are private, the others are registered
+(RFC 6455 section 7.4)."""
 PROTOCOL = "notifyhub.v1"
 AUTH_PREFIX = "notifyhub.auth."
 
@@ -54,34 +57,36 @@ Inbound = Auth | Resume | Ack | Receipt | Ping
 read = msgspec.json.Decoder(Inbound).decode
 _json = msgspec.json.Encoder().encode
 
-PONG = '{"type":"pong"}'
+PONG = b'{"type":"pong"}'
+RESYNC = b'{"type":"resync"}'
+"""Too much waited for this device: it drops the connection, comes back, and reads its log from its cursor."""
 
 
-def hello(*, device: str, node: str, cursor: str, recovered: bool) -> str:
+def hello(*, device: str, node: str, cursor: str, recovered: bool) -> bytes:
     """Return the frame that opens a connection; `recovered` is false when the log no longer reaches back."""
-    return _text({"type": "hello", "device": device, "node": node, "cursor": cursor, "recovered": recovered})
+    return _json({"type": "hello", "device": device, "node": node, "cursor": cursor, "recovered": recovered})
 
 
-def entries(seq: int, parts: list[bytes], cursor: str) -> str:
+def entries(seq: int, parts: list[bytes], cursor: bytes) -> bytes:
     """Return a frame of entries that are JSON text already."""
-    head = b'{"type":"entries","seq":%d,"cursor":"%s","entries":[' % (seq, cursor.encode())
-    return (head + b",".join(parts) + b"]}").decode()
+    return b'{"type":"entries","seq":%d,"cursor":"%b","entries":[%b]}' % (seq, cursor, b",".join(parts))
 
 
-def recall(run: str) -> str:
+def recall(run: str) -> bytes:
     """Return the frame that takes back what a run said."""
-    return _text({"type": "recall", "run": run})
+    return _json({"type": "recall", "run": run})
 
 
-def reconnect(after_ms: int) -> str:
+def marked(ids: Sequence[str], state: str) -> bytes:
+    """Return the frame that says that notifications were read or archived on another device of the subscriber."""
+    return _json({"type": "marked", "ids": ids, "state": state})
+
+
+def reconnect(after_ms: int) -> bytes:
     """Return the frame that asks a device to open a new socket after a delay, then to close this one."""
-    return _text({"type": "reconnect", "after_ms": after_ms})
+    return _json({"type": "reconnect", "after_ms": after_ms})
 
 
-def error(title: str, detail: str) -> str:
+def error(title: str, detail: str) -> bytes:
     """Return the frame that tells a device what was wrong with its last one."""
-    return _text({"type": "error", "problem": {"title": title, "detail": detail}})
-
-
-def _text(value: dict[str, Any]) -> str:
-    return _json(value).decode()
+    return _json({"type": "error", "problem": {"title": title, "detail": detail}})

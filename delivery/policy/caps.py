@@ -77,9 +77,7 @@ def caps(candidates: Sequence[Candidate], circumstances: Circumstances) -> list[
     rules, reservations = circumstances.caps, circumstances.reservations
     if not rules or reservations is None:
         return None
-    asks = [
-        Ask(each.person.uid, each.notification.bytes, landing_of(each, circumstances)) for each in candidates
-    ]
+    asks = [Ask(each.person.uid, each.notification, landing_of(each, circumstances)) for each in candidates]
     answers = reservations.reserve(rules, asks, now=circumstances.now)
     verdicts: list[Verdict] = []
     for candidate, full in zip(candidates, answers, strict=True):

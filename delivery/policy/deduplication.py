@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from delivery.policy.verdicts import Candidate, Circumstances, Drop, Verdict
+from delivery.positions import text_of
 
 
 def deduplication(candidates: Sequence[Candidate], circumstances: Circumstances) -> list[Verdict] | None:
@@ -16,7 +17,7 @@ def deduplication(candidates: Sequence[Candidate], circumstances: Circumstances)
     verdicts: list[Verdict] = []
     for candidate in candidates:
         if candidate.notification in seen:
-            verdicts.append(Drop("duplicate", {"notification": str(candidate.notification)}))
+            verdicts.append(Drop("duplicate", {"notification": text_of(candidate.notification)}))
         else:
             seen.add(candidate.notification)
             verdicts.append(None)

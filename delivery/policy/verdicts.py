@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import msgspec
 
@@ -15,11 +14,11 @@ if TYPE_CHECKING:
 
 
 class Candidate(msgspec.Struct, frozen=True, gc=False):
-    """A person of a page, with the identity of what they would be told."""
+    """A person of a page, with the identity (16 bytes) of what they would be told."""
 
     person: Person
     named: Named
-    notification: UUID
+    notification: bytes
 
 
 class Circumstances(msgspec.Struct):
@@ -43,7 +42,7 @@ class Circumstances(msgspec.Struct):
     overriding: bool = False
     caps: tuple[Cap, ...] = ()
     reservations: "Reservations | None" = None
-    seen: set[UUID] = msgspec.field(default_factory=set)
+    seen: set[bytes] = msgspec.field(default_factory=set)
 
 
 class Drop(msgspec.Struct, frozen=True):

@@ -6,10 +6,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from delivery import positions
 from delivery.content import Content
 from delivery.log import body as bodies
-from delivery.log.store import LogEntry, log_store
+from delivery.log.store import NewEntry, log_store
 from devices.models import Device
 from tests.api.test_problems import problem
 from tests.api_world import Caller, World
@@ -22,8 +21,8 @@ def tell(shop: World) -> Callable[[str, float], UUID]:
     def tell(title: str, at: float) -> UUID:
         identity = uuid4()
         body = bodies.encode(bodies.Body(Content(title=title), "", int(at * 1000)))
-        place = positions.position(at, identity)
-        log_store().append([LogEntry(shop.subscriber.uid, place, identity, shop.run.uid, body)])
+        new = NewEntry(shop.subscriber.uid.bytes, identity.bytes, body)
+        log_store().append([new], run=shop.run.uid, stamp=at)
         return identity
 
     return tell
@@ -115,3 +114,20 @@ def test_no_token_for_somebody_elses_device_or_an_unknown_subscriber(shop: World
     ):
         problem(shop.service("POST", "tokens", body), 404, "not-found")
     problem(shop.service("POST", "tokens", {"subscriber": "ada-shop", "seconds": 86_401}), 400, "invalid")
+
+
+def test_a_ticket_stands_for_the_token_that_asked_for_it(
+    shop: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issued: list[str] = []
+    monkeypatch.setattr("delivery.node.tickets.issue", lambda token: issued.append(token) or "a-ticket")
+    app = shop.app()
+    answer = app("POST", "tickets")
+    assert (answer.status_code, answer.json()) == (201, {"ticket": "a-ticket", "expires_in": 30})
+    assert issued == [app.secret]
+    problem(shop.service("POST", "tickets"), 401, "not-authenticated")
+
+
+def test_without_redis_there_are_no_tickets_and_the_refusal_says_what_to_do(shop: World) -> None:
+    told = problem(shop.app()("POST", "tickets"), 503, "tickets-away")
+    assert "auth frame" in told["detail"]

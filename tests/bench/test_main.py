@@ -4,21 +4,25 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench import hub, result
+from bench import command, hub, result
 from bench import main as main_bench
 from bench.baseline import BaselineError, Sent
-from bench.course import Report, Turn
+from bench.report import Report, Turn
 
 SENT = Sent(sent=80, refused={}, seconds=0.5, cpu_seconds=0.008, version="go")
 TURN = Turn(
+    devices=100,
+    expected=100,
     delivered=100,
     outcomes={"sent": 100},
     repeats=0,
     seconds=2.0,
+    first_phone=0.3,
     all_seconds=2.5,
     cpu={"rest": 0.015, "web": 0.005},
     server_cpu={"redis": 0.001},
     fleet_cpu=0.01,
+    elsewhere=0.0,
     baseline_delivered=80,
     baseline=SENT,
     faults=[],
@@ -27,7 +31,7 @@ TURN = Turn(
 
 def report(*turns: Turn) -> Report:
     by_provider = {"fcm": 45, "apns": 35, "socket": 20}
-    return Report("embedded", 100, by_provider, connect_seconds=1.0, turns=list(turns))
+    return Report(size="embedded", by_provider=by_provider, online=20, connect_seconds=1.0, turns=list(turns))
 
 
 def test_ratios_compare_ours_for_a_device_with_the_baselines_for_a_message():
@@ -36,25 +40,26 @@ def test_ratios_compare_ours_for_a_device_with_the_baselines_for_a_message():
 
 def test_the_middle_of_the_rounds_is_what_counts():
     slow = msgspec.structs.replace(TURN, seconds=20.0, cpu={"rest": 2.0})
-    figures = main_bench.figures_of(report(TURN, slow, TURN))
+    figures = command.figures_of([TURN, slow, TURN])
     assert figures["devices_per_second"] == 50.0
     assert figures["cpu_ms_per_1000"] == 200.0
 
 
 def test_our_processes_and_the_servers_are_two_figures():
-    figures = main_bench.figures_of(report(TURN))
+    figures = command.figures_of([TURN])
     assert figures["cpu_ms_per_1000_by_part"] == {"rest": 150.0, "web": 50.0}
     assert figures["server_cpu_ms_per_1000"] == 10.0
 
 
 def test_nothing_is_said_when_everything_arrived():
-    assert main_bench.undelivered(report(TURN)) == []
+    assert command.undelivered([TURN], "here") == command.unsent([TURN], 80, "here") == []
 
 
 def test_what_did_not_arrive_is_named_for_both_sides():
     short = msgspec.structs.replace(TURN, delivered=99, baseline_delivered=79, faults=["sums do not balance"])
-    ours, theirs, fault = main_bench.undelivered(report(TURN, short))
-    assert "round 2: 99 of 100" in ours
+    ours, fault = command.undelivered([TURN, short], "here")
+    (theirs,) = command.unsent([TURN, short], 80, "here")
+    assert "here, round 2: 99 of 100" in ours
     assert "79 of 80" in theirs
     assert "sums do not balance" in fault
 

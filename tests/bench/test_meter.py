@@ -1,6 +1,9 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from bench import meter
 
@@ -10,6 +13,11 @@ BUSY = "import time\nuntil = time.process_time() + 0.3\nwhile time.process_time(
 def test_a_name_with_spaces_and_parentheses_does_not_shift_the_fields():
     stat = "42 (a (b) c) S 7 42 42 0 -1 4194304 1 2 3 4 100 50 30 20 20 0 1 0 5 6 7"
     assert meter.parse(stat, ticks=100) == meter.Process(pid=42, parent=7, seconds=2.0)
+
+
+def test_all_that_is_busy_counts_and_idling_does_not(tmp_path: Path):
+    (tmp_path / "stat").write_text("cpu  100 20 30 9999 888 5 15 30 0 0\ncpu0 1 2 3\n")
+    assert meter.busy(tmp_path) == pytest.approx(200 / os.sysconf("SC_CLK_TCK"))
 
 
 def test_a_tree_holds_all_descendants_and_nobody_else():

@@ -18,6 +18,7 @@ from delivery.log.store import OutcomeRow, ReceiptRow, log_store
 from delivery.models import Page, Run, Shard, Stopped
 from delivery.positions import notification_id
 from devices.models import ApiKey, Application, Category, Device, Preference, Segment, Subscriber
+from tests.delivery.log.writing import write_outcomes
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -184,7 +185,7 @@ def test_who_got_it_hears_on_which_device_and_what_they_did(anna: Subscriber, ca
     first, second = phone(anna), phone(anna, platform="ios", provider="apns")
     run = launched(campaign)
     note, at = notification_id(run.uid, anna.uid), time.time()
-    log_store().write_outcomes(
+    write_outcomes(
         [
             OutcomeRow(anna.uid, note, first.uid, run.uid, "sent", "accepted", "p", 1, at),
             OutcomeRow(
@@ -205,9 +206,7 @@ def test_who_got_it_hears_on_which_device_and_what_they_did(anna: Subscriber, ca
 def test_what_waits_in_the_log_is_neither_told_nor_lost(anna: Subscriber, campaign: Campaign) -> None:
     run = launched(campaign)
     note = notification_id(run.uid, anna.uid)
-    log_store().write_outcomes(
-        [OutcomeRow(anna.uid, note, uuid4(), run.uid, "stored", "offline", "", 1, time.time())]
-    )
+    write_outcomes([OutcomeRow(anna.uid, note, uuid4(), run.uid, "stored", "offline", "", 1, time.time())])
     told = ask(anna, campaign)
     assert told["answer"]["told"] is None and "waits in the log" in said(told)
 

@@ -14,6 +14,7 @@ from delivery.log.store import OutcomeRow, ReceiptRow, log_store
 from delivery.models import Page, Run, Stopped
 from delivery.positions import notification_id
 from devices.models import ApiKey, Application, Subscriber
+from tests.delivery.log.writing import write_outcomes
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -34,9 +35,7 @@ def test_decision_policy_outcome_and_receipt_stand_in_one_answer(
     run = Run.objects.get()
     notification, device = notification_id(run.uid, anna.uid, "x"), uuid4()
     Stopped.objects.create(run=run, page=Page.objects.get(), subscriber_id=anna.pk, reason="no_consent")
-    log_store().write_outcomes(
-        [OutcomeRow(anna.uid, notification, device, run.uid, "sent", "accepted", "p", 1, 1.0)]
-    )
+    write_outcomes([OutcomeRow(anna.uid, notification, device, run.uid, "sent", "accepted", "p", 1, 1.0)])
     log_store().write_receipts([ReceiptRow(anna.uid, notification, device, "opened", 2.0)])
     campaign = Campaign.objects.select_related("segment").get()
     default, log = (CaptureQueriesContext(connections[alias]) for alias in ("default", "log"))

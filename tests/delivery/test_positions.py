@@ -20,13 +20,13 @@ def cassandra_order(value: uuid.UUID) -> tuple[int, list[int]]:
 
 @given(st.lists(st.tuples(STAMPS, IDS), min_size=2, max_size=8))
 def test_positions_sort_as_cassandra_sorts_their_timeuuids(items: list[tuple[float, uuid.UUID]]) -> None:
-    places = [positions.position(stamp, identity) for stamp, identity in items]
+    places = [positions.position(stamp, identity.bytes) for stamp, identity in items]
     assert sorted(places) == sorted(places, key=lambda place: cassandra_order(positions.to_timeuuid(place)))
 
 
 @given(STAMPS, IDS)
 def test_a_position_survives_the_way_through_a_timeuuid(stamp: float, identity: uuid.UUID) -> None:
-    place = positions.position(stamp, identity)
+    place = positions.position(stamp, identity.bytes)
     value = positions.to_timeuuid(place)
     assert value.version == 1
     assert positions.from_timeuuid(value) == place
@@ -35,14 +35,14 @@ def test_a_position_survives_the_way_through_a_timeuuid(stamp: float, identity: 
 
 @given(STAMPS, IDS)
 def test_a_floor_stands_before_every_entry_stamped_then_or_later(stamp: float, identity: uuid.UUID) -> None:
-    assert positions.floor(stamp) < positions.position(stamp, identity)
+    assert positions.floor(stamp) < positions.position(stamp, identity.bytes)
 
 
 @given(STAMPS, IDS, STAMPS)
 def test_a_cursor_never_stands_within_the_commit_window(
     stamp: float, identity: uuid.UUID, now: float
 ) -> None:
-    place = positions.decode(positions.cursor(positions.position(stamp, identity), now))
+    place = positions.decode(positions.cursor(positions.position(stamp, identity.bytes), now))
     assert place <= positions.floor(now - positions.COMMIT_WINDOW)
 
 
@@ -55,6 +55,8 @@ def test_a_cursor_that_the_server_did_not_make_is_refused(text: str) -> None:
 def test_the_identity_depends_on_run_subscriber_and_occurrence_alone() -> None:
     run, subscriber = uuid.uuid4(), uuid.uuid4()
     same = positions.notification_id(run, subscriber, "a")
+    assert same == uuid.uuid5(run, subscriber.hex + "a")
+    assert positions.text_of(same.bytes) == str(same)
     assert same == positions.notification_id(run, subscriber, "a")
     assert same != positions.notification_id(run, subscriber, "b")
     assert same != positions.notification_id(uuid.uuid4(), subscriber, "a")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import ssl
 import time
 import uuid
 from collections.abc import Iterator
@@ -17,8 +19,10 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 from pywebpush import WebPusher
 
+from fleet.apns_certificates import ApnsCertificate, make_apns_certificate
 from fleet.apns_keys import ApnsKey, make_apns_key
 from fleet.client import Fleet
+from fleet.devices import Environment
 from fleet.http import Reply, Request
 from fleet.oauth import ServiceAccount, make_service_account
 from fleet.points import base64url, point_of
@@ -27,6 +31,7 @@ from fleet.subscriptions import Subscription
 
 TOPIC = "com.example.app"
 PROJECT = "shop-1"
+_HELLO = {"aps": {"alert": {"title": "Hello", "body": "World"}}}
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
@@ -132,9 +137,20 @@ class ApnsDesk:
     ) -> Reply:
         endpoint = self.server.apns_sandbox if sandbox else self.server.apns
         if body is None:
-            body = msgspec.json.encode(payload or {"aps": {"alert": {"title": "Hello", "body": "World"}}})
+            body = msgspec.json.encode(payload or _HELLO)
         where = path or f"/3/device/{token or self.tokens[0]}"
         return endpoint.handle(Request(method, where, "", self.headers(**headers), body))
+
+    def request(self, *, repeated: tuple[str, ...] = (), peer: str = "", **headers: str | None) -> Request:
+        """Return a request as the server makes it; `peer` is the digest of a certificate."""
+        where, body = f"/3/device/{self.tokens[0]}", msgspec.json.encode(_HELLO)
+        return Request("POST", where, "", self.headers(**headers), body, repeated, peer)
+
+    def certificate(self, *, environment: Environment | None = None) -> tuple[ApnsCertificate, str]:
+        """Make a certificate that may connect; return it and its digest."""
+        made = make_apns_certificate([TOPIC], environment=environment)
+        self.server.certificates.enrol(made)
+        return made, hashlib.sha256(ssl.PEM_cert_to_DER_cert(made.certificate)).hexdigest()
 
     def notify(
         self, token: str, *, id: str, run: str = "run-1", title: str = "Hello", **headers: str

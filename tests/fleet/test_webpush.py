@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fleet.faults import Failure, Quota, Refusal
-from fleet.http import Reply, Request
+from fleet.http import Reply
 from fleet.points import base64url, point_of
 
 
@@ -94,22 +94,6 @@ def test_a_bad_header_has_its_number(webpush, headers, errno):
 @pytest.mark.parametrize("urgency", ["very-low", "low", "normal", "high"])
 def test_the_four_urgencies_are_taken(webpush, urgency):
     assert webpush.send(urgency=urgency, topic="x" * 32).status == 201
-
-
-def test_two_lines_of_urgency_are_refused_even_if_each_were_good(webpush):
-    class Native:
-        """Headers as the native server gives them."""
-
-        def get(self, key: str, default: object = None) -> object:
-            values = self.get_all(key)
-            return values[0] if values else default
-
-        def get_all(self, key: str) -> list[str]:
-            return ["low", "high"] if key == "urgency" else ["60"] if key == "ttl" else []
-
-    path = webpush.subscriptions[0].endpoint.removeprefix("https://push.test")
-    reply = webpush.server.webpush.handle(Request("POST", path, "", Native(), b""))
-    assert refusal(reply) == (400, 110)
 
 
 def test_a_time_to_live_is_cut_to_thirty_days_and_the_answer_says_so(webpush):
@@ -263,10 +247,12 @@ def test_two_records_are_one_too_many(webpush):
 
 
 def test_outages_quotas_and_any_reason_on_demand(webpush):
-    faults = webpush.server.world.faults["webpush"]
-    faults.status_5xx = Failure(status=503, count=1, retry_after=3)
-    faults.quota_429 = Quota(count=1, retry_after=9)
-    faults.answer = Refusal("Gone")
+    webpush.server.world.break_(
+        "webpush",
+        status_5xx=Failure(status=503, count=1, retry_after=3),
+        quota_429=Quota(count=1, retry_after=9),
+        answer=Refusal("Gone"),
+    )
     reply = webpush.send()
     assert (refusal(reply), dict(reply.headers)["retry-after"]) == ((503, 201), "3")
     reply = webpush.send()
@@ -276,7 +262,7 @@ def test_outages_quotas_and_any_reason_on_demand(webpush):
 
 
 def test_refused_credentials_are_forbidden(webpush):
-    webpush.server.world.faults["webpush"].refuse_credentials = True
+    webpush.server.world.break_("webpush", refuse_credentials=True)
     assert refusal(webpush.send()) == (403, 109)
 
 

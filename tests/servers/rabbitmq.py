@@ -57,6 +57,11 @@ class RabbitMQ(Server):
     def environment(self) -> dict[str, str]:
         return {"NOTIFYHUB_BROKER_URL": self.url}
 
+    @property
+    def control(self) -> dict[str, str]:
+        """The environment in which Erlang's and RabbitMQ's own tools reach this broker."""
+        return self._env()
+
     def wait_for_queues(self, *names: str) -> None:
         """Return when the broker has written down that it has these quorum queues (of virtual host `/`).
 

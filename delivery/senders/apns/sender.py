@@ -24,7 +24,7 @@ from delivery.senders.contract import (
     notification_text,
 )
 from delivery.senders.dispatch import Batch
-from delivery.senders.engine import STREAMS, Answer, Engine, Request, engine
+from delivery.senders.engine import STREAMS, Answer, Engine, Own, Request, engine
 from delivery.senders.keeping import Kept
 from delivery.senders.template import Marks
 from delivery.senders.tokens import SharedTokens
@@ -35,6 +35,7 @@ BAD_TOKEN = "0" * 64
 
 _encode = msgspec.json.Encoder().encode
 _pack = msgspec.msgpack.Encoder().encode
+BARE = frozenset({b"authorization"})
 _TOKEN = re.compile(r"(?:[0-9A-Fa-f]{2}){1,100}")
 
 
@@ -78,18 +79,18 @@ class ApnsSender:
                 return Result(index, Verdict.FAILED, payload, left=False)
             if not _TOKEN.fullmatch(message.token):
                 return Result(index, Verdict.DEAD, "bad_device_token", left=False)
-            heading = headings.of(message)
+            heading = headings.of(message, token)
             if isinstance(heading, str):
                 return Result(index, Verdict.FAILED, heading, left=False)
             if wording.shortened:
                 shortened.add(index)
             identities[index] = identity = apns_id(notification, message.device)
-            shared, tag = heading
-            headers = [*shared, "authorization: bearer " + token, "apns-id: " + identity]
-            if tag is not None:
-                headers.append("apns-collapse-id: " + (tag or notification))
+            shared, own_place = heading
+            own: Own = (("apns-id", identity),)
+            if own_place:
+                own = (("apns-id", identity), ("apns-collapse-id", notification))
             url = (sandbox if message.sandbox else production) + message.token
-            return index, url, headers, payload
+            return index, url, shared, payload, own
 
         def judged(answer: Answer) -> Result:
             index = answer.key
@@ -140,41 +141,46 @@ class ApnsSender:
         return self._tokens.current(f"apns:{key.identity}", key.mint)
 
 
-Heading = tuple[list[str], str | None]
-"""Header lines, and the display identity: empty for the notification's, None for none."""
+Heading = tuple[list[str], bool]
+"""Header lines, and whether the message's place on the screen is its notification's own."""
 
 
 class _Headings:
-    """The header lines that an envelope's messages share, and the place on the screen they choose."""
+    """The header lines that an envelope's messages share, by their options and end."""
 
     def __init__(self, envelope: Envelope, key: Key) -> None:
         self._envelope = envelope
         self._key = key
-        self._made: dict[tuple[bytes, float | None], Heading | str] = {}
+        self._made: dict[tuple[bytes, float | None, str], Heading | str] = {}
 
-    def of(self, message: Message) -> Heading | str:
+    def of(self, message: Message, token: str) -> Heading | str:
         """Return a message's heading, or the reason why it has none."""
         envelope = self._envelope
         content = envelope.contents[message.content]
         ends = envelope.expires_at if message.expires_at is None else message.expires_at
-        wanted = (_pack(content.ios) if content.ios else b"", ends)
+        wanted = (_pack(content.ios) if content.ios else b"", ends, token)
         found = self._made.get(wanted)
         if found is None:
-            found = self._made[wanted] = self._make(content, ends)
+            found = self._made[wanted] = self._make(content, ends, token)
         return found
 
-    def _make(self, content: Content, ends: float | None) -> Heading | str:
+    def _make(self, content: Content, ends: float | None, token: str) -> Heading | str:
         try:
             kind = kind_of(content)
         except ContentError as error:
             return str(error)
-        shared = lines(content, kind, topic=self._key.topic, urgent=self._envelope.urgent, expires_at=ends)
-        return shared, place(content, self._envelope) if kind.collapses else None
+        made = lines(content, kind, topic=self._key.topic, urgent=self._envelope.urgent, expires_at=ends)
+        made.append(f"authorization: bearer {token}")
+        chosen = place(content, self._envelope)
+        if chosen and kind.collapses:
+            made.append(f"apns-collapse-id: {chosen}")
+        return made, kind.collapses and not chosen
 
 
 def _engine(key: Key, credential: Credential) -> Engine:
-    # A connection takes the tokens of one key only (UnrelatedKeyIdInToken).
-    return engine(f"apns:{key.identity}", ca_file=credential.ca_file)
+    # A connection takes the tokens of one key only (UnrelatedKeyIdInToken). APNs keeps little of the headers and asks
+    # for the token to be left out of it.
+    return engine(f"apns:{key.identity}", ca_file=credential.ca_file, bare=BARE)
 
 
 def _build(content: Content, envelope: Envelope, marks: Marks, platform: str) -> bytes | str:

@@ -27,9 +27,9 @@ from delivery.senders.contract import (
 from delivery.senders.dispatch import DIED_IN_FLIGHT, UNREACHABLE
 from delivery.senders.engine import STREAMS, Answer, Engine, Request, engine
 from delivery.senders.fitting import TooLargeError, fitted
+from delivery.senders.http2.link import NOT_PUBLIC
 from delivery.senders.keeping import Kept
 from delivery.senders.tokens import SharedTokens
-from delivery.senders.webpush.addresses import Addresses, NoAddressError, NotPublicError, pin
 from delivery.senders.webpush.encryption import LIMIT, encrypt
 from delivery.senders.webpush.errors import KEY_MISMATCH, judge
 from delivery.senders.webpush.key import Keys, Signer
@@ -45,6 +45,7 @@ from devices.push_subscriptions import (
 
 REST_SECONDS = 30.0
 """For how long the messages of a push service that cannot be reached are put off."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -53,13 +54,10 @@ class WebPushSender:
 
     provider = "webpush"
 
-    def __init__(
-        self, tokens: SharedTokens, *, streams: int = STREAMS, addresses: Addresses | None = None
-    ) -> None:
+    def __init__(self, tokens: SharedTokens, *, streams: int = STREAMS) -> None:
         self._tokens = tokens
         self._streams = streams
         self._keys: Kept[Keys] = Kept(Keys)
-        self._addresses = addresses or Addresses()
 
     def send(
         self,
@@ -87,15 +85,9 @@ class WebPushSender:
         """
         keys = self._keys.of(credential)
         origin = origin_of(credential.base_url)
-        endpoint = f"{origin}/wpush/v2/notifyhub-check"
-        try:
-            pinned = self.pinned(endpoint, credential)
-        except (NoAddressError, NotPublicError, SubscriptionError) as error:
-            raise UnreachableError(UNREACHABLE, f"{origin} cannot be reached: {error}.") from error
         headers = ["ttl: 0", self.authorization(keys.newest, origin), "Expect:"]
-        sending = engine(self.provider, ca_file=credential.ca_file)
-        sending.pins = [pinned]
-        answer = next(iter(sending.run([(0, endpoint, headers, b"")])))
+        sending = engine_for(credential, private=_private(origin, credential))
+        answer = next(iter(sending.run([(0, f"{origin}/wpush/v2/notifyhub-check", headers, b"")])))
         if answer.error:
             raise UnreachableError(UNREACHABLE, f"{origin} cannot be reached: {answer.error}.")
         result = judge(answer)
@@ -109,17 +101,18 @@ class WebPushSender:
         token = self._tokens.current(f"webpush:{signer.identity}:{origin}", lambda: signer.mint(origin))
         return f"authorization: vapid t={token}, k={signer.public_key}"
 
-    def pinned(self, endpoint: str, credential: Credential) -> str:
-        """Return what an endpoint's name is pinned to.
 
-        Raises `SubscriptionError` for a name that is not on the credential's lists, else what `Addresses.of` does.
-        """
-        parts = urlsplit(endpoint)
-        host, port = parts.hostname or "", parts.port or 443
-        hosts, private = credential.settings.get("hosts", ()), credential.settings.get("private", ())
-        if not allows(host, port, hosts=hosts, private=private):
-            raise SubscriptionError("endpoint", f"{host}:{port} is not on the list")
-        return pin(host, port, self._addresses.of(host, port, private=is_private(host, private)))
+def engine_for(credential: Credential, *, private: bool) -> Engine:
+    """Return the engine for endpoints: a browser has named them, so it connects to public addresses alone.
+
+    It connects to the addresses that it has looked at, so a name that resolves to something else a moment later leads
+    nowhere else (DNS rebinding). `private`: the operator has named the host.
+    """
+    return engine("webpush", ca_file=credential.ca_file, public_only=not private)
+
+
+def _private(endpoint: str, credential: Credential) -> bool:
+    return is_private(urlsplit(endpoint).hostname or "", credential.settings.get("private", ()))
 
 
 class _Batch:
@@ -137,39 +130,66 @@ class _Batch:
     ) -> None:
         self._sender, self._envelope, self._credential, self._keys = sender, envelope, credential, keys
         self._deadline, self._go_on = deadline, go_on
-        self._engine: Engine = engine(sender.provider, ca_file=credential.ca_file)
-        self._unsent = iter(range(len(envelope.messages)))
         self._unsendable: list[Result] = []
         self._put_off: list[int] = []
         self._down: set[str] = set()
         self._origins: dict[int, str] = {}
         self._cut: set[int] = set()
-        self._pins: dict[str, str] = {}
         self._end: Result | None = None
 
     def results(self, streams: int) -> Iterator[Result]:
         """Yield one result for every message."""
         answered = False
-        for answer in self._engine.run(self._requests(), deadline=self._deadline, streams=streams):
-            origin = self._origins.pop(answer.key)
-            if answer.error and not answer.unknown:
-                self._down.add(origin)
-                self._put_off.append(answer.key)
-                continue
-            answered = True
-            yield self._judged(answer)
+        unsent: list[int] = []
+        for private, browsers in self._sorted().items():
+            waiting = iter(browsers)
+            sending = engine_for(self._credential, private=private)
+            requests = self._requests(waiting)
+            for answer in sending.run(requests, deadline=self._deadline, streams=streams):
+                result = self._judged(answer)
+                if result is not None:
+                    answered = answered or not answer.error
+                    yield result
+            unsent += [index for index, _ in waiting]
         yield from self._unsendable
         # others answer, so the provider as a whole is there: this service's messages are not started yet
         reason, wait = (NOT_STARTED, REST_SECONDS) if answered or self._unsendable else (UNREACHABLE, None)
         for index in self._put_off:
             yield Result(index, Verdict.RETRY, reason, "", wait, left=False)
         end = self._end or Result(0, Verdict.RETRY, NOT_STARTED)
-        for index in self._unsent:
+        for index in unsent:
             yield Result(index, end.verdict, end.reason, left=False)
 
-    def _judged(self, answer: Answer) -> Result:
+    def _sorted(self) -> dict[bool, list[tuple[int, Subscription]]]:
+        """Return the messages' browsers by whether their push service is the operator's own; refuse other hosts."""
+        chosen = self._credential.settings
+        hosts, private = chosen.get("hosts", ()), chosen.get("private", ())
+        found: dict[bool, list[tuple[int, Subscription]]] = {}
+        for index, message in enumerate(self._envelope.messages):
+            try:
+                subscription = of_token(message.token)
+            except SubscriptionError:
+                self._unsendable.append(Result(index, Verdict.DEAD, "bad_subscription", left=False))
+                continue
+            parts = urlsplit(subscription.endpoint)
+            if allows(parts.hostname or "", parts.port or 443, hosts=hosts, private=private):
+                kind = is_private(parts.hostname or "", private)
+                found.setdefault(kind, []).append((index, subscription))
+            else:
+                self._unsendable.append(Result(index, Verdict.FAILED, "endpoint_not_allowed", left=False))
+        return found
+
+    def _judged(self, answer: Answer) -> Result | None:
+        """Return what came of a message, None when its push service cannot be reached."""
+        origin = self._origins.pop(answer.key)
         if answer.unknown:
             return Result(answer.key, Verdict.RETRY, DIED_IN_FLIGHT, unknown=True)
+        if answer.error == NOT_PUBLIC:
+            return Result(answer.key, Verdict.FAILED, "address_not_public", left=False)
+        if answer.error:
+            self._down.add(origin)
+            self._put_off.append(answer.key)
+            return None
         result = judge(answer)
         if result.verdict is Verdict.SHUT:
             self._end = self._end or result
@@ -177,37 +197,25 @@ class _Batch:
             return Result(answer.key, Verdict.SENT, SHORTENED)
         return result
 
-    def _requests(self) -> Iterator[Request]:
+    def _requests(self, waiting: Iterator[tuple[int, Subscription]]) -> Iterator[Request]:
         while self._end is None:
             if self._deadline is not None and time.monotonic() >= self._deadline:
                 return
             if self._go_on is not None and not self._go_on():
                 return
-            index = next(self._unsent, -1)
-            if index < 0:
+            taken = next(waiting, None)
+            if taken is None:
                 return
-            made = self._request(index, self._envelope.messages[index])
+            index, subscription = taken
+            made = self._request(index, self._envelope.messages[index], subscription)
             if isinstance(made, Result):
                 self._unsendable.append(made)
             elif made is not None:
                 yield made
 
-    def _request(self, index: int, message: Message) -> Request | Result | None:
+    def _request(self, index: int, message: Message, subscription: Subscription) -> Request | Result | None:
         """Return a message's request, the result of one that cannot be sent, or None for one that is put off."""
-        try:
-            subscription = of_token(message.token)
-        except SubscriptionError:
-            return Result(index, Verdict.DEAD, "bad_subscription", left=False)
         origin = origin_of(subscription.endpoint)
-        if origin not in self._down:
-            try:
-                self._pin(origin, subscription.endpoint)
-            except NoAddressError:
-                self._down.add(origin)
-            except SubscriptionError:
-                return Result(index, Verdict.FAILED, "endpoint_not_allowed", left=False)
-            except NotPublicError:
-                return Result(index, Verdict.FAILED, "address_not_public", left=False)
         if origin in self._down:
             self._put_off.append(index)
             return None
@@ -230,11 +238,6 @@ class _Batch:
         headers.append(self._sender.authorization(signer, origin))
         self._origins[index] = origin
         return index, subscription.endpoint, headers, body
-
-    def _pin(self, origin: str, endpoint: str) -> None:
-        if origin not in self._pins:
-            self._pins[origin] = self._sender.pinned(endpoint, self._credential)
-            self._engine.pins = list(self._pins.values())
 
     def _body(self, index: int, message: Message, subscription: Subscription) -> bytes:
         content, notification = self._envelope.contents[message.content], notification_text(message)

@@ -7,15 +7,18 @@ import pytest
 
 from delivery import positions
 from delivery.log.store import LogEntry, LogStore, OutcomeRow, ReceiptRow
+from tests.delivery.log.writing import append, write_outcomes
 
-NOW = time.time()
+NOW = float(int(time.time()))
 
 
 def entry(
     subscriber: uuid.UUID, stamp: float, *, run: uuid.UUID | None = None, body: bytes = b"body"
 ) -> LogEntry:
     identity = uuid.uuid4()
-    return LogEntry(subscriber, positions.position(stamp, identity), identity, run or uuid.uuid4(), body)
+    return LogEntry(
+        subscriber, positions.position(stamp, identity.bytes), identity, run or uuid.uuid4(), body
+    )
 
 
 def outcome(subscriber: uuid.UUID, device: uuid.UUID, run: uuid.UUID, **values: object) -> OutcomeRow:
@@ -42,14 +45,14 @@ class LogStoreContract:
 
     def test_entries_come_back_in_order_of_position(self, store: LogStore, subscriber: uuid.UUID) -> None:
         entries = [entry(subscriber, NOW - age) for age in (5, 1, 3, 0, 2)]
-        store.append(entries)
+        append(entries, store)
         expected = sorted(entries, key=lambda each: each.position)
         assert store.read(subscriber, after=positions.START, limit=10) == expected
         assert store.newest(subscriber, before=None, limit=3) == expected[::-1][:3]
 
     def test_reading_goes_on_behind_a_position(self, store: LogStore, subscriber: uuid.UUID) -> None:
         entries = sorted((entry(subscriber, NOW - age) for age in range(7)), key=lambda each: each.position)
-        store.append(entries)
+        append(entries, store)
         first = store.read(subscriber, after=positions.START, limit=3)
         rest = store.read(subscriber, after=first[-1].position, limit=10)
         assert first + rest == entries
@@ -58,7 +61,7 @@ class LogStoreContract:
     def test_the_entries_of_several_since_an_instant_are_read_back(self, store: LogStore) -> None:
         people = [uuid.uuid4() for _ in range(3)]
         written = [entry(person, NOW - age) for person in people for age in (50, 20, 1)]
-        store.append(written)
+        append(written, store)
         found = set(store.since(people[:2], positions.floor(NOW - 30)))
         assert found == {
             (one.subscriber, one.notification, one.run, one.position)
@@ -69,22 +72,22 @@ class LogStoreContract:
 
     def test_entries_of_one_instant_are_all_kept(self, store: LogStore, subscriber: uuid.UUID) -> None:
         entries = [entry(subscriber, NOW) for _ in range(20)]
-        store.append(entries)
+        append(entries, store)
         assert store.read(subscriber, after=positions.START, limit=50) == sorted(
             entries, key=lambda each: each.position
         )
 
     def test_a_log_reaches_over_the_months(self, store: LogStore, subscriber: uuid.UUID) -> None:
         entries = [entry(subscriber, NOW - age * 86_400) for age in (29, 15, 0)]
-        store.append(entries)
+        append(entries, store)
         assert store.read(subscriber, after=positions.START, limit=10) == entries
         assert store.newest(subscriber, before=None, limit=10) == entries[::-1]
         assert store.read(subscriber, after=entries[0].position, limit=1) == entries[1:2]
 
     def test_the_same_entries_again_change_nothing(self, store: LogStore, subscriber: uuid.UUID) -> None:
         entries = [entry(subscriber, NOW - age) for age in (2, 1)]
-        store.append(entries)
-        store.append(entries)
+        append(entries, store)
+        append(entries, store)
         assert store.read(subscriber, after=positions.START, limit=10) == entries
 
     def test_an_entry_stamped_anew_stands_twice_under_one_identity(
@@ -92,26 +95,30 @@ class LogStoreContract:
     ) -> None:
         first = entry(subscriber, NOW - 60)
         again = LogEntry(
-            subscriber, positions.position(NOW, first.notification), first.notification, first.run, first.body
+            subscriber,
+            positions.position(NOW, first.notification.bytes),
+            first.notification,
+            first.run,
+            first.body,
         )
-        store.append([first])
-        store.append([again])
+        append([first], store)
+        append([again], store)
         assert store.read(subscriber, after=positions.START, limit=10) == [first, again]
         assert set(store.identities(first.run)) == {(subscriber, first.notification)}
 
     def test_nobody_reads_anothers_log(self, store: LogStore, subscriber: uuid.UUID) -> None:
-        store.append([entry(uuid.uuid4(), NOW)])
+        append([entry(uuid.uuid4(), NOW)], store)
         assert store.read(subscriber, after=positions.START, limit=10) == []
 
     def test_many_entries_of_many_people_are_stored_at_once(self, store: LogStore) -> None:
         run = uuid.uuid4()
         entries = [entry(uuid.uuid4(), NOW, run=run, body=b"x" * 300) for _ in range(777)]
-        store.append(entries)
+        append(entries, store)
         assert set(store.identities(run)) == {(each.subscriber, each.notification) for each in entries}
 
     def test_nothing_is_stored_without_rows(self, store: LogStore) -> None:
-        store.append([])
-        store.write_outcomes([])
+        store.append([], run=uuid.uuid4(), stamp=NOW)
+        store.write_outcomes([], run=uuid.uuid4(), version=1, at=NOW)
         store.write_receipts([])
 
     def test_of_two_outcomes_the_later_version_stands_whichever_came_first(
@@ -120,8 +127,8 @@ class LogStoreContract:
         device, run = uuid.uuid4(), uuid.uuid4()
         old = outcome(subscriber, device, run, outcome="failed", reason="internal", version=1001)
         new = outcome(subscriber, device, run, version=1002)
-        store.write_outcomes([new])
-        store.write_outcomes([old])
+        write_outcomes([new], store)
+        write_outcomes([old], store)
         assert store.outcomes(subscriber, run) == [new]
         assert store.outcomes(subscriber, uuid.uuid4()) == []
 

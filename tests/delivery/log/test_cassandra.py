@@ -17,6 +17,7 @@ from delivery.cassandra import connection
 from delivery.cassandra.store import CassandraLogStore, SchemaError
 from delivery.log.store import LogEntry, LogStore
 from tests.delivery.log.contract import NOW, LogStoreContract, entry
+from tests.delivery.log.writing import append
 from tests.servers.cassandra import Cassandra
 
 pytestmark = pytest.mark.server
@@ -75,14 +76,14 @@ class TestCassandraLogStore(LogStoreContract):
     def test_a_large_page_goes_in_batches_that_cassandra_takes(self, store: CassandraLogStore) -> None:
         run = uuid.uuid4()
         entries = [entry(uuid.uuid4(), NOW, run=run, body=b"x" * 4_000) for _ in range(200)]
-        store.append(entries)
+        append(entries, store)
         assert sum(1 for _ in store.identities(run)) == 200
 
     def test_rows_are_forgotten_by_their_time_to_live(self, store: CassandraLogStore) -> None:
         brief = CassandraLogStore(keyspace=KEYSPACE, days=1)
         brief.session = store.session
         written = entry(uuid.uuid4(), NOW)
-        brief.append([written])
+        append([written], brief)
         row = store.session.execute(
             f"SELECT TTL(body) AS left FROM {KEYSPACE}.log_entries WHERE subscriber = %s AND month = %s",
             (written.subscriber, time.gmtime(NOW).tm_year * 12 + time.gmtime(NOW).tm_mon - 1),
@@ -94,7 +95,7 @@ class TestCassandraLogStore(LogStoreContract):
         year, month = time.gmtime(NOW)[:2]
         start = time.mktime((year, month, 1, 0, 0, 0, 0, 0, 0)) - time.timezone
         entries = [entry(subscriber, start + offset) for offset in (-2, -1, 0, 1)]
-        store.append(entries)
+        append(entries, store)
         assert store.read(subscriber, after=positions.floor(start - 1.5), limit=2) == entries[1:3]
 
 
@@ -120,7 +121,7 @@ def test_a_table_that_differs_is_named(store: CassandraLogStore) -> None:
 
 def test_syncing_twice_changes_nothing(store: CassandraLogStore, cassandra_server: Cassandra) -> None:
     written = entry(uuid.uuid4(), NOW)
-    store.append([written])
+    append([written], store)
     assert manage(cassandra_server, "sync_cassandra").returncode == 0
     assert store.read(written.subscriber, after=positions.START, limit=1) == [written]
     assert isinstance(written, LogEntry)

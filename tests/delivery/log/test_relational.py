@@ -11,6 +11,7 @@ from delivery.log.relational import RelationalLogStore
 from delivery.log.store import LogStore
 from delivery.models import Entry
 from tests.delivery.log.contract import NOW, LogStoreContract, entry
+from tests.delivery.log.writing import append
 
 pytestmark = pytest.mark.django_db(databases=["default", "log"])
 
@@ -24,7 +25,7 @@ class TestRelationalLogStore(LogStoreContract):
 def test_what_is_past_its_time_is_forgotten() -> None:
     store = RelationalLogStore(settings.LOG_DATABASE)
     subscriber = uuid.uuid4()
-    store.append([entry(subscriber, NOW)])
+    append([entry(subscriber, NOW)], store)
     assert store.forget(time.time()) == 0
     Entry.objects.update(expires_at=time.time() - 1)
     assert store.forget(time.time()) == 1

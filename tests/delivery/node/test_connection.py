@@ -13,102 +13,134 @@ from delivery.node.connection import Connection, Piece
 
 def piece(number: int, *, stamp: float = 0.0) -> Piece:
     identity = uuid.UUID(int=number)
-    place = positions.position(stamp or 1_700_000_000 + number, identity)
+    place = positions.position(stamp or 1_700_000_000 + number, identity.bytes)
     return identity.bytes, place, json.dumps({"n": number}).encode()
 
 
 class Device:
-    """A device at the other end: keeps the frames it was sent."""
+    """A device at the other end: keeps the frames it was sent. It is a wire too."""
 
     def __init__(self) -> None:
         self.frames: list[dict[str, Any]] = []
         self.codes: list[int] = []
+        self.waiting = 0
+        self.aborted = False
         self.connection = Connection(
             device=b"d" * 16,
             subscriber=uuid.uuid4(),
             application="a",
             platform="web",
             issued_at=0.0,
-            send=self.take,
-            close=self.closed,
+            wire=self,
+            close=self.close,
             catch_up=lambda: None,
         )
 
-    async def take(self, text: str) -> None:
-        self.frames.append(json.loads(text))
+    def write(self, payload: bytes) -> None:
+        self.frames.append(json.loads(payload))
 
-    async def closed(self, code: int) -> None:
+    def close(self, code: int) -> None:
         self.codes.append(code)
+
+    def listen(self, take: Any) -> None:
+        return None
+
+    def abort(self) -> None:
+        self.aborted = True
 
     @property
     def numbers(self) -> list[int]:
-        return [entry["n"] for frame in self.frames for entry in frame["entries"]]
+        return [entry["n"] for frame in self.frames for entry in frame.get("entries", ())]
 
 
 def test_live_entries_wait_for_the_replay_and_come_once() -> None:
-    async def play() -> Device:
-        device = Device()
-        await device.connection.deliver([piece(3), piece(2)])
-        assert device.frames == []
-        await device.connection.write([piece(1), piece(2)])
-        assert await device.connection.go_live()
-        await device.connection.deliver([piece(4)])
-        await device.connection.deliver([piece(4)])
-        return device
-
-    device = asyncio.run(play())
+    device = Device()
+    device.connection.deliver([piece(3), piece(2)])
+    assert device.frames == []
+    device.connection.write([piece(1), piece(2)])
+    assert device.connection.go_live()
+    device.connection.deliver([piece(4)])
+    device.connection.deliver([piece(4)])
     assert device.numbers == [1, 2, 3, 4]
     assert [frame["seq"] for frame in device.frames] == [1, 2, 3]
 
 
 def test_too_many_live_entries_during_a_replay_are_read_from_the_log_again() -> None:
-    async def play() -> Device:
-        device = Device()
-        for number in range(connections.HELD_LIMIT + 1):
-            await device.connection.deliver([piece(number)])
-        assert not await device.connection.go_live()
-        assert device.frames == []
-        assert await device.connection.go_live()
-        return device
-
-    assert asyncio.run(play()).numbers == []
+    device = Device()
+    for number in range(connections.HELD_LIMIT + 1):
+        device.connection.deliver([piece(number)])
+    assert not device.connection.go_live()
+    assert device.frames == []
+    assert device.connection.go_live()
+    assert device.numbers == []
 
 
 def test_an_acknowledgement_covers_every_frame_up_to_it_once() -> None:
-    async def play() -> None:
-        connection = Device().connection
-        await connection.write([piece(1), piece(2)])
-        await connection.write([piece(3)])
-        await connection.write([piece(4)])
-        ids, reached = connection.acknowledge(2)
-        assert ids == [piece(n)[0] for n in (1, 2, 3)]
-        assert reached == piece(3)[1]
-        assert not connection.settled
-        assert connection.acknowledge(2) == ([], None)
-        assert connection.acknowledge(99)[0] == [piece(4)[0]]
-        assert connection.settled
+    connection = Device().connection
+    connection.write([piece(1), piece(2)])
+    connection.write([piece(3)])
+    connection.write([piece(4)])
+    ids, mark = connection.acknowledge(2)
+    assert ids == [piece(n)[0] for n in (1, 2, 3)]
+    assert mark == piece(3)[1]
+    assert not connection.settled
+    assert connection.acknowledge(2) == ([], None)
+    assert connection.acknowledge(99)[0] == [piece(4)[0]]
+    assert connection.settled
 
-    asyncio.run(play())
+
+def test_the_low_water_mark_stands_before_everything_that_is_not_acknowledged() -> None:
+    connection = Device().connection
+    connection.write([piece(9)])
+    connection.write([piece(2)])  # live entries may come out of order
+    connection.write([piece(5)])
+    _, mark = connection.acknowledge(1)
+    assert mark is not None
+    assert piece(1)[1] < mark < piece(2)[1]
+    _, mark = connection.acknowledge(3)
+    assert mark == piece(5)[1]
 
 
 def test_a_frames_cursor_stays_out_of_the_window_in_which_entries_may_still_appear() -> None:
-    async def play() -> Device:
-        device = Device()
-        await device.connection.write([piece(1, stamp=time.time())])
-        return device
-
-    [frame] = asyncio.run(play()).frames
+    device = Device()
+    device.connection.write([piece(1, stamp=time.time())])
+    [frame] = device.frames
     age = time.time() - positions.stamp_of(positions.decode(frame["cursor"]))
     assert age >= positions.COMMIT_WINDOW
 
 
-def test_what_is_remembered_of_a_connection_is_bounded() -> None:
-    async def play() -> Connection:
-        connection = Device().connection
-        for number in range(connections.REMEMBERED + 500):
-            await connection.write([piece(number)])
-            connection.acknowledge(connection.seq)
-        return connection
+def test_a_frames_cursor_points_behind_its_last_entry_when_that_is_old_enough() -> None:
+    device = Device()
+    device.connection.write([piece(7), piece(3)])
+    assert positions.decode(device.frames[0]["cursor"]) == piece(7)[1] == device.connection.safe
 
-    connection = asyncio.run(play())
+
+def test_what_is_remembered_of_a_connection_is_bounded_though_it_never_acknowledges() -> None:
+    connection = Device().connection
+    for number in range(connections.REMEMBERED + connections.UNACKNOWLEDGED):
+        connection.write([piece(number)])
     assert len(connection._written) == connections.REMEMBERED
+    ids, _ = connection.acknowledge(connection.seq)
+    assert len(ids) == connections.UNACKNOWLEDGED
+
+
+def test_a_device_that_does_not_read_is_told_to_come_back_and_then_let_go() -> None:
+    async def course() -> Device:
+        device = Device()
+        device.connection.replaying = False
+        device.waiting = connections.WAITING_LIMIT
+        device.connection.deliver([piece(1)])
+        device.waiting += 1
+        for number in (2, 3, 4):
+            device.connection.deliver([piece(number)])
+        loop = asyncio.get_running_loop()
+        later = loop.time() + connections.ABORT_SECONDS
+        loop.time = lambda: later  # type: ignore[method-assign]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return device
+
+    device = asyncio.run(course())
+    assert [frame["type"] for frame in device.frames] == ["entries", "resync"]
+    assert device.codes == [1013]
+    assert device.aborted

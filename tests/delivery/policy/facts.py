@@ -36,7 +36,7 @@ def candidate(
 ) -> Candidate:
     uid = uuid.UUID(int=number).bytes
     person = Person(number, uid, f"s{number}", "", zone, "{}", consent, allowed, devices or [], quiet)
-    identity = uuid.UUID(int=number if notification is None else notification)
+    identity = uuid.UUID(int=number if notification is None else notification).bytes
     return Candidate(person, Named(number, **named), identity)
 
 

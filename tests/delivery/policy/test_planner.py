@@ -16,7 +16,7 @@ def candidate(
     *, consent: bool = True, allowed: bool | None = None, expires_at: float | None = None, number: int = 1
 ) -> Candidate:
     person = Person(number, uuid.uuid4().bytes, f"s{number}", "", "", "{}", consent, allowed, [])
-    return Candidate(person, Named(number, expires_at=expires_at), uuid.UUID(int=number))
+    return Candidate(person, Named(number, expires_at=expires_at), uuid.UUID(int=number).bytes)
 
 
 @pytest.mark.parametrize(

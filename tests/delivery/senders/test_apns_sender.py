@@ -50,9 +50,9 @@ def test_a_message_with_an_end_of_its_own_expires_then(
     first, second = envelope.messages
     soon = msgspec.structs.replace(second, expires_at=1_900_000_000.9)
     headings = _Headings(envelope, Key(apns_credential))
-    shared, own = headings.of(first), headings.of(soon)
+    shared, own = headings.of(first, "t"), headings.of(soon, "t")
     assert "apns-expiration: 1900000000" in own[0] and shared[0] != own[0]
-    assert headings.of(first)[0] is shared[0]
+    assert headings.of(first, "t")[0] is shared[0]
     whole = msgspec.structs.replace(envelope, messages=[first, soon])
     assert tally(list(sender.send(whole, apns_credential))) == {("SENT", ""): 2}
 

@@ -11,13 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delivery.senders.webpush.addresses import (
-    Addresses,
-    NoAddressError,
-    NotPublicError,
-    is_public,
-    pin,
-)
+from delivery.senders.http2.link import is_public
 from delivery.senders.webpush.encryption import BODY_LIMIT, LIMIT, encrypt
 from delivery.senders.webpush.payload import topic
 from devices.push_subscriptions import Subscription
@@ -72,42 +66,6 @@ def test_a_key_pair_is_made_for_every_message() -> None:
 )
 def test_an_address_is_public_or_not(address: str, public: bool) -> None:
     assert is_public(address) is public
-
-
-def test_one_address_inside_refuses_the_name() -> None:
-    addresses = Addresses(lambda host, port: ["93.184.215.14", "10.0.0.1"])
-    with pytest.raises(NotPublicError, match=r"10\.0\.0\.1"):
-        addresses.of("x.test", 443)
-    assert addresses.of("x.test", 443, private=True) == ["93.184.215.14", "10.0.0.1"]
-
-
-def test_a_name_is_asked_for_once_a_minute() -> None:
-    clock, asked = [0.0], []
-
-    def look_up(host: str, port: int) -> list[str]:
-        asked.append(host)
-        return ["93.184.215.14"]
-
-    addresses = Addresses(look_up, now=lambda: clock[0])
-    for at in (0.0, 59.0, 61.0):
-        clock[0] = at
-        addresses.of("x.test", 443)
-    assert len(asked) == 2
-
-
-@pytest.mark.parametrize("error", [OSError("gone"), UnicodeError("label too long")])
-def test_a_name_without_an_address_says_so(error: Exception) -> None:
-    def look_up(host: str, port: int) -> list[str]:
-        raise error
-
-    with pytest.raises(NoAddressError, match=r"x\.test"):
-        Addresses(look_up).of("x.test", 443)
-    with pytest.raises(NoAddressError):
-        Addresses(lambda host, port: []).of("x.test", 443)
-
-
-def test_pins_are_written_as_libcurl_reads_them() -> None:
-    assert pin("x.test", 443, ["1.2.3.4", "2001:db8::1"]) == "x.test:443:1.2.3.4,[2001:db8::1]"
 
 
 @given(st.text(max_size=80))

@@ -1,0 +1,1 @@
+"""What each benchmark does with a running hub; imported where Django's settings stand, by `bench.course`."""
