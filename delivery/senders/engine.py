@@ -22,7 +22,7 @@ from delivery.senders.curl import Curl
 from delivery.senders.http2.connection import Answer, Stream
 from delivery.senders.http2.link import ALPN, Proxy, Where
 from delivery.senders.http2.origin import Origin
-from delivery.senders.loop import Loop
+from delivery.senders.loop import thread_loop
 
 __all__ = ["REQUEST_SECONDS", "STREAMS", "Answer", "Engine", "Own", "Request", "engine"]
 
@@ -50,21 +50,20 @@ class Engine:
     def __init__(
         self,
         *,
-        loop: Loop | None = None,
         ca_file: str = "",
         timeout: float = REQUEST_SECONDS,
         bare: frozenset[bytes] = frozenset(),
         proxy: str = "",
         public_only: bool = False,
     ) -> None:
-        self._loop = loop or thread_loop()
+        self._loop = thread_loop()
         self._ca_file = ca_file
         self._timeout = timeout
         self._bare = bare
         self._proxy = proxy
         self._public_only = public_only
         self._pid = os.getpid()
-        self._runs = 0
+        self._runs: dict[int, float | None] = {}
         self._origins: dict[str, Origin] = {}
         self._curl: Curl | None = None
         self._base = ""
@@ -79,12 +78,22 @@ class Engine:
         `deadline` (`time.monotonic()`) what is under way is given up as unknown and no more is
         taken. Several runs of one engine may be interleaved.
         """
+        for answer in self.steps(requests, deadline=deadline, streams=streams):
+            if answer is None:
+                self._loop.turn()
+            else:
+                yield answer
+
+    def steps(
+        self, requests: Iterable[Request], *, deadline: float | None = None, streams: int = STREAMS
+    ) -> Generator[Answer | None, None, None]:
+        """Do as `run`, but never wait: yield None where only the thread's loop can bring more."""
         answers: list[Answer] = []
         waiting = iter(requests)
         more = True
         under_way = 0
-        loop = self._loop
         self._wake()
+        self._runs[id(answers)] = deadline
         try:
             while more or under_way:
                 while more and under_way < streams:
@@ -94,26 +103,22 @@ class Engine:
                         break
                     self._start(request, answers)
                     under_way += 1
-                if not under_way:
-                    break
-                if not answers:  # another run's turn may have brought answers of this one
-                    loop.turn(deadline)
+                if under_way and not answers:
+                    yield None
+                if deadline is not None and time.monotonic() >= deadline:
+                    more = False
+                    self._drop(answers)
                 if answers:
                     under_way -= len(answers)
                     ready = answers.copy()
                     answers.clear()
                     yield from ready
-                if deadline is not None and time.monotonic() >= deadline:
-                    more = False
-                    self._drop(answers)
-                    yield from answers.copy()
-                    break
         finally:
             self._drop(answers)
-            self._runs -= 1
+            del self._runs[id(answers)]
             if not self._runs:
                 self.prepare(time.monotonic())  # what was given up is told to the provider
-                loop.parts.pop(self, None)
+                self._loop.parts.pop(self, None)
 
     @property
     def busy(self) -> bool:
@@ -124,7 +129,7 @@ class Engine:
 
     def prepare(self, now: float) -> float:
         """Do what is due and write; return when to be called again (`loop.Part`)."""
-        wake = now + self._timeout
+        wake = min((end for end in self._runs.values() if end is not None), default=now + self._timeout)
         for origin in self._origins.values():
             wake = min(wake, origin.prepare(now))
         return wake if self._curl is None else min(wake, self._curl.prepare(now))
@@ -141,12 +146,11 @@ class Engine:
         loop = self._loop
         now = time.monotonic()
         if now - loop.now > STALE_SECONDS:
-            loop.turn(now)
+            loop.turn(wait=0.0)
         loop.now = now
         for origin in self._origins.values():
             origin.wake(now)
         loop.parts[self] = None
-        self._runs += 1
 
     def _start(self, request: Request, answers: list[Answer]) -> None:
         own: Own = ()
@@ -245,30 +249,16 @@ _all: weakref.WeakSet[Curl] = weakref.WeakSet()
 _inherited: list[Curl] = []
 
 
-class _Own:
-    """What a thread of a process has; it closes its connections when it ends."""
+class _Pools:
+    """A thread's engines in this process; they close their connections when the thread ends."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self.loop = Loop()
-        self.pools: dict[Any, Engine] = {}
+        self.by_name: dict[Any, Engine] = {}
 
     def __del__(self) -> None:
-        for each in self.pools.values():
+        for each in self.by_name.values():
             each.close()
-        self.loop.close()
-
-
-def _mine() -> _Own:
-    own: _Own | None = getattr(_threads, "own", None)
-    if own is None or own.pid != os.getpid():
-        own = _threads.own = _Own()
-    return own
-
-
-def thread_loop() -> Loop:
-    """Return the calling thread's loop."""
-    return _mine().loop
 
 
 def engine(pool: str, *, ca_file: str = "", **options: Any) -> Engine:
@@ -276,7 +266,10 @@ def engine(pool: str, *, ca_file: str = "", **options: Any) -> Engine:
 
     What must not share a connection gets a pool of its own, as each APNs key.
     """
-    pools = _mine().pools
+    own: _Pools | None = getattr(_threads, "pools", None)
+    if own is None or own.pid != os.getpid():
+        own = _threads.pools = _Pools()
+    pools = own.by_name
     name = (pool, ca_file, *sorted(options.items()))
     found = pools.pop(name, None)
     if found is None:

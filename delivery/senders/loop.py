@@ -1,6 +1,7 @@
 """What a thread waits for: sockets, names that are being looked up, and the engines' own clocks."""
 
 import contextlib
+import os
 import queue
 import select
 import socket
@@ -34,6 +35,7 @@ class Loop:
         self._poll = select.poll()
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._found: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self.pid = os.getpid()
         self._bell: tuple[socket.socket, socket.socket] | None = None
 
     def watch(self, descriptor: int, mask: int, handler: Callable[[int], None]) -> None:
@@ -47,10 +49,10 @@ class Loop:
             with contextlib.suppress(KeyError, OSError):
                 self._poll.unregister(descriptor)
 
-    def turn(self, until: float | None = None) -> None:
-        """Let everything that has work do some, and wait for what comes next, until then at the latest."""
+    def turn(self, *, wait: float = LONGEST_WAIT) -> None:
+        """Let everything that has work do some, and wait for what comes next, so many seconds at most."""
         now = self.now = time.monotonic()
-        wake = now + LONGEST_WAIT if until is None else min(until, now + LONGEST_WAIT)
+        wake = now + wait
         for part in [*self.parts]:
             wake = min(wake, part.prepare(now))
         # Rounded up: a wait that ends just before its time would be followed by one of no time at all.
@@ -61,9 +63,7 @@ class Loop:
             if handler is not None:
                 handler(event)
 
-    def close(self) -> None:
-        """Wait for nothing any more."""
-        self._handlers.clear()
+    def __del__(self) -> None:
         for end in self._bell or ():
             end.close()
 
@@ -104,3 +104,14 @@ class Loop:
 def _look_up(host: str, port: int, flags: int) -> Addresses:
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
     return [(family, address) for family, _, _, _, address in found]
+
+
+_threads = threading.local()
+
+
+def thread_loop() -> Loop:
+    """Return the calling thread's loop, made after fork."""
+    loop: Loop | None = getattr(_threads, "loop", None)
+    if loop is None or loop.pid != os.getpid():
+        loop = _threads.loop = Loop()
+    return loop
