@@ -20,7 +20,7 @@ django.setup()
 from delivery import positions, presence, receipts, sockets  # noqa: E402
 from delivery.content import Content  # noqa: E402
 from delivery.log import body as bodies  # noqa: E402
-from delivery.log.store import LogEntry, log_store  # noqa: E402
+from delivery.log.store import NewEntry, log_store  # noqa: E402
 from delivery.models import Parcel  # noqa: E402
 from delivery.node import tickets  # noqa: E402
 from delivery.outgoing import Outgoing, Target  # noqa: E402
@@ -93,8 +93,7 @@ class Hand:
             device = self._known[uid]
             notification = uuid.uuid4()
             written = bodies.encode(bodies.Body(content=content, category="", sent_at=int(stamp * 1000)))
-            place = positions.position(stamp, notification)
-            entries.append(LogEntry(device.subscriber.uid, place, notification, RUN, written))
+            entries.append(NewEntry(device.subscriber.uid.bytes, notification.bytes, written))
             target = Target(
                 device.pk,
                 device.uid.bytes,
@@ -108,14 +107,14 @@ class Hand:
                 None,
             )
             outgoing.add(target, content)
-        log_store().append(entries)
+        log_store().append(entries, run=RUN, stamp=stamp)
         outcomes: list[Any] = []
         if live:
             self._parcels += 1
             run = SimpleNamespace(uid=RUN, category=None)
             parcel = SimpleNamespace(pk=self._parcels, fence=1, run=run, lane=lane)
             outcomes = sockets.send(cast(Parcel, parcel), outgoing)
-        return {"ids": [str(entry.notification) for entry in entries], "outcomes": outcomes}
+        return {"ids": [str(uuid.UUID(bytes=entry.notification)) for entry in entries], "outcomes": outcomes}
 
     def receipts(self, *, device: str, ids: list[str]) -> Any:
         """Return the kinds of receipts there are for notifications of a device's subscriber, in order of their ids."""
