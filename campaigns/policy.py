@@ -3,6 +3,7 @@
 from datetime import date, time
 from typing import Protocol
 
+from delivery.policy import jitter
 from delivery.snapshot import Policy
 
 FIELDS = (
@@ -19,7 +20,6 @@ FIELDS = (
     "jitter",
 )
 """The fields of a campaign that make its policy."""
-LONGEST_JITTER = 3_600
 LONGEST_RAMP = 86_400
 FASTEST = 10_000_000
 
@@ -61,7 +61,7 @@ def build(campaign: Fields, *, overridable: bool) -> Policy:
         raise PolicyError(
             "critical_override", "Choose a category that allows critical campaigns to override preferences."
         )
-    for name, most in (("jitter", LONGEST_JITTER), ("ramp", LONGEST_RAMP), ("rate", FASTEST)):
+    for name, most in (("jitter", jitter.LONGEST), ("ramp", LONGEST_RAMP), ("rate", FASTEST)):
         if not 0 <= getattr(campaign, name) <= most:
             raise PolicyError(name, f"Write a number from 0 to {most:,}.")
     if campaign.local_date is not None and campaign.local_time is None:

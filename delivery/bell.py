@@ -2,24 +2,33 @@
 
 Bells carry a stage and a lane, nothing else. A ring that is lost is made good by `ring_due`,
 which the clock calls. A publisher thread of its own keeps a slow or absent broker away from
-whoever rings, and rings the same lane once however often it was asked meanwhile.
+whoever rings, and rings the same lane once however often it was asked meanwhile. A broker that
+hangs is left after `PUBLISH_SECONDS`, and the next bell finds a connection of its own.
 """
 
 import os
 import threading
+from typing import Any
 
 import structlog
 from celery import current_app
-from django.db.models import F, Model, Q
 from kombu.exceptions import OperationalError
 
 from delivery import dbclock, lanes
-from delivery.models import Page, Parcel, Run, WorkState, held
+from devices.statements import fetch
 
 log = structlog.get_logger(__name__)
 
 TASKS = {"decide": "campaigns.decide", "plan": "delivery.plan"}
 SEND = "delivery.send"
+PUBLISH_SECONDS = 2.0
+"""The longest that a publish may take."""
+LIMITS = {
+    "read_timeout": PUBLISH_SECONDS,
+    "write_timeout": PUBLISH_SECONDS,
+    "socket_timeout": PUBLISH_SECONDS,
+}
+"""The same for each exchange before it, as RabbitMQ's transport and then Redis's name it."""
 OVERDUE = 2.0
 """Seconds after which work that nobody has taken is rung for again; a lease that ended needs no such patience."""
 PUT_OFF = 0.5
@@ -39,23 +48,32 @@ class _Publisher:
             self.changed.notify()
 
     def _publish(self) -> None:
+        connection = current_app.connection_for_write(transport_options=LIMITS)
         while True:
             with self.changed:
                 while not self.due:
                     self.changed.wait()
                 rings, self.due = self.due, {}
             for stage, lane in rings:
-                args = [lane] if stage in TASKS else [stage, lane]
                 try:
-                    current_app.send_task(
-                        TASKS.get(stage, SEND),
-                        args=args,
-                        queue=lanes.queue(stage, lane),
-                        retry=False,
-                        ignore_result=True,
-                    )
+                    # waits here for a broker that is away
+                    _send(connection.Producer(), stage, lane)
                 except (OperationalError, OSError) as error:
                     log.warning("bell.unheard", stage=stage, lane=lane, error=str(error))
+                    connection.collect()  # without a word to the broker, which may not listen
+
+
+def _send(producer: Any, stage: str, lane: str) -> None:
+    current_app.send_task(
+        TASKS.get(stage, SEND),
+        args=[lane] if stage in TASKS else [stage, lane],
+        queue=lanes.queue(stage, lane),
+        producer=producer,
+        retry=False,
+        ignore_result=True,
+        timeout=PUBLISH_SECONDS,
+        confirm_timeout=PUBLISH_SECONDS,
+    )
 
 
 _publisher: _Publisher | None = None
@@ -74,26 +92,24 @@ def ring(stage: str, lane: str) -> None:
     publisher.ring(stage, lane)
 
 
+DUE = """
+FROM {table} AS piece JOIN delivery_run AS run ON run.id = piece.run_id
+WHERE run.state = 'running' AND piece.state IN ('waiting', 'claimed') AND piece.lease_until < %s
+AND (piece.due_at < %s OR (piece.due_at <= %s AND piece.due_at > piece.created_at + %s))
+AND NOT EXISTS (SELECT 1 FROM delivery_hold AS hold
+                WHERE hold.application_id = piece.application_id AND (hold.lane = '' OR hold.lane = piece.lane))
+"""
+"""Work that is overdue; what was put off is rung for as soon as it is due, because nobody rang when it was made."""
+
+
 def ring_due(*, at_once: bool = False) -> int:
     """Ring for what is overdue or was to wait until now, `at_once` for all that is due; return how many lanes."""
     now, patience = dbclock.now(), 0.0 if at_once else OVERDUE
-    rung = 0
-    for lane in _open(Page, now, patience).values_list("lane", flat=True).distinct():
-        ring("plan", lane)
-        rung += 1
-    for provider, lane in _open(Parcel, now, patience).values_list("provider", "lane").distinct():
-        ring(provider, lane)
-        rung += 1
-    return rung
-
-
-def _open(model: type[Model], now: float, patience: float):  # type: ignore[no-untyped-def]
-    # nobody rang when something was put off, so it is rung for as soon as it is due
-    waited = Q(due_at__lte=now, due_at__gt=F("created_at") + PUT_OFF)
-    return model._default_manager.filter(
-        Q(due_at__lt=now - patience) | waited,
-        ~held(),
-        state__in=[WorkState.WAITING, WorkState.CLAIMED],
-        lease_until__lt=now,
-        run__state=Run.State.RUNNING,
+    values = [now, now - patience, now, PUT_OFF]
+    pages = fetch("SELECT DISTINCT 'plan', piece.lane" + DUE.format(table="delivery_page"), values)
+    parcels = fetch(
+        "SELECT DISTINCT piece.provider, piece.lane" + DUE.format(table="delivery_parcel"), values
     )
+    for stage, lane in [*pages, *parcels]:
+        ring(stage, lane)
+    return len(pages) + len(parcels)

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 
 from delivery.log.store import log_store
 from delivery.models import Page, Run
+from delivery.policy import jitter
 from delivery.policy.caps import Ask, Full, concerning
 from delivery.positions import floor, stamp_of
 from delivery.redis_client import client
@@ -104,10 +105,10 @@ for i = 0, asks - 1 do
 end
 return full
 """
-"""KEYS: the epoch. ARGV: now, 1 to reserve or 0 to look, the longest window, what marks of being read back begin
-with; of all asks the subscribers (16 bytes each), the notifications (16) and the landings (8, big-endian); then of each
-cap what its sets' names begin with, its count and its seconds. Returns `lost`, `wait` and until when, `cold` and
-indexes of asks, or `full` and (index, cap, free at) of those without a place.
+"""KEYS: the epoch. ARGV: now, 1 to reserve or 0 to look, for how long may count what was told before the epoch, what
+marks of being read back begin with; of all asks the subscribers (16 bytes each), the notifications (16) and the
+landings (8, big-endian); then of each cap what its sets' names begin with, its count and its seconds. Returns `lost`,
+`wait` and until when, `cold` and indexes of asks, or `full` and (index, cap, free at) of those without a place.
 
 A page names hundreds of sets: they are put together here, because to send each as a key costs eight times as much."""
 
@@ -182,7 +183,8 @@ class RedisCaps:
 
     @property
     def _horizon(self) -> float:
-        return max((cap.seconds for cap in self._all), default=0.0)
+        """How many seconds after its page was stamped a notification may count."""
+        return max((cap.seconds for cap in self._all), default=0.0) + jitter.LONGEST
 
     def _key(self, cap: str) -> bytes:
         return f"nh:cap:{self._application}:{cap}:".encode()
@@ -203,7 +205,10 @@ class RedisCaps:
         log.warning("caps.begun", application=self._application, read_back=told)
 
     def _read_back(self, subscribers: Sequence[bytes], now: float) -> None:
-        """Give subscribers the places that the log says they have."""
+        """Give subscribers the places that the log says they have.
+
+        The log knows when a page was stamped. Who was told within a jitter has a place no earlier than they were told.
+        """
         uids = [UUID(bytes=uid) for uid in subscribers]
         told = list(log_store().since(uids, floor(now - self._horizon)))
         counted = _counted({run for _, _, run, _ in told})
@@ -211,10 +216,11 @@ class RedisCaps:
             for subscriber, notification, run, place in told:
                 if run not in counted:
                     continue
+                category, span = counted[run]
+                at = jitter.within(stamp_of(place), span, notification.bytes)
                 for cap in self._all:
-                    if cap.category is None or cap.category == counted[run]:
+                    if cap.category is None or cap.category == category:
                         name = self._key(cap.name) + subscriber.bytes
-                        at = stamp_of(place)
                         pipe.zadd(name, {notification.bytes: at}, nx=True)
                         pipe.expire(name, int(max(0.0, at - now) + cap.seconds) + 60)
             for uid in subscribers:
@@ -239,9 +245,17 @@ class RedisCaps:
             log.warning("caps.not_released", application=self._application, error=str(error))
 
 
-def _counted(runs: set[UUID]) -> dict[UUID, str]:
-    """Return, of some runs, those that caps count, with the key of their category."""
+def _counted(runs: set[UUID]) -> dict[UUID, tuple[str, float]]:
+    """Return, of some runs, those that caps count, with the key of their category and the seconds of their jitter."""
     rows = Run.objects.filter(uid__in=runs).values_list(
-        "uid", "category__key", "category__transactional", "snapshot__policy__transactional"
+        "uid",
+        "category__key",
+        "snapshot__policy__jitter",
+        "category__transactional",
+        "snapshot__policy__transactional",
     )
-    return {uid: key or "" for uid, key, exempt, by_campaign in rows if not (exempt or by_campaign)}
+    return {
+        uid: (key or "", float(span or 0))
+        for uid, key, span, exempt, by_campaign in rows
+        if not (exempt or by_campaign)
+    }

@@ -1,46 +1,84 @@
-"""Presence: which node holds which device's WebSocket, as a lease in Redis; and the streams that reach a node.
+"""Presence: which node holds which device's line, as a lease in Redis; and the streams that reach a node.
 
-`nh:p:<device>` holds the node starts that hold the device, separated by spaces; it expires
-unless its node renews it. `nh:nodes` is a sorted set of live node starts by their last sign of
-life. Each node start has two bounded streams, urgent and rest. All of it can be lost: a device
-that is not found has its entry in the log.
+`nh:p:<device>` holds the node starts that hold the device, each as `name@since` (epoch seconds), separated by spaces;
+it expires unless its node renews it. `nh:nodes` is a sorted set of live node starts by their last sign of life, and
+`nh:node:<name>` holds a node's figures. Each node start has two bounded streams, urgent and rest. One that is full
+takes nothing more: the node is told that it missed something, and reads its devices' logs. All of it can be lost: a
+device that is not found has its entry in the log.
 """
 
 import time
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Container, Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any, cast
 from uuid import UUID
 
 import msgspec
+from redis.commands.core import Script
 
 from delivery.lanes import URGENT
 from delivery.redis_client import client
 
 PRESENCE_SECONDS = 90
 NODE_SECONDS = 15
-STREAM_ENTRIES = 2_000
+STREAM_ENTRIES = {True: 2_000, False: 300}
+"""Orders that may wait for a node, urgent or not; one of the rest lanes has up to 500 entries in it."""
 REPLY_SECONDS = 60
+FIGURES_SECONDS = 60
 NODES = "nh:nodes"
 
 PRESENT = """
+local kept = ARGV[1] .. '@' .. ARGV[3]
 local held = redis.call('GET', KEYS[1])
-if held and string.find(' ' .. held .. ' ', ' ' .. ARGV[1] .. ' ', 1, true) then
-  redis.call('EXPIRE', KEYS[1], ARGV[2]) return 0
+if not held then redis.call('SET', KEYS[1], kept, 'EX', ARGV[2]) return 1 end
+for node in string.gmatch(held, '([^ @]+)@') do
+  if node == ARGV[1] then redis.call('EXPIRE', KEYS[1], ARGV[2]) return 0 end
 end
-redis.call('SET', KEYS[1], held and (held .. ' ' .. ARGV[1]) or ARGV[1], 'EX', ARGV[2]) return 1
+redis.call('SET', KEYS[1], held .. ' ' .. kept, 'EX', ARGV[2]) return 1
 """
-"""KEYS: a device's presence; ARGV: node start, seconds. Adds the node and renews the lease."""
+"""KEYS: a device's presence; ARGV: node start, seconds, since. Adds the node and renews the lease."""
 
 ABSENT = """
 local held = redis.call('GET', KEYS[1])
 if not held then return 0 end
 local left = {}
-for node in string.gmatch(held, '%S+') do if node ~= ARGV[1] then left[#left + 1] = node end end
+for whole, node in string.gmatch(held, '(([^ @]+)@%S+)') do
+  if node ~= ARGV[1] then left[#left + 1] = whole end
+end
 if #left == 0 then redis.call('DEL', KEYS[1])
 else redis.call('SET', KEYS[1], table.concat(left, ' '), 'KEEPTTL') end
 return 1
 """
 """KEYS: a device's presence; ARGV: node start. Takes only that node out: another's entry stays."""
+
+PUT = """
+if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[2]) then
+  redis.call('SET', KEYS[2], 1, 'EX', ARGV[3]) return 0
+end
+redis.call('XADD', KEYS[1], '*', 'd', ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[3]) return 1
+"""
+"""KEYS: a node's stream, its mark of having missed something; ARGV: the order, the stream's bound, seconds."""
+
+
+ONLINE = """
+local names, found = {}, {redis.call('ZRANGEBYSCORE', KEYS[1], ARGV[2], '+inf')}
+for first = 0, #ARGV[1] / 16 - 1, 1000 do
+  local last = math.min(first + 999, #ARGV[1] / 16 - 1)
+  for i = first, last do names[i - first + 1] = 'nh:p:' .. string.sub(ARGV[1], i * 16 + 1, i * 16 + 16) end
+  local held = redis.call('MGET', unpack(names, 1, last - first + 1))
+  for i = first, last do
+    if held[i - first + 1] then
+      found[#found + 1] = i
+      found[#found + 1] = held[i - first + 1]
+    end
+  end
+end
+return found
+"""
+"""KEYS: the nodes; ARGV: the devices (16 bytes each), since when a node must have given a sign of life. Returns those
+nodes, then index and presence of the devices that have one: most phones have none, and to name each as a key costs ten
+times as much."""
 
 
 def key(device: bytes) -> bytes:
@@ -51,6 +89,16 @@ def key(device: bytes) -> bytes:
 def stream(node: str, *, urgent: bool) -> str:
     """Return the name of one of a node start's two streams."""
     return f"nh:node:{node}:{'urgent' if urgent else 'rest'}"
+
+
+def missed(node: str) -> str:
+    """Return the key that stands when a node start's stream was full."""
+    return f"nh:node:{node}:missed"
+
+
+def figures(node: str) -> str:
+    """Return the key of a node start's figures."""
+    return f"nh:node:{node}"
 
 
 class Pair(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -85,6 +133,21 @@ class Revoke(msgspec.Struct, frozen=True, array_like=True, tag="revoke"):
     before: float
 
 
+class Marked(msgspec.Struct, frozen=True, array_like=True, tag="marked"):
+    """Tell some devices of a subscriber that notifications were read or archived on another one."""
+
+    devices: list[bytes]
+    ids: list[str]
+    state: str
+
+
+class Leave(msgspec.Struct, frozen=True, array_like=True, tag="leave"):
+    """Let nobody else in, and have the devices move to other nodes within some seconds; or take part again."""
+
+    seconds: float
+    back: bool = False
+
+
 class Answer(msgspec.Struct, frozen=True, array_like=True):
     """What a node did with a delivery: the indexes of the pairs whose device it no longer holds."""
 
@@ -94,32 +157,63 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
     gone: list[int]
 
 
-Order = Delivery | Recall | Revoke
+class Held(msgspec.Struct, frozen=True):
+    """A live node start that holds a device, since an instant (epoch seconds)."""
+
+    node: str
+    since: float
+
+
+Order = Delivery | Recall | Revoke | Marked | Leave
 encode = msgspec.msgpack.Encoder().encode
 decode_order = msgspec.msgpack.Decoder(Order).decode
 decode_answer = msgspec.msgpack.Decoder(Answer).decode
 
 
+@cache
+def _online_script() -> Script:
+    return client().register_script(ONLINE)
+
+
 def where(devices: Sequence[bytes]) -> list[list[str]]:
     """Return, for each device, the live node starts that hold it; one round trip."""
+    return [[held.node for held in one] for one in online(devices)]
+
+
+def online(devices: Sequence[bytes]) -> list[list[Held]]:
+    """Return, for each device, the live node starts that hold it and since when; one round trip."""
     if not devices:
         return []
-    with client().pipeline(transaction=False) as pipe:
-        pipe.mget([key(device) for device in devices])
-        pipe.zrangebyscore(NODES, time.time() - NODE_SECONDS, "+inf")
-        found, alive = cast(tuple[list[bytes | None], list[bytes]], tuple(pipe.execute()))
+    found: list[list[Held]] = [[]] * len(devices)
+    answer = _online_script()(keys=[NODES], args=[b"".join(devices), time.time() - NODE_SECONDS])
+    alive, *held = cast(list[Any], answer)
     live = {name.decode() for name in alive}
-    return [[node for node in held.decode().split() if node in live] if held else [] for held in found]
+    for index, text in zip(held[::2], held[1::2], strict=True):
+        found[index] = _held(text, live)
+    return found
 
 
-def hand_over(deliveries: dict[str, Delivery], lane: str) -> None:
-    """Put one entry per node on its stream for the lane; one round trip."""
+def _held(text: bytes, live: Container[str]) -> list[Held]:
+    parts = [one.partition("@") for one in text.decode().split()]
+    return [Held(node, float(since or 0)) for node, _, since in parts if node in live]
+
+
+def hand_over(deliveries: Mapping[str, Delivery], lane: str) -> set[str]:
+    """Put one entry per node on its stream for the lane; return the nodes whose stream is full. One round trip."""
+    return _put(deliveries, urgent=lane in URGENT)
+
+
+def _put(orders: Mapping[str, Order], *, urgent: bool) -> set[str]:
+    put = client().register_script(PUT)
     with client().pipeline(transaction=False) as pipe:
-        for node, delivery in deliveries.items():
-            name = stream(node, urgent=lane in URGENT)
-            pipe.xadd(name, {b"d": encode(delivery)}, maxlen=STREAM_ENTRIES, approximate=True)
-            pipe.expire(name, PRESENCE_SECONDS)
-        pipe.execute()
+        for node, order in orders.items():
+            put(
+                keys=[stream(node, urgent=urgent), missed(node)],
+                args=[encode(order), STREAM_ENTRIES[urgent], PRESENCE_SECONDS],
+                client=pipe,
+            )
+        taken = pipe.execute()
+    return {node for node, took in zip(orders, taken, strict=True) if not took}
 
 
 def answers(reply: str, count: int, *, seconds: float) -> list[Answer]:
@@ -141,18 +235,39 @@ def nodes() -> list[str]:
 
 def recall(application: UUID, run: UUID) -> None:
     """Tell every node that a run was taken back."""
-    _tell(Recall(str(application), str(run)))
+    _tell(Recall(str(application), str(run)), nodes())
 
 
 def revoke(subscriber: UUID, before: float) -> None:
-    """Have every node close a subscriber's older sockets."""
-    _tell(Revoke(subscriber.bytes, before))
+    """Have every node close a subscriber's older lines."""
+    _tell(Revoke(subscriber.bytes, before), nodes())
 
 
-def _tell(order: Recall | Revoke) -> None:
+def marked(devices: Sequence[bytes], ids: Sequence[UUID], state: str) -> None:
+    """Tell the open lines of some devices that notifications were read or archived elsewhere."""
+    holding = {node for nodes in where(devices) for node in nodes}
+    _tell(Marked(list(devices), [str(one) for one in ids], state), holding)
+
+
+def leave(node: str, seconds: float, *, back: bool = False) -> None:
+    """Ask a node to let nobody else in and to have its devices move; `back`: to take part again."""
+    _tell(Leave(seconds, back), [node])
+
+
+def _tell(order: Order, to: Iterable[str]) -> None:
+    orders = dict.fromkeys(to, order)
+    if orders:
+        _put(orders, urgent=True)
+
+
+def read_figures() -> dict[str, dict[str, float]]:
+    """Return what each live node start last said of itself."""
+    names = nodes()
     with client().pipeline(transaction=False) as pipe:
-        for node in nodes():
-            name = stream(node, urgent=True)
-            pipe.xadd(name, {b"d": encode(order)}, maxlen=STREAM_ENTRIES, approximate=True)
-            pipe.expire(name, PRESENCE_SECONDS)
-        pipe.execute()
+        for name in names:
+            pipe.hgetall(figures(name))
+        found = cast(list[dict[bytes, bytes]], pipe.execute())
+    return {
+        name: {what.decode(): float(value) for what, value in one.items()}
+        for name, one in zip(names, found, strict=True)
+    }

@@ -1,6 +1,7 @@
 """What a device may read of its subscriber's log: one way for the socket's replay and for the inbox."""
 
 import time
+from collections.abc import Container, Sequence
 from uuid import UUID
 
 import msgspec
@@ -8,7 +9,7 @@ from django.conf import settings
 
 from delivery import positions
 from delivery.log import body as bodies
-from delivery.log.store import log_store
+from delivery.log.store import LogEntry, log_store
 from delivery.models import Run
 
 DAY = 86_400.0
@@ -31,8 +32,38 @@ class Reading(msgspec.Struct, frozen=True):
 def read(subscriber: UUID, *, platform: str, after: bytes, limit: int) -> Reading:
     """Return up to `limit` entries behind a position, oldest first, without repeats and recalled runs."""
     rows = log_store().read(subscriber, after=after, limit=limit)
+    return _reading(rows, _recalled(rows), platform=platform, after=after, limit=limit)
+
+
+def read_many(asked: Sequence[tuple[UUID, str, bytes]], *, limit: int) -> list[Reading | Exception]:
+    """Return the readings of many (subscriber, platform, position), and an error in the place of one that failed."""
+    store = log_store()
+    found: list[list[LogEntry] | Exception] = []
+    for subscriber, _, after in asked:
+        try:
+            found.append(store.read(subscriber, after=after, limit=limit))
+        except Exception as error:
+            found.append(error)
+    recalled = _recalled([row for rows in found if not isinstance(rows, Exception) for row in rows])
+    return [
+        rows
+        if isinstance(rows, Exception)
+        else _reading(rows, recalled, platform=platform, after=after, limit=limit)
+        for rows, (_, platform, after) in zip(found, asked, strict=True)
+    ]
+
+
+def _recalled(rows: Sequence[LogEntry]) -> set[UUID]:
+    """Return the runs of some entries that were recalled; none is asked for where there are no entries."""
     runs = {row.run for row in rows}
-    recalled = set(Run.objects.filter(uid__in=runs, recalled_at__isnull=False).values_list("uid", flat=True))
+    if not runs:
+        return set()
+    return set(Run.objects.filter(uid__in=runs, recalled_at__isnull=False).values_list("uid", flat=True))
+
+
+def _reading(
+    rows: Sequence[LogEntry], recalled: Container[UUID], *, platform: str, after: bytes, limit: int
+) -> Reading:
     entries, places, seen = [], [], set()
     for row in rows:
         if row.notification in seen or row.run in recalled:
@@ -57,6 +88,11 @@ def read(subscriber: UUID, *, platform: str, after: bytes, limit: int) -> Readin
     return Reading(entries, places, last, positions.encode(cursor), more)
 
 
+def oldest(now: float) -> bytes:
+    """Return the position from which on the log still holds everything."""
+    return positions.floor(now - settings.LOG_DAYS * DAY)
+
+
 def reaches_back(after: bytes) -> bool:
     """Return whether the log still holds everything behind a position."""
-    return after == positions.START or positions.stamp_of(after) > time.time() - settings.LOG_DAYS * DAY
+    return after == positions.START or after > oldest(time.time())

@@ -1,10 +1,17 @@
 """Receipts: what a device said later about notifications."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
+import structlog
+from redis.exceptions import RedisError
+
+from delivery import presence
 from delivery.log.store import ReceiptRow, log_store
+from devices.models import Device
+
+log = structlog.get_logger(__name__)
 
 KINDS = ("acknowledged", "displayed", "opened", "dismissed", "read")
 MARKING = {"opened": "read", "read": "read"}
@@ -28,5 +35,15 @@ def record(
     when = time.time() if at is None else at
     log_store().write_receipts([ReceiptRow(subscriber, item, device, kind, when) for item in ids])
     if kind in MARKING:
-        log_store().mark(subscriber, ids, MARKING[kind], when)
+        mark(subscriber, ids, MARKING[kind], at=when)
     return len(ids)
+
+
+def mark(subscriber: UUID, ids: Sequence[UUID], state: str, *, at: float) -> None:
+    """Note that a subscriber has `read` or `archived` notifications, and tell their devices that are connected now."""
+    log_store().mark(subscriber, ids, state, at)
+    devices = Device.objects.filter(subscriber__uid=subscriber, state=Device.State.ACTIVE)
+    try:
+        presence.marked([uid.bytes for uid in devices.values_list("uid", flat=True)], ids, state)
+    except RedisError as error:
+        log.warning("receipts.nobody_told", error=str(error))  # the inbox says so all the same

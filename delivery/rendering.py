@@ -5,18 +5,15 @@ notification is plain text. A template of text and plain variables alone is join
 which costs a fiftieth of a render; whatever depends on nobody is rendered once.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import msgspec
 from liquid import Environment
-from liquid.builtin.content import ContentNode
-from liquid.builtin.output import OutputNode
 from liquid.exceptions import LiquidError
-from liquid.stringify import to_liquid_string
 
 from delivery.content import Content
 from delivery.snapshot import Snapshot, Text
+from delivery.straight import Straight, Variables, straight, writer
 
 TITLE_LIMIT = 1_000
 BODY_LIMIT = 4_000
@@ -32,7 +29,6 @@ class _Environment(Environment):
 
 _liquid = _Environment()
 
-Variables = Mapping[str, Any]
 Writer = Callable[[Variables], str]
 
 
@@ -52,12 +48,13 @@ def _refusal(field: str, error: LiquidError) -> RenderError:
 class _Template:
     """One field's template: a writer from variables to text, and whether it depends on any."""
 
-    __slots__ = ("constant", "field", "write")
+    __slots__ = ("constant", "field", "straight", "write")
 
     def __init__(self, field: str, source: str) -> None:
         self.field = field
         if "{" not in source:
             self.constant: str | None = source
+            self.straight: Straight | None = Straight((source,))
             self.write: Writer = lambda _: source
             return
         try:
@@ -68,39 +65,13 @@ class _Template:
         if unknown:
             line = next(at for at, text in enumerate(source.splitlines(), 1) if unknown in text)
             raise RenderError(field, line, f"unknown filter '{unknown}'")
-        nodes = list(template.nodes)
-        texts = [node.text for node in nodes if isinstance(node, ContentNode)]
-        self.constant = "".join(texts) if len(texts) == len(nodes) else None
-        self.write = _straight(nodes) or (lambda variables: template.render(**variables))
-
-
-def _straight(nodes: list[Any]) -> Writer | None:
-    """Return a writer for nothing but text and `{{ name }}`, or None for any other template."""
-    literals, names = [""], []
-    for node in nodes:
-        if isinstance(node, ContentNode):
-            literals[-1] += node.text
-            continue
-        expression = getattr(node, "expression", None)
-        path = getattr(getattr(expression, "left", None), "path", None)
-        plain = isinstance(node, OutputNode) and path and len(path) == 1 and isinstance(path[0], str)
-        if not plain or getattr(expression, "filters", None) or getattr(expression, "condition", None):
-            return None
-        assert path is not None
-        names.append(path[0])
-        literals.append("")
-    # One pass of `%` in C instead of a loop in Python.
-    pattern = "%s".join(literal.replace("%", "%%") for literal in literals)
-
-    def write(variables: Variables) -> str:
-        known = variables.get
-        text = pattern % tuple(
-            [value if type(value := known(name)) is str else to_liquid_string(value, False) for name in names]
-        )
-        # Liquid writes every line's end as one line feed, whatever a value brings
-        return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
-
-    return write
+        self.straight = straight(list(template.nodes))
+        self.constant = self.straight.texts[0] if self.straight and not self.straight.names else None
+        if self.straight is not None:
+            alone = writer([self.straight])
+            self.write = lambda variables: alone(variables)[0]
+        else:
+            self.write = lambda variables: template.render(**variables)
 
 
 _FIELDS = ("title", "body", "subtitle", "image", "link")
@@ -113,23 +84,23 @@ class _Message:
         self._fields = [_Template(f"{where}.{name}", getattr(text, name)) for name in _FIELDS]
         self._data = {key: _Template(f"{where}.data.{key}", value) for key, value in text.data.items()}
         self._text = text
-        # What depends on nobody is written once; most messages have no other data, subtitle, image or link.
-        self._constants = [each.constant for each in self._fields]
+        plain = [each.straight for each in self._fields if each.straight is not None]
+        self._at_once = writer(plain) if len(plain) == len(_FIELDS) else None
         varies = any(template.constant is None for template in self._data.values())
         self._constant_data = None if varies else {key: one.constant or "" for key, one in self._data.items()}
-        fixed = self._constant_data is not None and None not in self._constants
+        fixed = not varies and all(each.constant is not None for each in self._fields)
         self.constant = self._write({}) if fixed else None
 
     def write(self, variables: Variables) -> Content:
         return self.constant or self._write(variables)
 
     def _write(self, variables: Variables) -> Content:
+        data = self._constant_data
         try:
-            title, body, subtitle, image, link = [
-                template.write(variables) if constant is None else constant
-                for constant, template in zip(self._constants, self._fields, strict=True)
-            ]
-            data = self._constant_data
+            if self._at_once is not None:
+                title, body, subtitle, image, link = self._at_once(variables)
+            else:
+                title, body, subtitle, image, link = [each.write(variables) for each in self._fields]
             if data is None:
                 data = {key: template.write(variables) for key, template in self._data.items()}
         except LiquidError:

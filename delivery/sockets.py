@@ -60,7 +60,7 @@ def _send(parcel: Parcel, outgoing: Outgoing, written: list[Written]) -> list[Wr
     category = parcel.run.category.key if parcel.run.category else ""
     held = {index for mine in indexes.values() for index in mine}
     pairs = _pairs(outgoing, held, run, category)
-    presence.hand_over(
+    full = presence.hand_over(
         {
             node: presence.Delivery(parcel.pk, parcel.fence, reply, [pairs[index] for index in mine])
             for node, mine in indexes.items()
@@ -68,7 +68,7 @@ def _send(parcel: Parcel, outgoing: Outgoing, written: list[Written]) -> list[Wr
         parcel.lane,
     )
     now = time.monotonic()
-    waiting = {node for node in indexes if _silent.get(node, 0.0) < now}
+    waiting = {node for node in indexes if node not in full and _silent.get(node, 0.0) < now}
     for index in held:
         written[index] = ("stored", "node_silent")
     until = now + ANSWER_SECONDS

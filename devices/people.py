@@ -4,6 +4,7 @@ The cheapest way found to read a page (`bench`): hand-written SQL, JSON left as 
 somebody needs it, frozen structs that the garbage collector does not visit.
 """
 
+import operator
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -86,16 +87,19 @@ def _with_devices(rows: Sequence[tuple[Any, ...]], predicate: Any) -> list[Perso
     if not rows:
         return []
     devices: dict[int, list[Target]] = {row[0]: [] for row in rows}
-    held, values = among("devices_device.subscriber_id", list(devices))
+    held, values = _held_by(list(devices))
     condition, more = _where(Device, predicate)
     for holder, key, uid, platform, provider, token, sandbox, locale, zone in fetch(
         f"SELECT subscriber_id, id, {uuid_bytes('uid')}, platform, provider, token, sandbox, locale, time_zone"
-        f" FROM devices_device WHERE {held} AND state = 'active'{condition} ORDER BY id",
+        f" FROM devices_device WHERE {held} AND state = 'active'{condition}",
         [*values, *more],
     ):
-        devices[holder].append(
-            Target(key, raw_uuid(uid), platform, provider, token, bool(sandbox), locale, zone)
-        )
+        mine = devices.get(holder)
+        if mine is not None:
+            mine.append(Target(key, raw_uuid(uid), platform, provider, token, bool(sandbox), locale, zone))
+    for several in devices.values():
+        if len(several) > 1:
+            several.sort(key=_by_id)
     return [
         Person(
             key,
@@ -111,6 +115,18 @@ def _with_devices(rows: Sequence[tuple[Any, ...]], predicate: Any) -> list[Perso
         )
         for key, uid, external_id, locale, zone, attributes, consent, allowed, quiet in rows
     ]
+
+
+_by_id = operator.attrgetter("id")
+
+
+def _held_by(subscribers: list[int]) -> Where:
+    """Return the condition that a device belongs to one of some people, in order of id; or to somebody between them."""
+    first, last = subscribers[0], subscribers[-1]
+    if last - first < 2 * len(subscribers):
+        return "devices_device.subscriber_id BETWEEN %s AND %s", (first, last)
+    condition, values = among("devices_device.subscriber_id", subscribers)
+    return condition, tuple(values)
 
 
 def _where(model: type[Model], predicate: Any) -> Where:

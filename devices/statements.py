@@ -50,15 +50,20 @@ def to_text(value: Any) -> str:
 def among(column: str, keys: Sequence[int]) -> tuple[str, list[Any]]:
     """Return the condition that a column is one of some numbers, as SQL and its single value."""
     if connection.vendor == "postgresql":
-        return f"{column} = ANY(%s)", [list(keys)]
+        return f"{column} = ANY(%s::bigint[])", [_array(keys)]
     return f"{column} IN (SELECT value FROM json_each(%s))", [to_text(list(keys))]
 
 
 def listed(name: str, keys: Sequence[int]) -> tuple[str, list[Any]]:
     """Return a table `name` with the column `key` of some numbers, for a FROM clause, and its single value."""
     if connection.vendor == "postgresql":
-        return f"unnest(%s::bigint[]) AS {name}(key)", [list(keys)]
+        return f"unnest(%s::bigint[]) AS {name}(key)", [_array(keys)]
     return f"(SELECT value AS key FROM json_each(%s)) AS {name}", [to_text(list(keys))]
+
+
+def _array(keys: Sequence[int]) -> str:
+    """Return numbers as PostgreSQL reads an array: psycopg would look at each of them first."""
+    return "{" + to_text(list(keys))[1:-1] + "}"
 
 
 def uuid_bytes(column: str) -> str:

@@ -9,6 +9,8 @@ EdDSA, whose public half the hub holds).
 
 import secrets
 import time
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
@@ -143,6 +145,65 @@ def verify(token: str, *, unregistered: bool = False) -> Identity:
 
     `unregistered` lets a device pass that was never registered, so that it can register itself.
     """
+    key, claims = _read(token)
+    subscriber = (
+        Subscriber.objects.filter(application_id=key.application_id, external_id=claims.sub)
+        .only("pk", "uid", "revoked_before")
+        .first()
+    )
+    if subscriber is None:
+        raise TokenError("This token's subscriber is not known.")
+    _refuse_revoked(claims, subscriber.revoked_before)
+    device_id, platform = _device(claims.device, subscriber, unregistered)
+    return _identity(key, claims, subscriber.pk, subscriber.uid, device_id, platform)
+
+
+def verify_many(shown: Sequence[str]) -> list[tuple[Identity, Sequence[str]] | TokenError]:
+    """Return, for each token, its registered device's identity with the application's origins, or why it is refused.
+
+    One query for all of them, and what `verify` needs for each that this one does not find in order.
+    """
+    found: list[tuple[Identity, Sequence[str]] | TokenError] = []
+    read: list[tuple[SigningKey, _Claims] | TokenError] = []
+    for token in shown:
+        try:
+            read.append(_read(token))
+        except TokenError as error:
+            read.append(error)
+    devices = {claims.device for _, claims in (one for one in read if isinstance(one, tuple))}
+    rows = {
+        row[0]: row[1:]
+        for row in Device.objects.filter(uid__in=devices, state=Device.State.ACTIVE).values_list(
+            "uid",
+            "pk",
+            "platform",
+            "subscriber__pk",
+            "subscriber__uid",
+            "subscriber__external_id",
+            "subscriber__revoked_before",
+            "application_id",
+        )
+    }
+    for token, one in zip(shown, read, strict=True):
+        try:
+            if isinstance(one, TokenError):
+                raise one
+            key, claims = one
+            row = rows.get(claims.device)
+            if row is not None and row[4] == claims.sub and row[6] == key.application_id:
+                device_id, platform, subscriber_id, subscriber_uid, _, revoked_before, _ = row
+                _refuse_revoked(claims, revoked_before)
+                identity = _identity(key, claims, subscriber_id, subscriber_uid, device_id, platform)
+            else:
+                identity = verify(token)
+            found.append((identity, key.application.origins))
+        except TokenError as error:
+            found.append(error)
+    return found
+
+
+def _read(token: str) -> tuple[SigningKey, _Claims]:
+    """Return a token's key and claims, which are then believed as far as they go without their rows."""
     key = _key_of(token)
     claims = _claims_of(token, key)
     now = time.time()
@@ -156,21 +217,27 @@ def verify(token: str, *, unregistered: bool = False) -> Identity:
         raise TokenError("This token's iat is in the future; the clock it was made by is wrong.")
     if not claims.exp - claims.iat <= LONGEST:
         raise TokenError("This token is good for more than 24 hours; make it shorter.")
-    subscriber = (
-        Subscriber.objects.filter(application_id=key.application_id, external_id=claims.sub)
-        .only("pk", "uid", "revoked_before")
-        .first()
-    )
-    if subscriber is None:
-        raise TokenError("This token's subscriber is not known.")
-    if subscriber.revoked_before and claims.iat < subscriber.revoked_before.timestamp():
+    return key, claims
+
+
+def _refuse_revoked(claims: _Claims, revoked_before: datetime | None) -> None:
+    if revoked_before and claims.iat < revoked_before.timestamp():
         raise TokenError("This subscriber's earlier tokens were revoked; ask the service for a new one.")
-    device_id, platform = _device(claims.device, subscriber, unregistered)
+
+
+def _identity(
+    key: SigningKey,
+    claims: _Claims,
+    subscriber_id: int,
+    subscriber_uid: UUID,
+    device_id: int | None,
+    platform: str,
+) -> Identity:
     return Identity(
         application_id=key.application_id,
         application_uid=key.application.uid,
-        subscriber_id=subscriber.pk,
-        subscriber_uid=subscriber.uid,
+        subscriber_id=subscriber_id,
+        subscriber_uid=subscriber_uid,
         external_id=claims.sub,
         device_id=device_id,
         device_uid=claims.device,

@@ -32,7 +32,7 @@ class ApnsKey(msgspec.Struct, frozen=True):
     team_id: str
     key_id: str
     private_key: str
-    topics: list[str]
+    topics: tuple[str, ...]
     environment: Environment | None = None
 
 
@@ -41,7 +41,7 @@ def make_apns_key(topics: list[str], *, team: str | None, environment: Environme
     pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
         Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
     )
-    return ApnsKey(team or make_id(), make_id(), pem.decode(), topics, environment)
+    return ApnsKey(team or make_id(), make_id(), pem.decode(), tuple(topics), environment)
 
 
 def make_id() -> str:
@@ -73,21 +73,21 @@ class ProviderTokens:
 
         With `limit_updates` a key's new token is refused within 20 minutes of its last one.
         """
-        scheme, _, token = (authorization or "").partition(" ")
-        if not authorization or scheme.lower() != "bearer" or not token:
-            raise ProviderTokenError("MissingProviderToken")
-        known = self._known.get(token)
+        known = self._known.get(authorization or "")
         if known is None:
-            known = self._verified(token)
+            known = self._verified(authorization or "")
         key, issued = known
         now = time.time()
         if issued < now - _LIFE:
             raise ProviderTokenError("ExpiredProviderToken")
         if limit_updates:
-            self._count_update(key, token, now)
+            self._count_update(key, authorization or "", now)
         return key
 
-    def _verified(self, token: str) -> tuple[ApnsKey, float]:
+    def _verified(self, authorization: str) -> tuple[ApnsKey, float]:
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise ProviderTokenError("MissingProviderToken")
         try:
             header, claims, key = self._decode(token)
         except (JoseError, ValueError, KeyError, TypeError) as error:
@@ -99,7 +99,7 @@ class ProviderTokens:
             raise ProviderTokenError("InvalidProviderToken")
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
-        self._known[token] = (key, float(issued))
+        self._known[authorization] = (key, float(issued))
         return key, float(issued)
 
     def _decode(self, token: str) -> tuple[dict[str, Any], dict[str, Any], ApnsKey]:
@@ -113,10 +113,10 @@ class ProviderTokens:
         verified = jwt.decode(token, choose, algorithms=["ES256"])
         return dict(verified.header), dict(verified.claims), found[0]
 
-    def _count_update(self, key: ApnsKey, token: str, now: float) -> None:
+    def _count_update(self, key: ApnsKey, authorization: str, now: float) -> None:
         since, latest = self._latest.get(key.key_id, (0.0, ""))
-        if token == latest:
+        if authorization == latest:
             return
         if now - since < _LEAST_BETWEEN_UPDATES:
             raise ProviderTokenError("TooManyProviderTokenUpdates")
-        self._latest[key.key_id] = (now, token)
+        self._latest[key.key_id] = (now, authorization)

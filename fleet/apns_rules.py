@@ -7,12 +7,10 @@ developer.apple.com/documentation/usernotifications.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
-
-from fleet.http import Headers
 
 MOST_COLLAPSE_ID = 64
 MOST_PAYLOAD = 4096
@@ -85,6 +83,7 @@ class ApnsError(Exception):
 class _Nh(msgspec.Struct, frozen=True, gc=False):
     id: str = ""
     run: str = ""
+    at: int = 0
 
 
 class _Alert(msgspec.Struct, gc=False):
@@ -105,55 +104,46 @@ class Payload(msgspec.Struct, gc=False):
     aps: _Aps | None = None
     nh: _Nh = _Nh()
 
-    @property
-    def title(self) -> str:
-        alert = self.aps and self.aps.alert
-        return alert.title if isinstance(alert, _Alert) else ""
-
-    @property
-    def body(self) -> str:
-        alert = self.aps and self.aps.alert
-        return alert if isinstance(alert, str) else alert.body if isinstance(alert, _Alert) else ""
-
-    @property
-    def visible(self) -> bool:
-        return self.aps is not None and self.aps.alert is not None
-
 
 _decode = msgspec.json.Decoder(Payload).decode
 
 
-def checked_headers(headers: Headers | Mapping[str, str]) -> tuple[str, str]:
-    """Return push type and display identity (`apns-collapse-id`). Raises `ApnsError`.
+@lru_cache(maxsize=4096)
+def check_headers(push_type: str, priority: str | None, expiration: str | None) -> None:
+    """Raise `ApnsError` for headers that Apple refuses.
 
     A missing push type is refused: Apple calls it required and answers as it likes without it.
     """
-    push_type = headers.get("apns-push-type")
     if push_type not in PUSH_TYPES:
         raise ApnsError("InvalidPushType")
-    priority = headers.get("apns-priority")
     if priority is not None and priority not in ("1", "5", "10"):
         raise ApnsError("BadPriority")
     if push_type == "background" and priority in (None, "10"):  # a missing one means 10
         raise ApnsError("BadPriority")
-    expiration = headers.get("apns-expiration")
     if expiration is not None and not _SECONDS(expiration):
         raise ApnsError("BadExpirationDate")
-    collapse_id = headers.get("apns-collapse-id") or ""
-    if len(collapse_id.encode()) > MOST_COLLAPSE_ID:
-        raise ApnsError("BadCollapseId")
-    return str(push_type), collapse_id
 
 
-def checked_message_id(headers: Headers | Mapping[str, str]) -> str | None:
-    """Return the sender's `apns-id`, None without one. Raises `ApnsError`."""
-    message_id: str | None = headers.get("apns-id")
+def check_message_id(message_id: str | None) -> None:
+    """Raise `ApnsError` for an `apns-id` that is no UUID."""
     if message_id is not None and not _UUID(message_id):
         raise ApnsError("BadMessageId")
-    return message_id
 
 
-def app_of_topic(topic: str | None, push_type: str, allowed: list[str]) -> str:
+def check_collapse_id(identity: str) -> None:
+    """Raise `ApnsError` for an `apns-collapse-id` of too many bytes."""
+    if len(identity) * 4 > MOST_COLLAPSE_ID and len(identity.encode()) > MOST_COLLAPSE_ID:
+        raise ApnsError("BadCollapseId")
+
+
+def check_repeated(names: tuple[str, ...]) -> None:
+    """Raise `ApnsError` where one of APNs' own headers came more than once."""
+    if any(name == "authorization" or name.startswith("apns-") for name in names):
+        raise ApnsError("DuplicateHeaders")
+
+
+@lru_cache(maxsize=4096)
+def app_of_topic(topic: str | None, push_type: str, allowed: tuple[str, ...]) -> str:
     """Return the bundle identifier of an `apns-topic` that the key may send to. Raises `ApnsError`."""
     if not topic:
         raise ApnsError("MissingTopic")
@@ -185,6 +175,14 @@ def checked_payload(body: bytes, push_type: str) -> Payload:
     if payload.aps is None and push_type in _NEEDS_APS:
         raise ApnsError("PayloadEmpty")
     return payload
+
+
+def shown_text(payload: Payload) -> tuple[str, str]:
+    """Return the title and the body that a phone shows."""
+    alert = None if payload.aps is None else payload.aps.alert
+    if alert is None:
+        return "", ""
+    return ("", alert) if isinstance(alert, str) else (alert.title, alert.body)
 
 
 def _foreign(body: bytes) -> Payload:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
@@ -29,6 +29,7 @@ class Fleet:
         self.fcm_url: str = ready["fcm_url"]
         self.apns_url: str = ready["apns_url"]
         self.apns_sandbox_url: str = ready["apns_sandbox_url"]
+        self.webpush_url: str = ready["webpush_url"]
         self.oauth_url: str = ready["oauth_url"]
         self.control_url: str = ready["control_url"]
         self.ca_file: str = ready["ca_file"]
@@ -117,10 +118,51 @@ class Fleet:
         tokens: list[str] = self._post("/devices", **wish)["tokens"]
         return tokens
 
-    def open_sockets(self, url: str, pairs: Iterable[tuple[str, str]]) -> int:
-        """Start socket devices from pairs of (subscriber token, device name); return how many."""
+    def make_subscriptions(
+        self, count: int, *, application_server_key: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Return push subscriptions as `PushSubscription.toJSON()` does: {endpoint, expirationTime, keys}.
+
+        With `application_server_key` (the VAPID public key, base64url) only its owner may send to them. Where a call
+        wants a token, the endpoint is the token.
+        """
+        wish = {"provider": "webpush", "count": count, "application_server_key": application_server_key}
+        made: list[dict[str, Any]] = self._post("/devices", **wish)["subscriptions"]
+        return made
+
+    def make_apns_certificate(self, *, topics: list[str], environment: str | None = None) -> dict[str, Any]:
+        """Return {certificate, private_key, topics, environment}, both PEM, to show in the TLS handshake."""
+        return self._post("/apns/certificates", topics=topics, environment=environment)
+
+    def open_sockets(self, url: str, pairs: Iterable[tuple[str, str]], *, manner: str = "normal") -> int:
+        """Start socket devices from pairs of (subscriber token, device name); return how many.
+
+        `manner`: normal, no_ack (stores and never acknowledges), no_read (reads nothing after its hello) or
+        dead (and says nothing either).
+        """
         tokens = [{"token": token, "device": device} for token, device in pairs]
-        return int(self._post("/sockets", url=url, tokens=tokens)["started"])
+        return int(self._post("/sockets", url=url, tokens=tokens, manner=manner)["started"])
+
+    def start_pullers(
+        self,
+        url: str,
+        pairs: Iterable[tuple[str, str]],
+        *,
+        interval_ms: float = 30_000,
+        jitter: float = 0.1,
+    ) -> int:
+        """Start devices that ask an inbox every so often, from (subscriber token, device name); return how many."""
+        tokens = [{"token": token, "device": device} for token, device in pairs]
+        plan = {"url": url, "tokens": tokens, "interval_ms": interval_ms, "jitter": jitter}
+        return int(self._post("/pullers", **plan)["started"])
+
+    def pullers(self) -> dict[str, Any]:
+        """Return {total, pulls, failures, by_state}."""
+        return self._call("GET", "/pullers")
+
+    def stop_pullers(self) -> int:
+        """Stop them all; return how many."""
+        return int(self._call("DELETE", "/pullers")["stopped"])
 
     def sockets(self) -> dict[str, Any]:
         """Return {total, open, hello, hellos, bad_frames, by_state}."""
@@ -150,12 +192,34 @@ class Fleet:
         """Return {arrivals: [[device, notification, first_at, times]], next, total}; `next`: the next `after`."""
         return self._call("GET", "/arrivals", params=_set(run=run, after=after, limit=limit))
 
+    def instants(self, run: str) -> Iterator[tuple[str, int]]:
+        """Yield (notification, first arrival in ms since the epoch) of every message of a run."""
+        after = 0
+        while True:
+            query = urlencode({"run": run, "after": after})
+            headers, body = self._ask("GET", f"/instants?{query}", None)
+            for line in body.decode().splitlines():
+                notification, _, at = line.rpartition(" ")
+                yield notification, int(at)
+            if int(headers["next"]) == after:
+                return
+            after = int(headers["next"])
+
+    def ages(self, run: str | None = None) -> dict[str, Any]:
+        """Return {count, p50, p90, p95, p99, p999, max} in ms of messages that carried their event's time."""
+        return self._call("GET", "/ages", params=_set(run=run))
+
     def screen(self, token: str) -> dict[str, Any]:
         """Return {accepted, refused_dead, notices} of one device."""
         return self._call("GET", "/screen", params={"token": token})
 
+    def messages(self, token: str | None = None) -> list[dict[str, Any]]:
+        """Return the last messages word for word, of a device or of all: {provider, token, asked, payload}."""
+        found: list[dict[str, Any]] = self._call("GET", "/messages", params=_set(token=token))["messages"]
+        return found
+
     def answers(self) -> dict[str, Any]:
-        """Return how often each answer was given: {fcm: {code: n}, apns: {reason: n}, oauth_tokens}."""
+        """Return how often each answer was given: {fcm, apns, webpush: {reason: n}, oauth_tokens}."""
         return self._call("GET", "/answers")
 
     def wait(
@@ -197,20 +261,26 @@ class Fleet:
         params: dict[str, Any] | list[tuple[str, Any]] | None = None,
         body: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
+        target = f"{path}?{urlencode(params)}" if params else path
+        _, content = self._ask(method, target, None if body is None else json.dumps(body))
+        answer: dict[str, Any] = json.loads(content)
+        return answer
+
+    def _ask(self, method: str, target: str, body: str | None) -> tuple[Mapping[str, str], bytes]:
         # The standard library's client, because it needs no HTTP/2 package to import.
         connection = http.client.HTTPConnection(self._address, timeout=330.0)
+        where = f"{method} {target.partition('?')[0]}"
         try:
-            target = f"{path}?{urlencode(params)}" if params else path
-            connection.request(method, target, None if body is None else json.dumps(body))
+            connection.request(method, target, body)
             response = connection.getresponse()
-            answer: dict[str, Any] = json.loads(response.read())
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            raise FleetError(f"{method} {path}: no answer from {self.control_url}: {error}") from error
+            content = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise FleetError(f"{where}: no answer from {self.control_url}: {error}") from error
         finally:
             connection.close()
         if response.status >= 400:
-            raise FleetError(f"{method} {path}: {answer.get('error', answer)}")
-        return answer
+            raise FleetError(f"{where}: {json.loads(content)['error']}")
+        return dict(response.headers), content
 
 
 def _set(**values: Any) -> dict[str, Any]:

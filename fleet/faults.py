@@ -1,18 +1,21 @@
-"""What goes wrong at a provider on purpose, changed while it runs."""
+"""What goes wrong at a provider on purpose: the shapes a control call or a scenario may ask for."""
 
 from __future__ import annotations
 
 import math
 import random
 import time
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal
 
 import msgspec
 
 _P99_SIGMAS = 2.3263
 """How many standard deviations above its middle a normal distribution has its 99th percentile."""
 Count = Annotated[int, msgspec.Meta(ge=0)]
-_Counted = TypeVar("_Counted", "Failure", "Quota", "Refusal")
+Code = Literal[
+    "REFUSED_STREAM", "INTERNAL_ERROR", "CANCEL", "ENHANCE_YOUR_CALM", "NO_ERROR", "PROTOCOL_ERROR"
+]
+Spoiling = Literal["truncated", "html", "huge", "empty", "wrong_types", "broken_off"]
 
 
 class Failure(msgspec.Struct, forbid_unknown_fields=True):
@@ -56,12 +59,51 @@ class Latency(msgspec.Struct, forbid_unknown_fields=True):
         return random.lognormvariate(math.log(self.p50), math.log(self.p99 / self.p50) / _P99_SIGMAS)
 
 
+class StreamReset(msgspec.Struct, forbid_unknown_fields=True):
+    """The next `count` sends end by RST_STREAM instead of an answer (over HTTP/1.1 the connection closes).
+
+    By REFUSED_STREAM the message was not looked at (RFC 9113, section 8.7); by any other code it has arrived.
+    """
+
+    code: Code = "INTERNAL_ERROR"
+    count: Count = 1
+
+
+class Leaving(msgspec.Struct, forbid_unknown_fields=True):
+    """At that many more sends the connection says GOAWAY and ends; so `count` times, at `every` so many sends.
+
+    Streams up to that send still get their answers, later ones were never looked at; `abrupt`: the connection closes at
+    once and owes all answers. `reason` goes along as APNs sends it.
+    """
+
+    after: Annotated[int, msgspec.Meta(ge=1)] = 1
+    count: Count = 1
+    every: Annotated[int, msgspec.Meta(ge=1)] = 1
+    reason: str = ""
+    abrupt: bool = False
+
+
+class Spoilt(msgspec.Struct, forbid_unknown_fields=True):
+    """The next `count` messages arrive, and their answers are spoilt.
+
+    `truncated`: the JSON ends in its middle. `html`: a proxy's page with `status`. `huge`: `megabytes` of JSON.
+    `empty`: no body. `wrong_types`: JSON of another shape. `broken_off`: fewer bytes than announced.
+    """
+
+    how: Spoiling = "html"
+    count: Count = 1
+    status: Annotated[int, msgspec.Meta(ge=200, le=599)] = 502
+    megabytes: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
+
+
 class Faults(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """All faults of one provider; a field that is not set changes nothing.
 
     `dead_fraction` picks devices by their number, always the same ones. `lost_answers`
     sends arrive but are never answered, as when a connection dies in flight. After `cut_after` more
     sends all connections are closed at once, in mid-batch; new ones are taken, unless `refuse_connections`.
+    `silent`: connections are taken and nothing is ever said on them. `most_streams` (0: 1,000) is announced as
+    SETTINGS_MAX_CONCURRENT_STREAMS. `slow_read` is how many bytes a second are read from a connection, 0 for all.
     """
 
     latency_ms: Annotated[float, msgspec.Meta(ge=0, le=600_000)] = 0.0
@@ -71,49 +113,14 @@ class Faults(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     status_5xx: Failure | None = None
     quota_429: Quota | None = None
     answer: Refusal | None = None
+    spoil: Spoilt | None = None
     lost_answers: Count = 0
-    refuse_connections: bool = False
     cut_after: Count = 0
+    goaway: Leaving | None = None
+    reset_streams: StreamReset | None = None
+    most_streams: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 0
+    slow_read: Count = 0
+    silent: bool = False
+    refuse_connections: bool = False
     limit_token_updates: bool = False
     since: int = msgspec.field(default_factory=lambda: int(time.time() * 1000))
-
-    def strikes(self, device: int) -> bool:
-        """Whether this device belongs to the dead fraction."""
-        return self.dead_fraction > 0 and (device * 2654435761 & 0xFFFFFFFF) < self.dead_fraction * 2**32
-
-    def wait(self) -> float:
-        """Return how many seconds the next answer is late."""
-        return (self.latency_ms + (self.latency.sample() if self.latency else 0.0)) / 1000
-
-    def take_cut(self) -> bool:
-        """Count a send; return whether the connections are cut at it."""
-        if self.cut_after <= 0:
-            return False
-        self.cut_after -= 1
-        return self.cut_after == 0
-
-    def take_failure(self) -> Failure | None:
-        """Use up one 5xx answer."""
-        return _take(self.status_5xx)
-
-    def take_quota(self) -> Quota | None:
-        """Use up one 429 answer."""
-        return _take(self.quota_429)
-
-    def take_refusal(self) -> Refusal | None:
-        """Use up one answer of a chosen reason."""
-        return _take(self.answer)
-
-    def take_lost_answer(self) -> bool:
-        """Use up one answer that gets lost."""
-        if self.lost_answers <= 0:
-            return False
-        self.lost_answers -= 1
-        return True
-
-
-def _take(fault: _Counted | None) -> _Counted | None:
-    if fault is None or fault.count <= 0:
-        return None
-    fault.count -= 1
-    return fault

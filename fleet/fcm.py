@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
+from functools import lru_cache
 
 from fleet import fcm_message, google
 from fleet.fcm_schema import Message
@@ -30,23 +31,19 @@ class Fcm:
         self.answers: Counter[str] = Counter()
 
     def handle(self, request: Request) -> Reply:
-        """Answer one request."""
+        """Answer one request, a send through the faults that hold."""
+        trouble = self._world.trouble["fcm"]
         if request.path == TOKEN_PATH:
-            self._oauth.refuses = self._world.faults["fcm"].refuse_credentials
+            self._oauth.refuses = trouble.faults.refuse_credentials
             return self._oauth.answer(request)
-        path = _SEND(request.path)
-        if path is None or request.method != "POST":
-            return google.not_found()
-        reply = self._send(path.group(1), request)
-        faults = self._world.faults["fcm"]
-        if faults.take_cut():
-            self._world.cut("fcm")
-            return reply._replace(wait=None)
-        wait = faults.wait()
-        return reply._replace(wait=wait) if wait and reply.wait == 0 else reply
+        return trouble.befall(self, request)
 
-    def _send(self, project: str, request: Request) -> Reply:
-        refusal = self._unauthorised(project, request) or self._out_of_order()
+    def answer(self, request: Request) -> Reply:
+        """Answer a send by Google's rules."""
+        project = _project(request.path)
+        if project is None or request.method != "POST":
+            return google.not_found()
+        refusal = self._unauthorised(project, request.headers.get("authorization", ""))
         if refusal is not None:
             return refusal
         try:
@@ -61,22 +58,31 @@ class Fcm:
         if message.token is not None:
             code = self._undeliverable(project, device)
             if code is not None:
-                return self._refuse(code)
+                return self.refuse(code)
         if sent.validate_only:
             return self._accepted(project, "fake_message_id")
         if device is not None:
-            self._deliver(device, message)
+            self._deliver(device, message, request)
         self._sent += 1
-        reply = self._accepted(project, f"0:{time.time_ns() // 1000}%{self._sent:016x}")
-        return reply._replace(wait=None) if self._world.faults["fcm"].take_lost_answer() else reply
+        return self._accepted(project, f"0:{time.time_ns() // 1000}%{self._sent:016x}")
 
-    def _unauthorised(self, project: str, request: Request) -> Reply | None:
-        scheme, _, token = (request.headers.get("authorization") or "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
+    def refuse(self, reason: str, *, retry_after: int | None = None) -> Reply:
+        """Refuse a send with one of FCM's error codes."""
+        self.answers[reason] += 1
+        return google.fcm_error(reason, retry_after=retry_after)
+
+    def outage(self, status: int) -> str:
+        return "INTERNAL" if status == 500 else "UNAVAILABLE"
+
+    def quota(self) -> str:
+        return "QUOTA_EXCEEDED"
+
+    def _unauthorised(self, project: str, authorization: str) -> Reply | None:
+        if authorization[:7].lower() != "bearer " or len(authorization) == 7:
             self.answers["UNAUTHENTICATED"] += 1
             return google.unauthenticated("CREDENTIALS_MISSING")
-        grant = self._oauth.grant(token)
-        if grant is None or self._world.faults["fcm"].refuse_credentials:
+        grant = self._oauth.grant(authorization[7:])
+        if grant is None or self._world.trouble["fcm"].faults.refuse_credentials:
             self.answers["UNAUTHENTICATED"] += 1
             return google.unauthenticated("ACCESS_TOKEN_TYPE_UNSUPPORTED")
         if grant.expires_at <= time.time():
@@ -87,32 +93,18 @@ class Fcm:
             return google.permission_denied(project)
         return None
 
-    def _out_of_order(self) -> Reply | None:
-        faults = self._world.faults["fcm"]
-        failure = faults.take_failure()
-        if failure is not None:
-            code = "INTERNAL" if failure.status == 500 else "UNAVAILABLE"
-            return self._refuse(code, retry_after=failure.retry_after)
-        quota = faults.take_quota()
-        if quota is not None:
-            return self._refuse("QUOTA_EXCEEDED", retry_after=quota.retry_after)
-        chosen = faults.take_refusal()
-        if chosen is not None:
-            return self._refuse(chosen.reason, retry_after=chosen.retry_after)
-        return None
-
     def _undeliverable(self, project: str, device: int | None) -> str | None:
         batch = None if device is None else self._world.devices.batch(device)
         if device is None or batch is None or batch.provider != "fcm":
             return "UNREGISTERED"
         if batch.home != project:
             return "SENDER_ID_MISMATCH"
-        if self._world.is_dead("fcm", device):
-            self._world.refused_dead[device] += 1
+        if self._world.dead_since("fcm", device) is not None:
             return "UNREGISTERED"
         return None
 
-    def _deliver(self, device: int, message: Message) -> None:
+    def _deliver(self, device: int, message: Message, request: Request) -> None:
+        self._world.letters.put("fcm", device, request.headers, request.body)
         data = message.data or {}
         android = message.android
         own = android and android.notification
@@ -126,12 +118,21 @@ class Fcm:
             title=(own and own.title) or (shown and shown.title) or "",
             body=(own and own.body) or (shown and shown.body) or "",
             visible=shown is not None or own is not None,
+            event_at=_instant(data.get("nh_at")),
         )
 
     def _accepted(self, project: str, name: str) -> Reply:
         self.answers["200"] += 1
         return Reply(200, f'{{"name": "projects/{project}/messages/{name}"}}'.encode(), _OK_HEADERS)
 
-    def _refuse(self, code: str, *, retry_after: int | None = None) -> Reply:
-        self.answers[code] += 1
-        return google.fcm_error(code, retry_after=retry_after)
+
+@lru_cache(maxsize=1024)
+def _project(path: str) -> str | None:
+    """Return the project of a path of messages:send, None for another path."""
+    found = _SEND(path)
+    return found.group(1) if found else None
+
+
+def _instant(text: str | None) -> int:
+    """Return milliseconds since the epoch, 0 where there are none."""
+    return int(text) if text and text.isdecimal() else 0

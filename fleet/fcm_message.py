@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -21,6 +22,8 @@ _WRONG = re.compile(r"(.*?)(?: - at `(?:key in )?\$\.?(.*)`)?", re.DOTALL).fullm
 _HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
 # Below these names stand the app's own words; everywhere else Google takes camelCase for snake_case.
 _FREE_FORM = frozenset({"data", "headers", "payload"})
+_RESERVED = frozenset({"from", "message_type"})
+_RESERVED_STARTS = ("google.", "gcm.")
 _decode = msgspec.json.Decoder(SendRequest).decode
 
 
@@ -160,10 +163,11 @@ def _check_target(message: Message) -> None:
 
 def _check_keys(field: str, data: dict[str, str]) -> None:
     for key in data:
-        if key in ("from", "message_type") or key.startswith(("google.", "gcm.")):
+        if key in _RESERVED or key.startswith(_RESERVED_STARTS):
             raise MessageError(field, f"Invalid data payload key: {key}")
 
 
+@lru_cache(maxsize=1024)
 def _check_ttl(ttl: str) -> None:
     field = "message.android.ttl"
     duration = _DURATION(ttl)

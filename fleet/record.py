@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from array import array
 from collections.abc import Callable, Iterator
@@ -11,10 +10,11 @@ from typing import NamedTuple
 from fleet.tallies import Tallies, Tally
 from fleet.texts import Names, TextArena
 
+MOST_MESSAGES = 8_000_000
+"""So many are remembered; what comes later is counted in `unrecorded` alone."""
 _NONE = -1
-_ITSELF = -1
-_OWN_EACH = -2
-_CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
+# What a row's flags say: on screen now; has a text; its display identity is its own id, or a name.
+_SHOWN, _TEXT, _ITSELF, _NAMED = 1, 2, 4, 8
 
 
 class Arrival(NamedTuple):
@@ -39,9 +39,10 @@ class Arrival(NamedTuple):
 
 
 class Record:
-    """Arrivals in columns, about 300 bytes a message with everything.
+    """Arrivals in columns; README.md says how many bytes a message takes.
 
-    One thread uses it. Rows are numbered in order of first arrival and never removed but by `forget`.
+    One thread uses it. Rows are numbered in order of first arrival and never removed but by `forget`. What is the same
+    for nearly all messages (arrived once, never replaced) takes no room: the exceptions stand in dictionaries by row.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
@@ -58,22 +59,23 @@ class Record:
         self._runs = Names()
         self._identities = Names()
         self._texts = TextArena()
-        self._rows: dict[int | tuple[int, str], int] = {}
+        self._rows: dict[bytes | str, int] = {}
         self._wearers: dict[int, int] = {}
         self._odd_ids: dict[int, str] = {}
         self._last_of_device = array("i")
         self._device = array("I")
         self._run = array("I")
         self._id = bytearray()
-        self._times = array("I")
         self._first_at = array("Q")
-        self._last_at = array("Q")
-        self._identity = array("i")
         self._text = array("Q")
-        self._shown = bytearray()
-        self._replaced = array("I")
+        self._flags = bytearray()
         self._previous = array("i")
+        self._again: dict[int, tuple[int, int]] = {}
+        self._name: dict[int, int] = {}
+        self._replaced: dict[int, int] = {}
+        self._ages: dict[int, array[int]] = {}
         self._unnamed = 0
+        self.unrecorded = 0
 
     def __len__(self) -> int:
         return len(self._device)
@@ -89,29 +91,36 @@ class Record:
         title: str = "",
         body: str = "",
         visible: bool = True,
+        event_at: int = 0,
     ) -> bool:
         """Take one accepted message down; return whether it is the device's first of that notification.
 
-        Without `notification` the message equals no other. Without `identity` it replaces none.
+        Without `notification` the message equals no other. Without `identity` it replaces none. `event_at`
+        (milliseconds since the epoch) is when what it tells of happened.
         """
         now = int(self._clock() * 1000)
+        run_number = self._runs.number(run)
         if not notification:
             self._unnamed += 1
             notification = f"unnamed-{self._unnamed}"
-        key, packed = _key(device, notification)
+        packed = _packed(notification)
+        key = f"{device} {notification}" if packed is None else device.to_bytes(4, "big") + packed
         row = self._rows.get(key, _NONE)
         is_new = row == _NONE
-        run_number = self._runs.number(run)
         if is_new:
-            row = self._append(device, run_number, notification, packed, now)
-            self._rows[key] = row
+            if len(self._device) >= MOST_MESSAGES:
+                self.unrecorded += 1
+                return True
+            row = self._rows[key] = self._append(device, run_number, notification, packed, now)
+            if event_at:
+                self._ages.setdefault(run_number, array("i")).append(max(0, min(now - event_at, 2**31 - 1)))
         else:
-            self._times[row] += 1
-            self._last_at[row] = now
+            times, _ = self._again.get(row, (1, now))
+            self._again[row] = (times + 1, now)
         replaced = False
         if visible:
             replaced = self._show(row, device, notification, identity, title + "\0" + body, again=not is_new)
-        self.tallies.count(provider, run_number, device, now=now, is_new=is_new, replaced=replaced)
+        self.tallies.count(provider, run_number, row, now=now, is_new=is_new, replaced=replaced)
         return is_new
 
     def _append(self, device: int, run: int, notification: str, packed: bytes | None, now: int) -> int:
@@ -124,14 +133,11 @@ class Record:
         self._run.append(run)
         if packed is None:
             self._odd_ids[row] = notification
-        self._id += packed or bytes(16)
-        self._times.append(1)
+            packed = bytes(16)
+        self._id += packed
         self._first_at.append(now)
-        self._last_at.append(now)
-        self._identity.append(_OWN_EACH)
         self._text.append(0)
-        self._shown.append(0)
-        self._replaced.append(0)
+        self._flags.append(0)
         return row
 
     def _show(
@@ -140,23 +146,25 @@ class Record:
         """Put a row on the screen; return whether a notice gave way to it."""
         self._text[row] = self._texts.put(text)
         if not identity:
-            self._identity[row] = _OWN_EACH
-            self._shown[row] = 1
+            self._flags[row] = _SHOWN | _TEXT
             return False
-        before = self._wearer(device, identity, itself=identity == notification)
-        if before is None and identity == notification and again:
+        itself = identity == notification
+        before = None
+        if self._wearers or not itself:
+            before = self._wearer(device, identity, itself=itself)
+        if before is None and itself and again:
             before = row
-        replaced = before is not None and self._shown[before] == 1
+        replaced = before is not None and bool(self._flags[before] & _SHOWN)
         if before is not None and replaced:
-            self._replaced[row] = self._replaced[before] + 1
+            self._replaced[row] = self._replaced.get(before, 0) + 1
             if before != row:
-                self._shown[before] = 0
-        if identity == notification:
-            self._identity[row] = _ITSELF
+                self._flags[before] &= ~_SHOWN
+        if itself:
+            self._flags[row] = _SHOWN | _TEXT | _ITSELF
         else:
-            self._identity[row] = self._identities.number(identity)
-            self._wearers[device << 32 | self._identity[row]] = row
-        self._shown[row] = 1
+            self._flags[row] = _SHOWN | _TEXT | _NAMED
+            number = self._name[row] = self._identities.number(identity)
+            self._wearers[device << 32 | number] = row
         return replaced
 
     def _wearer(self, device: int, identity: str, *, itself: bool) -> int | None:
@@ -167,20 +175,23 @@ class Record:
         number = self._identities.known(identity)
         if number is not None:
             row = self._wearers.get(device << 32 | number)
-            if row is not None and self._shown[row] and self._identity[row] == number:
+            worn = _SHOWN | _NAMED
+            if row is not None and self._flags[row] & worn == worn and self._name[row] == number:
                 return row
         if itself:
             return None
-        row = self._rows.get(_key(device, identity)[0])
-        return row if row is not None and self._identity[row] == _ITSELF else None
+        packed = _packed(identity)
+        key = f"{device} {identity}" if packed is None else device.to_bytes(4, "big") + packed
+        row = self._rows.get(key)
+        return row if row is not None and self._flags[row] & _ITSELF else None
 
     def take_down(self, device: int, run: str) -> int:
         """Take a recalled run's notices off a screen; return how many there were."""
         number = self._runs.known(run)
         taken = 0
         for row in self._rows_of(device):
-            if self._run[row] == number and self._shown[row]:
-                self._shown[row] = 0
+            if self._run[row] == number and self._flags[row] & _SHOWN:
+                self._flags[row] &= ~_SHOWN
                 taken += 1
         return taken
 
@@ -200,6 +211,28 @@ class Record:
             row += 1
         return found, row
 
+    def instants(
+        self, run: str, *, after: int = 0, limit: int = 100_000
+    ) -> tuple[list[tuple[str, int]], int]:
+        """Return (notification, first arrival in ms) of a run's messages, and the `after` to ask with next.
+
+        `after` counts messages of the run, provider by provider.
+        """
+        number = self._runs.known(run)
+        rows = array("I")
+        for counter in [] if number is None else self.tallies.counters(number, None):
+            rows += counter.rows
+        chosen = rows[after : after + limit]
+        first_at = self._first_at
+        return [(self._id_of(row), first_at[row]) for row in chosen], after + len(chosen)
+
+    def ages(self, run: str | None) -> list[int]:
+        """Return the ages (ms, ascending) of a run's messages at first arrival, of those that said when they began."""
+        if run is None:
+            return sorted(age for ages in self._ages.values() for age in ages)
+        number = self._runs.known(run)
+        return sorted(self._ages.get(number, ())) if number is not None else []
+
     def totals(
         self, *, run: str | None = None, provider: str | None = None, devices: list[int] | None = None
     ) -> Tally:
@@ -211,23 +244,29 @@ class Record:
         if run is not None and number is None:
             return Tally()
         if devices is None:
-            return self.tallies.get(number, provider)
+            return self.tallies.get(number, provider, self._device)
         tally = Tally()
         for device in set(devices):
             rows = [row for row in self._rows_of(device) if number is None or self._run[row] == number]
             for row in rows:
+                times, last_at = self._again.get(row, (1, self._first_at[row]))
+                shown = self._flags[row] & _SHOWN
                 tally.add(
                     Tally(
-                        accepted=self._times[row],
+                        accepted=times,
                         distinct_messages=1,
-                        devices=0,
-                        replaced=self._replaced[row] if self._shown[row] else 0,
+                        replaced=self._replaced.get(row, 0) if shown else 0,
                         first_at=self._first_at[row],
-                        last_at=self._last_at[row],
+                        last_at=last_at,
                     )
                 )
             tally.devices += bool(rows)
         return tally
+
+    def distinct(self, *, run: str | None, provider: str | None) -> int:
+        """Count different messages only, which is quicker than `totals`."""
+        number = None if run is None else self._runs.known(run)
+        return 0 if run is not None and number is None else self.tallies.distinct(number, provider)
 
     def _rows_of(self, device: int) -> Iterator[int]:
         row = self._last_of_device[device] if device < len(self._last_of_device) else _NONE
@@ -235,33 +274,45 @@ class Record:
             yield row
             row = self._previous[row]
 
+    def _id_of(self, row: int) -> str:
+        return self._odd_ids.get(row) or _unpack(self._id[row * 16 : row * 16 + 16])
+
     def _arrival(self, row: int) -> Arrival:
-        notification = self._odd_ids.get(row) or _unpack(self._id[row * 16 : row * 16 + 16])
-        code = self._identity[row]
-        identity = notification if code == _ITSELF else self._identities.name(code) if code >= 0 else ""
-        has_text = bool(self._shown[row]) or code != _OWN_EACH
-        title, _, body = self._texts.get(self._text[row]).partition("\0") if has_text else ("", "", "")
+        notification = self._id_of(row)
+        flags, first_at = self._flags[row], self._first_at[row]
+        times, last_at = self._again.get(row, (1, first_at))
+        identity = ""
+        if flags & _ITSELF:
+            identity = notification
+        elif flags & _NAMED:
+            identity = self._identities.name(self._name[row])
+        title, _, body = self._texts.get(self._text[row]).partition("\0") if flags & _TEXT else ("", "", "")
         return Arrival(
             device=self._device[row],
             run=self._runs.name(self._run[row]),
             notification=notification,
-            times=self._times[row],
-            first_at=self._first_at[row],
-            last_at=self._last_at[row],
+            times=times,
+            first_at=first_at,
+            last_at=last_at,
             identity=identity,
             title=title,
             body=body,
-            shown=bool(self._shown[row]),
-            replaced=self._replaced[row],
+            shown=bool(flags & _SHOWN),
+            replaced=self._replaced.get(row, 0),
         )
 
 
-def _key(device: int, notification: str) -> tuple[int | tuple[int, str], bytes | None]:
-    """Return the key of a message: one integer where the id is a UUID, a third of the memory."""
-    if _CANONICAL_UUID(notification):
-        packed = bytes.fromhex(notification.replace("-", ""))
-        return device << 128 | int.from_bytes(packed, "big"), packed
-    return (device, notification), None
+def _packed(notification: str) -> bytes | None:
+    """Return a canonical UUID as its 16 bytes, None for any other id: nearly all are UUIDs, and this is a third."""
+    digits = notification.replace("-", "")
+    if len(digits) != 32 or len(notification) != 36:
+        return None
+    try:
+        packed = bytes.fromhex(digits)
+    except ValueError:
+        return None
+    dashes = notification[8] == notification[13] == notification[18] == notification[23] == "-"
+    return packed if dashes and packed.hex() == digits else None
 
 
 def _unpack(packed: bytes | bytearray) -> str:

@@ -14,18 +14,27 @@ from typing import Any
 import msgspec
 
 from fleet.apns import Apns
+from fleet.apns_certificates import Certificates
 from fleet.apns_keys import ProviderTokens
+from fleet.asking import Asker
+from fleet.breaking import Breaker
 from fleet.control import Control
-from fleet.devices import Provider
+from fleet.devices import PUSH_PROVIDERS, Provider
+from fleet.endpoint import Endpoint, PortError
 from fleet.fcm import Fcm
-from fleet.http import Endpoint, Handler, PortError
+from fleet.http import Handler
+from fleet.making import Maker
 from fleet.oauth import TOKEN_PATH, TokenEndpoint
+from fleet.pulling import Pullers
+from fleet.scenario import Scenario, Stage
 from fleet.sockets import Sockets
 from fleet.tls import TlsFiles, ensure_certificates
+from fleet.webpush import WebPush
 from fleet.world import World
 
 READY_FILE = "fleet.json"
 _LOCK_FILE = "fleet.lock"
+_MOST_CONTROL_BODY = 256 << 20
 
 
 class StartError(RuntimeError):
@@ -42,8 +51,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     fcm_port: int = 0
     apns_port: int = 0
     apns_sandbox_port: int = 0
+    webpush_port: int = 0
     control_port: int = 0
     latency_ms: float = 0.0
+    scenario: Path | None = None
     parent: int | None = None
 
 
@@ -57,30 +68,49 @@ class FleetServer:
         options.data.mkdir(parents=True, exist_ok=True)
         self._options = options
         self._lock = _lock(options.data)
+        self._scenario = None if options.scenario is None else Scenario.read(options.scenario)
         self.world = World(options.data)
-        for provider in ("fcm", "apns"):
-            self.world.faults[provider].latency_ms = options.latency_ms
+        for provider in PUSH_PROVIDERS:
+            self.world.break_(provider, latency_ms=options.latency_ms)
         self.oauth = TokenEndpoint()
         self.keys = ProviderTokens()
+        self.certificates = Certificates()
         for account in self.world.accounts.values():
             self.oauth.enrol(account)
+        for certificate in self.world.apns_certificates:
+            self.certificates.enrol(certificate)
         for key in self.world.apns_keys.values():
             self.keys.enrol(key)
         self.fcm = Fcm(self.world, self.oauth)
-        self.apns = Apns(self.world, self.keys, "production")
-        self.apns_sandbox = Apns(self.world, self.keys, "sandbox")
+        self.apns = Apns(self.world, self.keys, self.certificates, "production")
+        self.apns_sandbox = Apns(self.world, self.keys, self.certificates, "sandbox")
+        self.webpush = WebPush(self.world)
         self.sockets = Sockets(self.world)
         self._doors: dict[Provider, list[Endpoint]] = {}
         self.world.cut = self._cut
-        self.control = Control(
+        self.pullers = Pullers(self.world)
+        maker = Maker(
             self.world,
-            doors=self._doors,
             oauth=self.oauth,
             keys=self.keys,
-            fcm=self.fcm,
-            apns=[self.apns, self.apns_sandbox],
-            sockets=self.sockets,
+            certificates=self.certificates,
+            webpush=self.webpush,
         )
+        breaker = Breaker(self.world, oauth=self.oauth, doors=self._doors)
+        answers = {
+            "fcm": [self.fcm.answers],
+            "apns": [self.apns.answers, self.apns_sandbox.answers],
+            "webpush": [self.webpush.answers],
+        }
+        self.control = Control(
+            self.world,
+            maker=maker,
+            breaker=breaker,
+            asker=Asker(self.world, oauth=self.oauth, answers=answers),
+            sockets=self.sockets,
+            pullers=self.pullers,
+        )
+        self._stage = Stage(options.data, maker=maker, breaker=breaker)
         self._endpoints: list[Endpoint] = []
 
     async def start(self) -> dict[str, Any]:
@@ -92,15 +122,26 @@ class FleetServer:
         sandbox = self._listen(
             "apns_sandbox", self.apns_sandbox.handle, options.apns_sandbox_port, tls, only_http2=True
         )
-        self._doors.update({"fcm": [fcm], "apns": [apns, sandbox]})
-        control = self._listen("control", self.control.handle, options.control_port, None)
+        webpush = self._listen("webpush", self.webpush.handle, options.webpush_port, tls)
+        self._doors.update({"fcm": [fcm], "apns": [apns, sandbox], "webpush": [webpush]})
+        for endpoint in (apns, sandbox):
+            if endpoint.tls is not None:
+                self.certificates.watch(endpoint.tls)
+        control = self._listen(
+            "control", self.control.handle, options.control_port, None, most_body=_MOST_CONTROL_BODY
+        )
         self.oauth.url = f"https://127.0.0.1:{fcm.port}{TOKEN_PATH}"
+        self.webpush.url = f"https://127.0.0.1:{webpush.port}"
+        self.webpush.vapid.origins = frozenset({self.webpush.url, f"https://localhost:{webpush.port}"})
         await asyncio.gather(*(endpoint.start() for endpoint in self._endpoints))
         self.world.keep()
+        if self._scenario is not None:
+            await self._stage.set(self._scenario)
         ready = {
             "fcm_url": f"https://127.0.0.1:{fcm.port}",
             "apns_url": f"https://127.0.0.1:{apns.port}",
             "apns_sandbox_url": f"https://127.0.0.1:{sandbox.port}",
+            "webpush_url": self.webpush.url,
             "oauth_url": self.oauth.url,
             "control_url": f"http://127.0.0.1:{control.port}",
             "ca_file": str(tls.ca.resolve()),
@@ -112,14 +153,14 @@ class FleetServer:
         return ready
 
     def _listen(
-        self, name: str, handler: Handler, port: int, tls: TlsFiles | None, *, only_http2: bool = False
+        self, name: str, handler: Handler, port: int, tls: TlsFiles | None, **options: Any
     ) -> Endpoint:
         endpoint = None
         former = self.world.ports.get(name, 0)
         if not port and former:
             with contextlib.suppress(PortError):
-                endpoint = Endpoint(handler, port=former, tls=tls, only_http2=only_http2)
-        endpoint = endpoint or Endpoint(handler, port=port, tls=tls, only_http2=only_http2)
+                endpoint = Endpoint(handler, port=former, tls=tls, **options)
+        endpoint = endpoint or Endpoint(handler, port=port, tls=tls, **options)
         self.world.ports[name] = endpoint.port
         self._endpoints.append(endpoint)
         return endpoint
@@ -133,8 +174,8 @@ class FleetServer:
         (self._options.data / READY_FILE).unlink(missing_ok=True)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.5):
-                await self.sockets.close()
-        await asyncio.gather(*(endpoint.stop(within=0.7) for endpoint in self._endpoints))
+                await asyncio.gather(self.sockets.close(), self.pullers.stop(), self._stage.end())
+        await asyncio.gather(*(endpoint.stop() for endpoint in self._endpoints))
         os.close(self._lock)
 
 

@@ -26,6 +26,8 @@ _PING_SECONDS = 25
 # The server's word that another connection took this device's place, or that its token is no good.
 _NEVER_RETURN = frozenset({4401, 4403, 4409})
 
+Manner = Literal["normal", "no_ack", "no_read", "dead"]
+"""How a device behaves: it stores without acknowledging, reads nothing after its hello, or says and reads nothing."""
 State = Literal["connecting", "open", "hello", "waiting", "refused", "closed"]
 
 
@@ -62,12 +64,15 @@ _decode = msgspec.json.Decoder(_Frame).decode
 class SocketDevice:
     """One device with one connection; `cursor` is the server's bookmark after the last entries stored."""
 
-    def __init__(self, world: World, *, url: str, pair: Pair, gate: asyncio.Semaphore) -> None:
+    def __init__(
+        self, world: World, *, url: str, pair: Pair, gate: asyncio.Semaphore, manner: Manner = "normal"
+    ) -> None:
         self._world = world
         self._url = url
         self._token = pair.token
         self._gate = gate
-        self.number = world.devices.socket(pair.device)
+        self._manner = manner
+        self.number = world.devices.named("websocket", pair.device)
         self.state: State = "connecting"
         self.cursor: str | None = None
         self.hellos = 0
@@ -95,7 +100,7 @@ class SocketDevice:
 
     async def ping(self) -> None:
         """Say that it is still there, as a page does that must not rely on the protocol's own pings."""
-        if self._connection is not None and self.state == "hello":
+        if self._connection is not None and self.state == "hello" and self._manner != "dead":
             with contextlib.suppress(ConnectionClosed):
                 await self._connection.send('{"type":"ping"}')
 
@@ -156,12 +161,14 @@ class SocketDevice:
             match frame.type:
                 case "entries":
                     self._store(frame)
-                    if frame.seq is not None:
+                    if frame.seq is not None and self._manner == "normal":
                         await connection.send(f'{{"type":"ack","seq":{frame.seq}}}')
                 case "hello":
                     self.state = "hello"
                     self.hellos += 1
                     self._failures = 0
+                    if self._manner in ("no_read", "dead"):
+                        await self._read_no_more(connection)
                 case "recall":
                     self._world.record.take_down(self.number, frame.run)
                 case "resync":
@@ -170,6 +177,11 @@ class SocketDevice:
                 case "reconnect":
                     await connection.close()
                     return frame.after_ms / 1000
+
+    async def _read_no_more(self, connection: ClientConnection) -> None:
+        """Leave in the socket whatever comes, until this device is closed or cut."""
+        connection.transport.pause_reading()
+        await connection.wait_closed()
 
     async def _resume(self, connection: ClientConnection) -> None:
         frame = {"type": "resume", "cursor": self.cursor}
@@ -213,13 +225,13 @@ class Sockets:
             for device in list(self._devices.values())[second % _PING_SECONDS :: _PING_SECONDS]:
                 await device.ping()
 
-    async def open(self, url: str, pairs: Iterable[Pair]) -> int:
+    async def open(self, url: str, pairs: Iterable[Pair], *, manner: Manner = "normal") -> int:
         """Start a device for each pair; one that runs already gets a new connection. Returns how many."""
         started = 0
         if self._beat is None:
             self._beat = asyncio.create_task(self._beats())
         for pair in pairs:
-            device = SocketDevice(self._world, url=url, pair=pair, gate=self._gate)
+            device = SocketDevice(self._world, url=url, pair=pair, gate=self._gate, manner=manner)
             former = self._devices.get(device.number)
             self._devices[device.number] = device
             if former is not None:

@@ -20,6 +20,7 @@ from campaigns.api.why import WhyView
 from delivery.api.holds import HoldView
 from delivery.api.inbox import InboxView, ReceiptsView
 from delivery.api.runs import RunViewSet
+from delivery.api.tickets import TicketView
 from devices import openapi  # noqa: F401  (how the schema describes authentication)
 from devices.api.devices import DeviceViewSet
 from devices.api.segments import CategoryViewSet, SegmentViewSet
@@ -73,6 +74,7 @@ urlpatterns = [
     path("events", EventView.as_view(), name="events"),
     path("notifications", NotificationView.as_view(), name="notifications"),
     path("tokens", TokenView.as_view(), name="tokens"),
+    path("tickets", TicketView.as_view(), name="tickets"),
     path("holds", HoldView.as_view(), name="holds"),
     path("inbox", InboxView.as_view(), name="inbox"),
     path("receipts", ReceiptsView.as_view(), name="receipts"),

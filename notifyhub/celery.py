@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from celery import Celery
 from celery.app.amqp import AMQP
+from celery.signals import worker_ready
 from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
 
@@ -20,6 +21,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "notifyhub.settings")
 from django.conf import settings
 
 from delivery import lanes
+from notifyhub.collecting import collect_less
 
 MAX_BELLS = 10_000
 """RabbitMQ drops the oldest bells of a queue beyond these: workers that were away need one, not a million."""
@@ -95,5 +97,12 @@ app.conf.update(
     enable_utc=True,
 )
 app.autodiscover_tasks()
+
+
+@worker_ready.connect
+def _ready(**_: Any) -> None:
+    collect_less()
+
+
 # `delivery.bell` rings from a thread of its own, which sees the default app and not the current one.
 app.set_default()

@@ -69,12 +69,24 @@ def check_servers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 id="notifyhub.E006",
             )
         )
+    if settings.SERVER not in ("daphne", "uvicorn"):
+        found.append(
+            Error(
+                f"NOTIFYHUB_SERVER is {settings.SERVER!r}, which is no server we know.",
+                hint="Write daphne (the default) or uvicorn.",
+                id="notifyhub.E011",
+            )
+        )
     for name, least in (
         ("LEASE_SECONDS", 2),
         ("PAGE_PEOPLE", 1),
         ("SHARDS", 1),
         ("STREAMS", 1),
         ("LOG_DAYS", 1),
+        ("SOCKETS", 1),
+        ("SOCKETS_PER_ADDRESS", 1),
+        ("SOCKET_SECONDS", 60),
+        ("REPLAYS_PER_SECOND", 1),
     ):
         if getattr(settings, name) < least:
             found.append(

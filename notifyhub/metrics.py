@@ -93,9 +93,16 @@ def _of_redis() -> list[Metric]:
     )
     try:
         found = ages.totals()
+        alive = presence.read_figures()
         nodes = GaugeMetricFamily(
-            "notifyhub_nodes", "WebSocket servers that gave a sign of life.", value=len(presence.nodes())
+            "notifyhub_nodes", "WebSocket servers that gave a sign of life.", value=len(alive)
         )
+        node = GaugeMetricFamily(
+            "notifyhub_node", "What each WebSocket server says of itself.", labels=["node", "figure"]
+        )
+        for name, figures in alive.items():
+            for figure, value in figures.items():
+                node.add_metric([name, figure], value)
     except RedisError:
         return []
     for lane, histogram in found.items():
@@ -107,7 +114,7 @@ def _of_redis() -> list[Metric]:
         objective.add_metric([lane], ages.objective(lane))
         if histogram.share is not None:
             within.add_metric([lane], histogram.share)
-    return [age, within, objective, nodes]
+    return [age, within, objective, nodes, node]
 
 
 registry = CollectorRegistry(auto_describe=False)

@@ -20,6 +20,7 @@ KEY_RING = [
 DEBUG = env.bool("DEBUG", False)
 BIND = env.str("NOTIFYHUB_BIND", "127.0.0.1")
 PORT = env.int("NOTIFYHUB_PORT", 8000)
+SERVER = env.str("NOTIFYHUB_SERVER", "daphne")  # or "uvicorn"
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 BEHIND_TLS = env.bool("NOTIFYHUB_BEHIND_TLS", False)
@@ -188,6 +189,12 @@ SILENCE_SECONDS = {
 BRAKE_SHARE = env.float("NOTIFYHUB_BRAKE_SHARE", 0.2)
 BRAKE_MESSAGES = env.int("NOTIFYHUB_BRAKE_MESSAGES", 50)
 WORKER_THREADS = env.int("NOTIFYHUB_WORKER_THREADS", 10)  # five stages of two lanes
+# what devices are connected with: so many a node, and from one address, each for so long; logs read for them a second
+SOCKETS = env.int("NOTIFYHUB_SOCKETS", 15_000)
+SOCKETS_PER_ADDRESS = env.int("NOTIFYHUB_SOCKETS_PER_ADDRESS", 1_000)
+DRAIN_SECONDS = env.float("NOTIFYHUB_DRAIN_SECONDS", 20.0)
+SOCKET_SECONDS = env.int("NOTIFYHUB_SOCKET_SECONDS", 1_800)
+REPLAYS_PER_SECOND = env.int("NOTIFYHUB_REPLAYS_PER_SECOND", 1_000)
 AGE_OBJECTIVES = {  # seconds from acceptance to delivery, by lane
     "critical": env.float("NOTIFYHUB_OBJECTIVE_CRITICAL", 1.0),
     "high": env.float("NOTIFYHUB_OBJECTIVE_HIGH", 5.0),

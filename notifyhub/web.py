@@ -1,32 +1,183 @@
-"""The web process: Daphne, serving HTTP and WebSockets. Run as `python -m notifyhub.web`.
+"""The web process: Daphne or uvicorn, serving HTTP and WebSockets. Run as `python -m notifyhub.web`.
 
 Being a module of ours, it has the package `notifyhub` imported before Daphne pulls in Twisted,
 whose HTTP/2 needs what that package prepares.
+
+On SIGTERM the devices of this node are asked to move to other nodes, a share at a time, and then the process ends;
+on SIGINT, or a second SIGTERM, it ends at once.
 """
 
+import asyncio
 import os
-import sys
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
 
-from daphne.cli import CommandLineInterface
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "notifyhub.settings")
+
+import django
 
 from notifyhub import settings
+from notifyhub.collecting import collect_less
+
+CONNECT_SECONDS = 30
+"""Thousands of devices that come back at once are let in one after the other; five seconds are too short."""
+
+
+FEW = 200
+LOOK_EVERY = 10.0
+"""Seconds between two looks at more connections than a few: for what has failed or timed out, which is late by that."""
+
+
+async def _leave() -> None:
+    from delivery.node.table import node
+
+    await node().leave(settings.DRAIN_SECONDS)
+
+
+def _daphne() -> None:
+    from daphne.endpoints import build_endpoint_description_strings
+
+    from delivery.node.frames import INBOUND_LIMIT
+    from notifyhub.asgi import application
+
+    _have_autobahn_say_less()
+    server: Any = _calm_server()(
+        application,
+        endpoints=build_endpoint_description_strings(host=settings.BIND, port=settings.PORT),
+        signal_handlers=False,
+        application_close_timeout=5,
+        websocket_connect_timeout=CONNECT_SECONDS,
+        websocket_handshake_timeout=CONNECT_SECONDS,
+        websocket_max_message_size=INBOUND_LIMIT,
+        websocket_max_frame_size=INBOUND_LIMIT,
+        # devices ping, and the node looks for the silent ones: a second beat would cost as much again
+        ping_interval=86_400,
+        server_name="",
+        verbosity=0,
+        ready_callable=lambda: _made(server),
+    )
+    server.run()
+
+
+def _calm_server() -> Any:
+    """Return Daphne's server, but that it goes through thousands of connections less often than each second.
+
+    With 4,000 open it spent half of its time in that while a campaign was sent.
+    """
+    from daphne.server import Server
+    from twisted.internet import reactor
+
+    class Calm(Server):  # type: ignore[misc]  # Daphne has no types
+        looked: dict[str, float]
+
+        def application_checker(self) -> None:
+            self._calmly(super().application_checker)
+
+        def timeout_checker(self) -> None:
+            self._calmly(super().timeout_checker)
+
+        def _calmly(self, look: Callable[[], None]) -> None:
+            """Look now, which asks for the next turn too, or ask for the next turn alone."""
+            self.looked = getattr(self, "looked", {})
+            now = time.monotonic()
+            if len(self.connections) < FEW or now - self.looked.get(look.__name__, 0.0) > LOOK_EVERY:
+                self.looked[look.__name__] = now
+                look()
+            else:
+                later: Any = reactor
+                later.callLater(1, getattr(self, look.__name__))
+
+    return Calm
+
+
+def _made(server: Any) -> None:
+    """Set what Daphne's options do not reach, right before it serves."""
+    # a device that breaks the protocol is told with which code (1002, 1007, 1009) before it is dropped
+    server.ws_factory.setProtocolOptions(failByDrop=False)
+    _obey_signals(server.stop)
+
+
+def _obey_signals(stop: Callable[[], None]) -> None:
+    loop = asyncio.get_event_loop()
+    asked: set[asyncio.Task[None]] = set()
+
+    def terminate() -> None:
+        if asked:
+            return stop()
+        task = loop.create_task(_leave())
+        asked.add(task)
+        task.add_done_callback(lambda _: stop())
+
+    loop.add_signal_handler(signal.SIGTERM, terminate)
+    loop.add_signal_handler(signal.SIGINT, stop)
+
+
+def _have_autobahn_say_less() -> None:
+    """Replace what Autobahn spends on debug lines that nobody reads: a fifth of what a connection costs.
+
+    It pretty-prints all its settings for each connection, and names itself in colours for each read and write.
+    """
+    from autobahn.twisted import websocket as twisted
+    from autobahn.websocket import protocol
+
+    def nothing(*given: Any, **named: Any) -> str:
+        return ""
+
+    for module in (protocol, twisted):
+        for name in ("pformat", "hltype", "hlval"):
+            if hasattr(module, name):
+                setattr(module, name, nothing)
+
+
+def _uvicorn() -> None:
+    import uvicorn
+
+    from delivery.node.frames import INBOUND_LIMIT
+
+    class Server(uvicorn.Server):
+        at_once = False
+
+        def handle_exit(self, sig: int, frame: Any) -> None:
+            self.at_once = self.should_exit or sig == signal.SIGINT
+            super().handle_exit(sig, frame)
+
+        async def shutdown(self, sockets: Any = None) -> None:
+            leaving = asyncio.create_task(_leave())
+            while not leaving.done() and not self.at_once:
+                await asyncio.wait([leaving], timeout=0.1)
+            leaving.cancel()
+            await super().shutdown(sockets)
+
+    Server(
+        uvicorn.Config(
+            "notifyhub.asgi:application",
+            host=settings.BIND,
+            port=settings.PORT,
+            loop="uvloop",
+            ws="websockets-sansio",
+            ws_max_size=INBOUND_LIMIT,
+            ws_per_message_deflate=False,
+            ws_ping_interval=None,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
+    ).run()
+
+
+SERVERS = {"daphne": _daphne, "uvicorn": _uvicorn}
 
 
 def main() -> None:
     """Serve until a signal."""
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "notifyhub.settings")
-    CommandLineInterface().run(
-        [
-            *("--bind", settings.BIND, "--port", str(settings.PORT)),
-            "--no-server-name",
-            *("--application-close-timeout", "5"),
-            # Thousands of devices that come back at once are let in one after the other; five seconds is too short.
-            *("--websocket_connect_timeout", "30"),
-            *("--verbosity", "0"),
-            *sys.argv[1:],
-            "notifyhub.asgi:application",
-        ]
-    )
+    django.setup()
+    collect_less()
+    SERVERS[settings.SERVER]()
 
 
 if __name__ == "__main__":

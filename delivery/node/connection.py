@@ -8,6 +8,7 @@ from uuid import UUID
 
 from delivery import positions
 from delivery.node import frames
+from delivery.node.counts import counts
 from delivery.node.wire import Wire
 
 HELD_LIMIT = 1_000
@@ -56,6 +57,7 @@ class Connection:
         platform: str,
         issued_at: float,
         wire: Wire,
+        close: Callable[[int], None],
         catch_up: Callable[[], None],
     ) -> None:
         self.device = device
@@ -64,6 +66,7 @@ class Connection:
         self.platform = platform
         self.issued_at = issued_at
         self.wire = wire
+        self.close = close
         self.catch_up = catch_up
         self.seq = 0
         self.replaying = True
@@ -81,8 +84,9 @@ class Connection:
             self.wire.write(payload)
         elif not self._given_up:
             self._given_up = True
+            counts["given_up"] += 1
             self.wire.write(frames.RESYNC)
-            self.wire.close(frames.TRY_AGAIN_LATER)
+            self.close(frames.TRY_AGAIN_LATER)
             asyncio.get_running_loop().call_later(ABORT_SECONDS, self.wire.abort)
 
     def deliver(self, pieces: Sequence[Piece]) -> None:

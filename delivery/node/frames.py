@@ -1,5 +1,7 @@
 """The frames of `/ws/v1/`: what a node writes and what it takes from a device (JSON, told apart by `type`)."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 INBOUND_LIMIT = 16_384
@@ -11,9 +13,11 @@ REPLACED = 4409
 TOO_BIG = 4413
 SILENT = 4408
 FAILED = 4500
+TOO_MANY = 4429
+MOVE = 1012
 TRY_AGAIN_LATER = 1013
-"""After `SILENT`, `FAILED` and `TRY_AGAIN_LATER` a device comes back. The first ones are private codes, the last one
-is registered (RFC 6455 section 7.4)."""
+"""After `SILENT` and those behind it a device comes back. From 4000 on they are private, the others are registered
+(RFC 6455 section 7.4)."""
 PROTOCOL = "notifyhub.v1"
 AUTH_PREFIX = "notifyhub.auth."
 
@@ -71,6 +75,11 @@ def entries(seq: int, parts: list[bytes], cursor: bytes) -> bytes:
 def recall(run: str) -> bytes:
     """Return the frame that takes back what a run said."""
     return _json({"type": "recall", "run": run})
+
+
+def marked(ids: Sequence[str], state: str) -> bytes:
+    """Return the frame that says that notifications were read or archived on another device of the subscriber."""
+    return _json({"type": "marked", "ids": ids, "state": state})
 
 
 def reconnect(after_ms: int) -> bytes:

@@ -1,6 +1,7 @@
 """Presence of a node's devices, many at a time: those that come and go within a moment share a round trip."""
 
 import asyncio
+import time
 from contextlib import suppress
 
 import structlog
@@ -76,7 +77,9 @@ class Registrar:
         async with self._redis.pipeline(transaction=False) as pipe:
             for device in coming:
                 await self._present(
-                    keys=[presence.key(device)], args=[self._node, presence.PRESENCE_SECONDS], client=pipe
+                    keys=[presence.key(device)],
+                    args=[self._node, presence.PRESENCE_SECONDS, int(time.time())],
+                    client=pipe,
                 )
             for device in leaving:
                 await self._absent(keys=[presence.key(device)], args=[self._node], client=pipe)

@@ -1,12 +1,11 @@
-"""The node: this process's WebSockets by device, and the receiver that works the node's two streams."""
+"""The node: this process's devices, their presence in Redis, and the works that keep both up to date."""
 
 import asyncio
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from functools import cache, partial
-from typing import Any
 
 import structlog
 from django.conf import settings
@@ -14,19 +13,20 @@ from redis import asyncio as aioredis
 from redis.exceptions import RedisError
 
 from delivery import presence
-from delivery.node import frames
+from delivery.node import frames, leaving
+from delivery.node.admission import Admission
 from delivery.node.connection import Connection
+from delivery.node.counts import counts
+from delivery.node.lines import Lines
+from delivery.node.receiver import Receiver
 from delivery.node.registrar import Registrar
 
 log = structlog.get_logger(__name__)
 
-SOCKETS_A_DEVICE = 4
-BLOCK_MS = 2_000
-"""How long a read of the streams waits; shorter than redis-py's socket timeout, which would cut it."""
+CONNECTIONS_A_DEVICE = 4
 SOCKET_TIMEOUT = 10.0
-READ_ENTRIES = 20
-PAIRS_AT_ONCE = 100
-"""After so many writes everything else has its turn: urgent orders, and what devices say."""
+OPENING = 1_000
+"""Lines that may be without a token at the same time."""
 REDIS_CONNECTIONS = 16
 """Two read the streams; the others are taken in turns."""
 SIGN_OF_LIFE = 3.0
@@ -36,11 +36,14 @@ CATCH_UP_PAUSE = 0.1
 
 
 class Node:
-    """One start of one WebSocket server process: its table of connections and its receiver."""
+    """One start of one web process."""
 
     def __init__(self) -> None:
         self.name = f"{socket.gethostname().split('.')[0][:24]}-{secrets.token_hex(5)}"
-        self.table: dict[bytes, list[Connection]] = {}
+        self.lines = Lines()
+        self.admission = Admission(
+            most=settings.SOCKETS, opening=OPENING, per_address=settings.SOCKETS_PER_ADDRESS
+        )
         # The default pool has no bound and opens a connection for each caller: thousands of devices that come
         # at once would open as many, and most of these attempts would time out.
         self.redis: aioredis.Redis = aioredis.Redis.from_pool(
@@ -53,22 +56,27 @@ class Node:
             )
         )
         self._tasks: list[asyncio.Task[None]] = []
+        self._leaving: asyncio.Task[None] | None = None
+        self._catching_up: asyncio.Task[None] | None = None
         self._known = asyncio.Event()
         self._signed_at: float | None = None
         self._renewed_at = 0.0
         self._redis_run = ""
         self._behind = False
-        self._catching_up: asyncio.Task[None] | None = None
         self._registrar = Registrar(self.redis, self.name)
+        self._receiver = Receiver(
+            self.redis, self.name, self.lines, absent=self._registrar.absent, leave=self._ordered_to_leave
+        )
 
     def start(self) -> None:
-        """Start the receiver and the signs of life on the running loop, once (Daphne has no lifespan)."""
+        """Start the node's works on the running loop, once (Daphne has no lifespan)."""
         if not self._tasks:
             loop = asyncio.get_running_loop()
             works: dict[str, Callable[[], Awaitable[None]]] = {
-                "urgent": partial(self._receive, urgent=True),
-                "rest": partial(self._receive, urgent=False),
+                "urgent": partial(self._receiver.run, urgent=True),
+                "rest": partial(self._receiver.run, urgent=False),
                 "live": self._live,
+                "alarms": self.lines.alarms.run,
             }
             self._tasks = [loop.create_task(self._supervised(name, work)) for name, work in works.items()]
 
@@ -82,32 +90,29 @@ class Node:
                 log.warning("node.redis_lost", node=self.name, work=name, error=str(error))
             except Exception:
                 log.exception("node.restarted", node=self.name, work=name)
+            counts["restarted"] += 1
             await asyncio.sleep(0.5)
 
-    # -- connections
+    # -- devices
 
     async def add(self, connection: Connection) -> None:
         """Register a connection's presence; the oldest of too many of one device is told it was replaced."""
-        held = self.table.setdefault(connection.device, [])
+        held = self.lines.by_device.setdefault(connection.device, [])
         held.append(connection)
         await self._known.wait()  # a device of a node that senders take for dead would get nothing live
         await self._registrar.present(connection.device)
-        if len(held) > SOCKETS_A_DEVICE:
-            held.pop(0).wire.close(frames.REPLACED)
+        if len(held) > CONNECTIONS_A_DEVICE:
+            held.pop(0).close(frames.REPLACED)
 
     def remove(self, connection: Connection) -> None:
         """Take a connection out; presence goes with the device's last one here."""
-        held = self.table.get(connection.device)
+        held = self.lines.by_device.get(connection.device)
         if held is None or connection not in held:
             return
         held.remove(connection)
         if not held:
-            del self.table[connection.device]
+            del self.lines.by_device[connection.device]
             self._registrar.absent(connection.device)
-
-    def connections(self) -> Iterable[Connection]:
-        for held in list(self.table.values()):
-            yield from list(held)
 
     # -- signs of life
 
@@ -121,29 +126,47 @@ class Node:
         await self._sign()
         now = time.monotonic()
         if self._behind or now - self._renewed_at > RENEW_EVERY:
-            await self._registrar.renew(list(self.table))
+            await self._registrar.renew(list(self.lines.by_device))
             self._renewed_at = now
         if self._behind:
             self._behind = False
             self._start_to_catch_up()
 
     async def _sign(self) -> None:
-        """Give a sign of life, and notice when senders took this node for dead or Redis lost its memory.
+        """Give a sign of life, and notice when a stream was full, senders took this node for dead, or Redis forgot.
 
         What was noticed stays noted until it is made good: Redis may be lost again between two commands,
         and a flushed Redis has the same run id as before.
         """
-        unknown = await self.redis.zadd(presence.NODES, {self.name: time.time()})
+        async with self.redis.pipeline(transaction=False) as pipe:
+            pipe.zadd(presence.NODES, {self.name: time.time()})
+            pipe.getdel(presence.missed(self.name))
+            pipe.info("server")
+            pipe.zremrangebyscore(presence.NODES, 0, time.time() - 3600)
+            pipe.hset(presence.figures(self.name), mapping=self._figures())
+            pipe.expire(presence.figures(self.name), presence.FIGURES_SECONDS)
+            unknown, missed, server, *_ = await pipe.execute()
         now = time.monotonic()
         if self._signed_at is not None and (unknown or now - self._signed_at > presence.NODE_SECONDS):
             self._behind = True
-        self._signed_at = now
-        self._known.set()
-        await self.redis.zremrangebyscore(presence.NODES, 0, time.time() - 3600)
-        run = (await self.redis.info("server"))["run_id"]
-        if self._redis_run not in ("", run):
+        if missed is not None:
             self._behind = True
-        self._redis_run = run
+        if self._redis_run not in ("", server["run_id"]):
+            self._behind = True
+        self._signed_at = now
+        self._redis_run = server["run_id"]
+        self._known.set()
+
+    def _figures(self) -> dict[str, int]:
+        """Return what `/metrics` shows of this node."""
+        refused = {f"refused_{reason}": count for reason, count in self.admission.refused.items()}
+        return {
+            "lines": len(self.lines.open),
+            "devices": len(self.lines.by_device),
+            "leaving": int(self.admission.leaving),
+            **refused,
+            **counts,
+        }
 
     def _start_to_catch_up(self) -> None:
         """Beside the signs of life, which must go on meanwhile; one that is under way begins anew."""
@@ -153,68 +176,39 @@ class Node:
 
     async def _catch_up(self) -> None:
         """Have every device's log read again, paced."""
-        log.warning("node.catches_up", node=self.name, devices=len(self.table))
-        for number, connection in enumerate(list(self.connections()), 1):
+        log.warning("node.catches_up", node=self.name, devices=len(self.lines.by_device))
+        for number, connection in enumerate(list(self.lines.connections()), 1):
             connection.catch_up()
+            counts["caught_up"] += 1
             if number % CATCH_UP_AT_ONCE == 0:
                 await asyncio.sleep(CATCH_UP_PAUSE)
 
-    # -- the receiver
+    # -- its end
 
-    async def _receive(self, *, urgent: bool) -> None:
-        """Work one of the two streams; each has a reader of its own, so that urgent ones pass between the others."""
-        name = presence.stream(self.name, urgent=urgent)
-        last: Any = "0"
-        while True:
-            got = await self.redis.xread({name: last}, count=READ_ENTRIES, block=BLOCK_MS)
-            for _, entries in got or ():
-                last = entries[-1][0]
-                await self._work(name, entries)
+    def _ordered_to_leave(self, order: presence.Leave) -> None:
+        if self._leaving is not None:
+            self._leaving.cancel()
+        if order.back:
+            self.admission.leaving = False
+        else:
+            self._leaving = asyncio.get_running_loop().create_task(self.leave(order.seconds))
 
-    async def _work(self, name: str, entries: Any) -> None:
-        """Obey orders; then answer all of them, and trim what is done, in one round trip."""
-        answers: dict[str, list[bytes]] = {}
-        for _, fields in entries:
-            order = presence.decode_order(fields[b"d"])
-            match order:
-                case presence.Delivery():
-                    gone = await self._deliver(order)
-                    answer = presence.Answer(order.parcel, order.fence, self.name, gone)
-                    answers.setdefault(order.reply, []).append(presence.encode(answer))
-                case presence.Recall(application=application, run=run):
-                    frame = frames.recall(run)
-                    for connection in self.connections():
-                        if connection.application == application:
-                            connection.send(frame)
-                case presence.Revoke(subscriber=subscriber, before=before):
-                    for connection in self.connections():
-                        if connection.subscriber.bytes == subscriber and connection.issued_at < before:
-                            connection.wire.close(frames.TOKEN_REFUSED)
-            await asyncio.sleep(0)
-        async with self.redis.pipeline(transaction=False) as pipe:
-            for reply, encoded in answers.items():
-                pipe.rpush(reply, *encoded)
-                pipe.expire(reply, presence.REPLY_SECONDS)
-            pipe.xdel(name, *[identity for identity, _ in entries])
-            await pipe.execute()
+    async def leave(self, seconds: float) -> None:
+        """Let nobody else in; return when every device has moved to another node, or had the time to."""
+        self.admission.leaving = True
+        if self.lines.open and await self._has_company():
+            await leaving.leave(self.lines, seconds=seconds, node=self.name)
 
-    async def _deliver(self, delivery: presence.Delivery) -> list[int]:
-        """Write the pairs to their sockets; return the indexes of those whose device is not here."""
-        table = self.table
-        gone: list[int] = []
-        for index, pair in enumerate(delivery.pairs):
-            if index % PAIRS_AT_ONCE == 0 and index:
-                await asyncio.sleep(0)
-            held = table.get(pair.device)
-            if not held:
-                gone.append(index)
-                continue
-            pieces = [(pair.notification, pair.place, pair.entry)]
-            for connection in held:
-                connection.deliver(pieces)
-        for index in gone:
-            self._registrar.absent(delivery.pairs[index].device)
-        return gone
+    async def _has_company(self) -> bool:
+        """Return whether another node gave a sign of life lately; none is known when Redis does not answer."""
+        try:
+            alive = await self.redis.zrangebyscore(
+                presence.NODES, time.time() - presence.NODE_SECONDS, "+inf"
+            )
+        except (RedisError, OSError) as error:
+            log.warning("node.leaves_alone", node=self.name, error=str(error))
+            return False
+        return any(name.decode() != self.name for name in alive)
 
 
 @cache

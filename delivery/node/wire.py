@@ -13,10 +13,10 @@ that is too many: a reader that stalls would make the process grow by all that i
 what waits: where Daphne is reached by `await send` alone, nothing bounds it, so TLS ends at the proxy.)
 
 What is touched of others' insides (the test of this module names the releases it was read in, and fails on any other):
-Daphne's `send`, a `partial` of `Server.handle_reply` and the protocol, and its `last_ping`; Autobahn's `state`, `data`,
-`current_frame`, `inside_message`, `_perMessageCompress`, `sendCloseFrame` and `dataReceived`; of Twisted's `tcp.Server`
-`socket`, `TLS`, `dataBuffer`, `offset`, `_tempDataBuffer` and `_tempDataLen`; uvicorn's `send`, a method of the
-protocol, and that one's `transport` and `close_sent`.
+Daphne's `send`, a `partial` of `Server.handle_reply` and the protocol, its `last_ping` and `handshake_deferred`;
+Autobahn's `state`, `data`, `current_frame`, `inside_message`, `_perMessageCompress`, `sendCloseFrame`, `failHandshake`
+and `dataReceived`; of Twisted's `tcp.Server` `socket`, `TLS`, `dataBuffer`, `offset`, `_tempDataBuffer` and
+`_tempDataLen`; uvicorn's `send`, a method of the protocol, and that one's `transport` and `close_sent`.
 """
 
 import asyncio
@@ -233,13 +233,38 @@ def wire_of(send: Send) -> Wire:
     return _daphne(send) or _uvicorn(send) or AsgiWire(send)
 
 
-def _daphne(send: Any) -> DaphneWire | None:
+async def refuse(
+    scope: dict[str, Any], send: Send, *, status: int, reason: str, headers: dict[str, str]
+) -> None:
+    """Answer a WebSocket's handshake with an HTTP status, and 403 where the server knows no other.
+
+    Daphne's own refusal is always 403; Autobahn's, which it stands on, can say more.
+    """
+    protocol = _daphne_protocol(send)
+    if protocol is not None:
+        protocol.failHandshake(reason, status, list(headers.items()))
+        del protocol.handshake_deferred
+        protocol.server.protocol_disconnected(protocol)
+    elif "websocket.http.response" in scope.get("extensions", {}):
+        encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        await send({"type": "websocket.http.response.start", "status": status, "headers": encoded})
+        await send({"type": "websocket.http.response.body", "body": reason.encode()})
+    else:
+        await send({"type": "websocket.close"})
+
+
+def _daphne_protocol(send: Any) -> Any:
     server = sys.modules.get("daphne.server")
     if server is None or not isinstance(send, partial) or len(send.args) != 1:
         return None
-    if getattr(send.func, "__func__", None) is not server.Server.handle_reply:
+    is_reply = getattr(send.func, "__func__", None) is server.Server.handle_reply
+    return send.args[0] if is_reply and hasattr(send.args[0], "sendCloseFrame") else None
+
+
+def _daphne(send: Any) -> DaphneWire | None:
+    protocol = _daphne_protocol(send)
+    if protocol is None:
         return None
-    protocol = send.args[0]
     from twisted.internet import tcp  # Daphne has imported it
 
     plain = type(protocol.transport) is tcp.Server and not protocol.transport.TLS

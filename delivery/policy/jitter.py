@@ -7,6 +7,8 @@ It never carries anybody into their quiet hours or past the end: what is left is
 from delivery.policy.quiet_hours import hours_of
 from delivery.policy.verdicts import Candidate, Circumstances, expiry_of
 
+LONGEST = 3_600
+"""Seconds."""
 STEPS = 12
 """Instants into which a page's people fall: each is a parcel of its own for each provider."""
 
@@ -28,4 +30,9 @@ def landing_of(candidate: Candidate, circumstances: Circumstances) -> float:
     limit = limit_of(candidate, circumstances)
     if limit is not None:
         span = min(span, max(0.0, limit - circumstances.now))
-    return circumstances.now + span * (int.from_bytes(candidate.notification, "big") % STEPS) / STEPS
+    return within(circumstances.now, span, candidate.notification)
+
+
+def within(begin: float, span: float, notification: bytes) -> float:
+    """Return the place of a notification (16 bytes) in a span of seconds."""
+    return begin + span * (int.from_bytes(notification, "big") % STEPS) / STEPS

@@ -1,7 +1,7 @@
 """What a sender takes and gives: messages in an envelope, a credential, one result for every message."""
 
 import enum
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, Protocol
 
 import msgspec
@@ -119,6 +119,10 @@ class Result(msgspec.Struct, frozen=True, array_like=True, gc=False):
     left: bool = True
 
 
+Steps = Generator[Result | None, None, None]
+"""Results, and None where only the thread's loop can bring more (`delivery.senders.loop`)."""
+
+
 #   CredentialError            the provider refuses the credential, or it is not well-formed
 #   └── UnreachableError       the provider could not be asked
 
@@ -173,6 +177,17 @@ class Sender(Protocol):
         given up as unknown. Nothing is started once `go_on` says no, and what is under way then is
         waited for. Never raises for what a message, the credential or the provider does.
         """
+
+    def steps(
+        self,
+        envelope: Envelope,
+        credential: Credential,
+        *,
+        deadline: float | None = None,
+        streams: int | None = None,
+        go_on: GoOn | None = None,
+    ) -> Steps:
+        """Do as `send`, but never wait, so that many may go on at a time (`delivery.senders.together`)."""
 
     def check(self, credential: Credential) -> None:
         """Ask the provider whether it takes the credential; nothing reaches a device.

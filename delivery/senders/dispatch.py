@@ -4,6 +4,7 @@ A request is made for each message and its answer judged. One refused provider t
 spoiled sent again; after a verdict on the gate, or when the provider cannot be reached, nothing more is started.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 
@@ -14,10 +15,13 @@ from delivery.senders.contract import (
     GoOn,
     Message,
     Result,
+    Steps,
     UnreachableError,
     Verdict,
 )
 from delivery.senders.engine import Answer, Engine, Request
+
+log = logging.getLogger(__name__)
 
 UNKNOWN_ANSWER = "unknown_answer"
 """The provider, or something between, answered in a way that its documents do not know."""
@@ -64,8 +68,8 @@ class Batch:
         self._end: Result | None = None
         self._halted = False
 
-    def results(self) -> Iterator[Result]:
-        """Yield one result for every message."""
+    def steps(self) -> Steps:
+        """Yield one result for every message, and None where only the thread's loop can bring more."""
         token = ""
         try:
             token = self._authorize("")
@@ -86,10 +90,13 @@ class Batch:
         for index in self._unsent:
             yield Result(index, end.verdict, end.reason, "", end.retry_after, left=False)
 
-    def _round(self, token: str, *, renews: bool) -> Iterator[Result]:
-        answers = self._engine.run(self._requests(token), deadline=self._deadline, streams=self._streams)
+    def _round(self, token: str, *, renews: bool) -> Steps:
+        answers = self._engine.steps(self._requests(token), deadline=self._deadline, streams=self._streams)
         for answer in answers:
-            result = self._judge(answer) if not answer.error else _of_broken(answer)
+            if answer is None:
+                yield None
+                continue
+            result = self._judged(answer) if not answer.error else _of_broken(answer)
             verdict = result.verdict
             if verdict is Verdict.SHUT and renews and result.reason in self._renewable:
                 self._spoiled.append(answer.key)
@@ -101,6 +108,14 @@ class Batch:
             yield result
         yield from self._unsendable
         self._unsendable.clear()
+
+    def _judged(self, answer: Answer) -> Result:
+        try:
+            return self._judge(answer)
+        except Exception:
+            # Whatever an answer holds, it must not take the others' results with it.
+            log.exception("an answer with status %s cannot be judged: %r", answer.status, answer.body[:200])
+            return unknown_answer(answer)
 
     def _requests(self, token: str) -> Iterator[Request]:
         messages, build = self._messages, self._build

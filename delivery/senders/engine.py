@@ -1,81 +1,73 @@
-"""The multiplexed HTTP/2 engine under the senders: many requests over few connections, answers as they come.
+"""The engine under the senders: many requests over few connections of HTTP/2, answers as they come.
 
-One `pycurl.CurlMulti` each for every thread and pool, made after fork: libcurl's handles are never shared by
-threads, and a child must not touch its parent's connections.
+One for each thread and pool, made after fork. Its own HTTP/2 (`http2/`) costs a fifth of what libcurl does, which
+carries what that cannot: servers that speak only HTTP/1.1, and proxies that are more than a tunnel.
 """
 
+import base64
+import functools
 import os
-import select
+import ssl
 import threading
 import time
+import urllib.parse
+import urllib.request
 import weakref
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 import certifi
-import msgspec
-import pycurl
 
-STREAMS = 500
-"""Requests in flight; the most streams on a connection."""
-CONNECTIONS = 8
-"""The most connections of a pool to a host, for servers that allow fewer streams than we have requests."""
+from delivery.senders.curl import Curl
+from delivery.senders.http2.connection import Answer, Stream
+from delivery.senders.http2.link import ALPN, Proxy, Where
+from delivery.senders.http2.origin import Origin
+from delivery.senders.loop import thread_loop
+
+__all__ = ["REQUEST_SECONDS", "STREAMS", "Answer", "Engine", "Own", "Request", "engine"]
+
+STREAMS = 900
+"""Requests in flight: near the thousand that APNs allows on a connection."""
 REQUEST_SECONDS = 10.0
-CONNECT_SECONDS = 5.0
-IDLE_SECONDS = 300
-BODY_BYTES = 64 * 1024
 POOLS = 32
 """The most pools of a thread; the one that was used longest ago is closed for the next."""
+STALE_SECONDS = 1.0
+"""After so long it is looked for what came meanwhile, such as a goodbye, before anything is sent."""
 
-Request = tuple[Any, str, list[str], bytes]
-"""The caller's key, the URL, the header lines (the same list object again is cheaper) and the body to POST."""
-
-_NEVER_SENT = frozenset(
-    {
-        pycurl.E_UNSUPPORTED_PROTOCOL,
-        pycurl.E_URL_MALFORMAT,
-        pycurl.E_COULDNT_RESOLVE_PROXY,
-        pycurl.E_COULDNT_RESOLVE_HOST,
-        pycurl.E_COULDNT_CONNECT,
-        pycurl.E_SSL_CONNECT_ERROR,
-        pycurl.E_PEER_FAILED_VERIFICATION,
-        pycurl.E_SSL_CACERT_BADFILE,
-    }
-)
-
-
-class Answer(msgspec.Struct, frozen=True, gc=False):
-    """What became of a request.
-
-    Answered: `error` is empty. Refused: `error` says why, and the request never left, so another try
-    is no repeat. Unknown: `unknown` is true too, the request may have arrived. `retry_after` is in
-    seconds, 0 for none.
-    """
-
-    key: Any
-    status: int = 0
-    body: bytes = b""
-    retry_after: int = 0
-    error: str = ""
-    unknown: bool = False
+Own = tuple[tuple[str, str], ...]
+Request = tuple[Any, str, list[str], bytes] | tuple[Any, str, list[str], bytes, Own]
+"""The caller's key, the URL, the header lines (the same list object again is cheaper), the body to POST, and the names
+and values of headers that only this request has."""
 
 
 class Engine:
-    """Sends requests over HTTP/2 for one thread; use `engine()` to get the thread's own."""
+    """Sends requests for one thread; use `engine()` to get the thread's own.
 
-    def __init__(self, *, ca_file: str = "", timeout: float = REQUEST_SECONDS) -> None:
-        self._ca_file = ca_file or certifi.where()
+    Names in `bare` are headers that the server shall not keep. `proxy` is a URL; without one the environment's is used.
+    `public_only` refuses addresses that are not public, for hosts that a stranger has named.
+    """
+
+    def __init__(
+        self,
+        *,
+        ca_file: str = "",
+        timeout: float = REQUEST_SECONDS,
+        bare: frozenset[bytes] = frozenset(),
+        proxy: str = "",
+        public_only: bool = False,
+    ) -> None:
+        self._loop = thread_loop()
+        self._ca_file = ca_file
         self._timeout = timeout
-        self._free: list[Any] = []
-        self._live: set[Any] = set()
-        self._alarm: float | None = None
-        self._poll = select.poll()
-        self._multi: Any = pycurl.CurlMulti()
-        self._multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_MULTIPLEX)
-        self._multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, CONNECTIONS)
-        self._multi.setopt(pycurl.M_MAX_CONCURRENT_STREAMS, STREAMS)
-        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
-        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_alarm)
+        self._bare = bare
+        self._proxy = proxy
+        self._public_only = public_only
+        self._pid = os.getpid()
+        self._runs: dict[int, float | None] = {}
+        self._origins: dict[str, Origin] = {}
+        self._curl: Curl | None = None
+        self._base = ""
+        self._origin: Origin | None = None
 
     def run(
         self, requests: Iterable[Request], *, deadline: float | None = None, streams: int = STREAMS
@@ -86,10 +78,22 @@ class Engine:
         `deadline` (`time.monotonic()`) what is under way is given up as unknown and no more is
         taken. Several runs of one engine may be interleaved.
         """
-        sink: list[Answer] = []
+        for answer in self.steps(requests, deadline=deadline, streams=streams):
+            if answer is None:
+                self._loop.turn()
+            else:
+                yield answer
+
+    def steps(
+        self, requests: Iterable[Request], *, deadline: float | None = None, streams: int = STREAMS
+    ) -> Generator[Answer | None, None, None]:
+        """Do as `run`, but never wait: yield None where only the thread's loop can bring more."""
+        answers: list[Answer] = []
         waiting = iter(requests)
         more = True
         under_way = 0
+        self._wake()
+        self._runs[id(answers)] = deadline
         try:
             while more or under_way:
                 while more and under_way < streams:
@@ -97,176 +101,187 @@ class Engine:
                     if request is None:
                         more = False
                         break
-                    self._start(request, sink)
+                    self._start(request, answers)
                     under_way += 1
-                if not under_way:
-                    break
-                if not sink:  # another run's turn may have brought answers of this one
-                    self._turn(deadline)
-                if sink:
-                    under_way -= len(sink)
-                    answers = sink.copy()
-                    sink.clear()
-                    yield from answers
+                if under_way and not answers:
+                    yield None
                 if deadline is not None and time.monotonic() >= deadline:
                     more = False
-                    yield from self._give_up(sink)
-                    break
+                    self._drop(answers)
+                if answers:
+                    under_way -= len(answers)
+                    ready = answers.copy()
+                    answers.clear()
+                    yield from ready
         finally:
-            self._give_up(sink)
+            self._drop(answers)
+            del self._runs[id(answers)]
+            if not self._runs:
+                self.prepare(time.monotonic())  # what was given up is told to the provider
+                self._loop.parts.pop(self, None)
 
     @property
     def busy(self) -> bool:
         """Whether anything is under way."""
-        return bool(self._live)
+        return any(origin.busy for origin in self._origins.values()) or (
+            self._curl is not None and self._curl.busy
+        )
+
+    def prepare(self, now: float) -> float:
+        """Do what is due and write; return when to be called again (`loop.Part`)."""
+        wake = min((end for end in self._runs.values() if end is not None), default=now + self._timeout)
+        for origin in self._origins.values():
+            wake = min(wake, origin.prepare(now))
+        return wake if self._curl is None else min(wake, self._curl.prepare(now))
 
     def close(self) -> None:
         """Close the connections; what is under way is dropped."""
-        for handle in self._live:
-            self._multi.remove_handle(handle)
-            handle.close()
-        self._live.clear()
-        self._free.clear()
-        self._multi.close()
+        self._loop.parts.pop(self, None)
+        for origin in self._origins.values():
+            origin.close("closed by us")
+        if self._curl is not None and self._pid == os.getpid():
+            self._curl.close()
 
-    def _start(self, request: Request, sink: list[Answer]) -> None:
-        key, url, headers, body = request
-        handle = self._free.pop() if self._free else self._handle()
-        if handle.url is not url:
-            handle.setopt(pycurl.URL, url)
-            handle.url = url
-        if handle.headers is not headers:
-            handle.setopt(pycurl.HTTPHEADER, headers)
-            handle.headers = headers
-        handle.setopt(pycurl.POSTFIELDS, body)
-        handle.key = key
-        handle.sink = sink
-        self._multi.add_handle(handle)
-        self._live.add(handle)
-
-    def _handle(self) -> Any:
-        handle = pycurl.Curl()
-        # Falls back to HTTP/1.1 where the server offers nothing better; PIPEWAIT waits for a
-        # connection that is being made instead of opening one for each request.
-        handle.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS)
-        handle.setopt(pycurl.PIPEWAIT, 1)
-        handle.setopt(pycurl.POST, 1)
-        handle.setopt(pycurl.NOSIGNAL, 1)  # threads: no SIGALRM for name lookups
-        handle.setopt(pycurl.CAINFO, self._ca_file)
-        handle.setopt(pycurl.TIMEOUT_MS, int(self._timeout * 1000))
-        handle.setopt(pycurl.CONNECTTIMEOUT_MS, int(CONNECT_SECONDS * 1000))
-        handle.setopt(pycurl.MAXAGE_CONN, IDLE_SECONDS)
-        handle.setopt(pycurl.TCP_KEEPALIVE, 1)
-        handle.setopt(pycurl.MAXFILESIZE, BODY_BYTES)  # holds while the body comes, too
-        handle.setopt(pycurl.NOPROXY, _direct_hosts())
-        handle.received = []
-        handle.setopt(pycurl.WRITEFUNCTION, handle.received.append)
-        handle.url = handle.headers = None
-        return handle
-
-    def _watch(self, event: int, descriptor: int, _multi: Any, _data: Any) -> None:
-        if event == pycurl.POLL_REMOVE:
-            self._poll.unregister(descriptor)
-            return
-        mask = select.POLLIN if event & pycurl.POLL_IN else 0
-        if event & pycurl.POLL_OUT:
-            mask |= select.POLLOUT
-        self._poll.register(descriptor, mask)
-
-    def _set_alarm(self, milliseconds: int) -> None:
-        self._alarm = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
-
-    def _turn(self, deadline: float | None) -> None:
-        """Wait for what comes next, at most a second, and let libcurl work on it."""
-        multi = self._multi
-        wait = 1.0
+    def _wake(self) -> None:
+        loop = self._loop
         now = time.monotonic()
-        if self._alarm is not None:
-            if self._alarm <= now:
-                self._alarm = None
-                multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
-                wait = 0.0
-            else:
-                wait = min(wait, self._alarm - now)
-        if deadline is not None:
-            wait = max(0.0, min(wait, deadline - now))
-        for descriptor, event in self._poll.poll(wait * 1000):
-            mask = pycurl.CSELECT_IN if event & select.POLLIN else 0
-            if event & select.POLLOUT:
-                mask |= pycurl.CSELECT_OUT
-            if event & (select.POLLERR | select.POLLHUP | select.POLLNVAL):
-                mask |= pycurl.CSELECT_ERR
-            multi.socket_action(descriptor, mask)
-        self._reap()
+        if now - loop.now > STALE_SECONDS:
+            loop.turn(wait=0.0)
+        loop.now = now
+        for origin in self._origins.values():
+            origin.wake(now)
+        loop.parts[self] = None
 
-    def _reap(self) -> None:
-        """Take the finished transfers and put their answers into the sinks of their runs."""
-        queued = 1
-        while queued:
-            queued, good, bad = self._multi.info_read(STREAMS)
-            for handle in good:
-                self._release(handle)
-                status = handle.getinfo(pycurl.RESPONSE_CODE)
-                received = handle.received
-                body = received[0] if len(received) == 1 else b"".join(received)
-                received.clear()
-                wait = handle.getinfo(pycurl.RETRY_AFTER) if status >= 429 else 0
-                handle.sink.append(Answer(handle.key, status, body, wait))
-                self._free.append(handle)
-            for handle, code, message in bad:
-                self._release(handle)
-                sent = code not in _NEVER_SENT and handle.getinfo(pycurl.REQUEST_SIZE) > 0
-                handle.sink.append(Answer(handle.key, error=f"{message} (curl {code})", unknown=sent))
-                handle.close()
+    def _start(self, request: Request, answers: list[Answer]) -> None:
+        own: Own = ()
+        if len(request) == 5:
+            key, url, lines, body, own = request
+        else:
+            key, url, lines, body = request
+        at = url.find("/", 8)
+        base = url[:at]
+        stream = Stream(key, answers, url[at:], lines, own, body)
+        if base != self._base:
+            try:
+                self._origin = self._origins.get(base) or self._make_origin(base)
+                self._base = base
+            except (OSError, ValueError) as error:
+                stream.end(f"{base} cannot be used: {error}", unknown=False)
+                return
+        if self._origin is None:
+            self._by_curl(base, stream)
+        else:
+            self._origin.start(stream)
 
-    def _release(self, handle: Any) -> None:
-        self._multi.remove_handle(handle)
-        self._live.discard(handle)
+    def _make_origin(self, base: str) -> Origin | None:
+        """Return the origin of a URL's scheme, host and port; None where libcurl has to do it."""
+        split = urllib.parse.urlsplit(base)
+        proxy = "" if not split.hostname else self._proxy_for(split.hostname)
+        if split.scheme != "https" or not split.hostname or (proxy and not proxy.startswith("http://")):
+            return None
+        where = Where(
+            split.hostname,
+            split.port or 443,
+            _context(self._ca_file or certifi.where()),
+            _tunnel(proxy) if proxy else None,
+            self._public_only,
+        )
+        origin = self._origins[base] = Origin(
+            self._loop,
+            where,
+            timeout=self._timeout,
+            bare=self._bare,
+            on_http1=lambda stream: self._by_curl(base, stream),
+        )
+        return origin
 
-    def _give_up(self, sink: list[Answer]) -> list[Answer]:
-        """Drop what one run has under way."""
-        given_up = list(sink)
-        sink.clear()
-        for handle in [handle for handle in self._live if handle.sink is sink]:
-            self._release(handle)
-            sent = handle.getinfo(pycurl.REQUEST_SIZE) > 0
-            given_up.append(Answer(handle.key, error="given up at the deadline", unknown=sent))
-            handle.close()
-        return given_up
+    def _by_curl(self, base: str, stream: Stream) -> None:
+        if self._curl is None:
+            self._curl = Curl(
+                self._loop,
+                ca_file=self._ca_file,
+                timeout=self._timeout,
+                proxy=self._proxy,
+                public_only=self._public_only,
+            )
+            _all.add(self._curl)
+        self._curl.start(stream, base + stream.path)
+
+    def _drop(self, answers: list[Answer]) -> None:
+        for origin in self._origins.values():
+            origin.drop(answers)
+        if self._curl is not None:
+            self._curl.drop(answers)
+
+    def _proxy_for(self, host: str) -> str:
+        if host in ("127.0.0.1", "localhost", "::1") or _bypasses_proxy(host):
+            return ""
+        from_environment = urllib.request.getproxies_environment()
+        return self._proxy or from_environment.get("https") or from_environment.get("all") or ""
 
 
-def _direct_hosts() -> str:
-    """Return the hosts that no proxy of the environment stands before: its own list and this machine."""
-    listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    return ",".join(filter(None, [listed, "127.0.0.1", "localhost", "::1"]))
+def _tunnel(url: str) -> Proxy:
+    split = urllib.parse.urlsplit(url)
+    authorization = ""
+    if split.username:
+        name = urllib.parse.unquote(split.username)
+        word = urllib.parse.unquote(split.password or "")
+        authorization = "Basic " + base64.b64encode(f"{name}:{word}".encode()).decode()
+    return Proxy(split.hostname or "", split.port or 3128, authorization)
 
 
-_own = threading.local()
-_all: weakref.WeakSet[Engine] = weakref.WeakSet()
-_inherited: list[Engine] = []
+def _context(ca_file: str) -> ssl.SSLContext:
+    return _context_of(ca_file, os.stat(ca_file).st_mtime_ns)
 
 
-def engine(pool: str, *, ca_file: str = "") -> Engine:
-    """Return the calling thread's engine for a pool, made when it is first asked for.
+@functools.lru_cache(maxsize=16)
+def _context_of(ca_file: str, _changed: int) -> ssl.SSLContext:
+    """Return the TLS settings for a file of authorities: reading the public ones takes 20 ms."""
+    context = ssl.create_default_context(cafile=ca_file)
+    context.set_alpn_protocols(ALPN)
+    return context
+
+
+# typeshed does not know it.
+_bypasses_proxy: Callable[[str], bool] = getattr(urllib.request, "proxy_bypass_environment")  # noqa: B009
+_threads = threading.local()
+_all: weakref.WeakSet[Curl] = weakref.WeakSet()
+_inherited: list[Curl] = []
+
+
+class _Pools:
+    """A thread's engines in this process; they close their connections when the thread ends."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.by_name: dict[Any, Engine] = {}
+
+    def __del__(self) -> None:
+        for each in self.by_name.values():
+            each.close()
+
+
+def engine(pool: str, *, ca_file: str = "", **options: Any) -> Engine:
+    """Return the calling thread's engine for a pool, made when it is first asked for with the options of `Engine`.
 
     What must not share a connection gets a pool of its own, as each APNs key.
     """
-    pid = os.getpid()
-    if getattr(_own, "pid", None) != pid:
-        _own.pid, _own.pools = pid, {}
-    pools: dict[tuple[str, str], Engine] = _own.pools
-    found = pools.pop((pool, ca_file), None)
+    own: _Pools | None = getattr(_threads, "pools", None)
+    if own is None or own.pid != os.getpid():
+        own = _threads.pools = _Pools()
+    pools = own.by_name
+    name = (pool, ca_file, *sorted(options.items()))
+    found = pools.pop(name, None)
     if found is None:
         if len(pools) >= POOLS:
             oldest = pools.pop(next(iter(pools)))
             if not oldest.busy:
                 oldest.close()
-        found = Engine(ca_file=ca_file)
-        _all.add(found)
-    pools[(pool, ca_file)] = found
+        found = Engine(ca_file=ca_file, **options)
+    pools[name] = found
     return found
 
 
-# Freeing an inherited engine in the child would send TLS and HTTP/2 goodbyes over the sockets it shares
-# with its parent; so all are held while forking, and the child holds them for ever.
+# Freeing libcurl's handles in a child would send goodbyes over the sockets it shares with its parent; so all are
+# held while forking, and the child holds them for ever. Our own connections are only closed, which says nothing.
 os.register_at_fork(before=lambda: _inherited.extend(_all), after_in_parent=_inherited.clear)

@@ -114,3 +114,20 @@ def test_no_token_for_somebody_elses_device_or_an_unknown_subscriber(shop: World
     ):
         problem(shop.service("POST", "tokens", body), 404, "not-found")
     problem(shop.service("POST", "tokens", {"subscriber": "ada-shop", "seconds": 86_401}), 400, "invalid")
+
+
+def test_a_ticket_stands_for_the_token_that_asked_for_it(
+    shop: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issued: list[str] = []
+    monkeypatch.setattr("delivery.node.tickets.issue", lambda token: issued.append(token) or "a-ticket")
+    app = shop.app()
+    answer = app("POST", "tickets")
+    assert (answer.status_code, answer.json()) == (201, {"ticket": "a-ticket", "expires_in": 30})
+    assert issued == [app.secret]
+    problem(shop.service("POST", "tickets"), 401, "not-authenticated")
+
+
+def test_without_redis_there_are_no_tickets_and_the_refusal_says_what_to_do(shop: World) -> None:
+    told = problem(shop.app()("POST", "tickets"), 503, "tickets-away")
+    assert "auth frame" in told["detail"]

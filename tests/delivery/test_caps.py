@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from delivery import caps, runs
+from delivery import caps, dbclock, runs
 from delivery.draining import plan_one
 from delivery.log.store import NewEntry, log_store
 from delivery.models import Page, Parcel, Stopped
@@ -233,6 +233,31 @@ def test_a_flush_between_the_pages_of_two_runs_lets_nobody_over_the_cap(
     told = [runs.progress(run) for run in both]
     assert sum(one.logged for one in told) == len(people)
     assert len({token for token, _ in provider.sent}) == len(provider.sent) == 40
+
+
+def test_after_a_flush_nobody_counts_as_told_before_they_were(
+    redis: Any, provider: world.FakeSender, work_all: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within a jitter people are told up to an hour after their page was planned."""
+    now = begin = time.time()
+    monkeypatch.setattr(dbclock, "now", lambda: now)
+    app = world.application()
+    app.caps = ONE_A_DAY
+    app.save()
+    world.people(app, 24, "fcm")
+    spread = world.launch(app, snapshot=world.snapshot(policy=Policy(jitter=3600), ttl=7_200))
+    plan_one("normal")
+    told = {parcel.due_at: parcel.size for parcel in Parcel.objects.filter(run=spread)}
+    assert sum(told.values()) == 24 and len(told) > 3
+    redis.flushall()
+    now = begin + 24 * HOUR + 1_000
+    run = world.launch(app, snapshot=world.snapshot(ttl=3 * 86_400))
+    plan_one("normal")
+    _settle(redis, app)
+    plan_one("normal")
+    free_again = sum(count for at, count in told.items() if at + 24 * HOUR <= now)
+    assert 0 < free_again < 24
+    assert runs.progress(run).logged == free_again
 
 
 def test_an_application_that_told_nobody_begins_at_once(

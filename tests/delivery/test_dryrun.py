@@ -16,10 +16,13 @@ from delivery.policy.caps import InMemory
 from delivery.snapshot import Policy, Text
 from devices.models import Application, Category, Device, Preference, Subscriber
 from tests.delivery import world
+from tests.delivery.policy.facts import changes
 
 pytestmark = pytest.mark.django_db(databases=["default", "log"])
 RUN = UUID(int=77)
 QUIET = ["", "22:00-08:00", "off", "02:10-02:40"]
+PEOPLE = 30
+AT_THE_CHANGE = [f"s{number}" for number in range(5, PEOPLE, 6)]
 ZONES = ["", "Europe/Berlin", "America/New_York", "Asia/Tokyo", "Australia/Lord_Howe"]
 
 
@@ -43,8 +46,8 @@ def crowd(monkeypatch: pytest.MonkeyPatch) -> Application:
     places: Any = {}
     monkeypatch.setattr(caps, "RedisCaps", lambda application, written, put=True: Looking(put, places))
     news = Category.objects.create(application=app, key="news", name="News")
-    for number, person in enumerate(world.people(app, 30)):
-        person.quiet_hours, person.time_zone = QUIET[number % 4], ZONES[number % 5]
+    for number, person in enumerate(world.people(app, PEOPLE)):
+        person.quiet_hours, person.time_zone = QUIET[number % 4], (*ZONES, "")[number % 6]
         person.consent = number % 7 != 3
         person.save()
         if number % 6 == 1:
@@ -63,7 +66,8 @@ def rehearsed(app: Application, **values: Any) -> dryrun.Rehearsal:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
-    hour=st.integers(-20, 60),
+    change=st.deferred(lambda: st.sampled_from(changes())),
+    offset=st.floats(-86_400, 86_400),
     quiet=st.sampled_from(QUIET),
     ttl=st.sampled_from([3600, 86_400]),
     policy=st.builds(
@@ -73,15 +77,27 @@ def rehearsed(app: Application, **values: Any) -> dryrun.Rehearsal:
         local_time=st.sampled_from(["", "02:30", "09:00"]),
         late=st.sampled_from(["now", "tomorrow"]),
         jitter=st.sampled_from([0, 300]),
+        rate=st.sampled_from([0, 1_000]),
     ),
 )
 def test_with_the_same_facts_at_the_same_instant_it_decides_what_a_send_decides(
-    crowd: Application, monkeypatch: pytest.MonkeyPatch, hour: int, quiet: str, ttl: int, policy: Policy
+    crowd: Application,
+    monkeypatch: pytest.MonkeyPatch,
+    change: tuple[str, datetime],
+    offset: float,
+    quiet: str,
+    ttl: int,
+    policy: Policy,
 ) -> None:
+    """Around every change of every zone's clock; some of the people live in that zone."""
     for model in (Stopped, Parcel, Page):
         model._default_manager.all().delete()
     Run.objects.all().delete()
-    now = datetime(2026, 3, 29, 0, 0, tzinfo=UTC).timestamp() + hour * 3600
+    zone, instant = change
+    now = instant.timestamp() + offset
+    Subscriber.objects.filter(external_id__in=AT_THE_CHANGE).update(time_zone=zone)
+    for held in _places().values():
+        held.update(dict.fromkeys(held, now - 23 * 3600))
     crowd.quiet_hours = quiet
     crowd.save()
     news = Category.objects.get()
@@ -95,7 +111,7 @@ def test_with_the_same_facts_at_the_same_instant_it_decides_what_a_send_decides(
         assert plan_one("normal")
     progress = runs.progress(run)
     page = Page.objects.get(run=run, kind="shard")
-    assert (before.audience, before.told, before.stopped) == (30, progress.logged, progress.stopped)
+    assert (before.audience, before.told, before.stopped) == (PEOPLE, progress.logged, progress.stopped)
     assert sum(before.later.values()) == page.deferred
     sizes = dict.fromkeys(before.messages, 0)
     for parcel in Parcel.objects.filter(run=run):

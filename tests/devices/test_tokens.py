@@ -2,9 +2,10 @@
 
 import base64
 import json
+import re
 import time
 from contextlib import nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -204,3 +205,36 @@ def test_no_refusal_repeats_the_token(people: People) -> None:
     with pytest.raises(tokens.TokenError) as error:
         tokens.verify(token)
     assert not any(part in str(error.value) for part in token.split("."))
+
+
+def test_many_at_once_are_believed_and_refused_as_one_alone(
+    people: People, django_assert_num_queries: Any
+) -> None:
+    good = [tokens.mint(people.subscriber, people.device) for _ in range(20)]
+    other = Subscriber.objects.create(application=people.application, external_id="eve")
+    bad = [
+        "no token",
+        people.signed(people.claims(exp=1)),
+        tokens.mint(people.subscriber, uuid4()),
+        tokens.mint(other, people.device),
+        people.signed(people.claims(sub="nobody")),
+        people.signed(people.claims(), kid="unknown"),
+    ]
+    tokens.verify(good[0])  # the key is known
+    with django_assert_num_queries(1):
+        found = tokens.verify_many(good)
+    assert found == [(tokens.verify(token), []) for token in good]
+    mixed = tokens.verify_many([*bad, good[0]])
+    assert mixed[-1] == found[0]
+    for token, one in zip(bad, mixed[:-1], strict=True):
+        assert isinstance(one, tokens.TokenError)
+        refused(token, re.escape(str(one)))
+
+
+def test_many_at_once_know_of_a_revocation_and_a_retirement(people: People) -> None:
+    token = tokens.mint(people.subscriber, people.device)
+    Subscriber.objects.update(revoked_before=timezone.now() + timedelta(seconds=1))
+    assert "revoked" in str(tokens.verify_many([token])[0])
+    Subscriber.objects.update(revoked_before=None)
+    Device.objects.update(state="retired")
+    assert "retired" in str(tokens.verify_many([token])[0])

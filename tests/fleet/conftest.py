@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import ssl
 import time
 import uuid
 from collections.abc import Iterator
@@ -12,17 +14,24 @@ from urllib.parse import urlencode
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
+from pywebpush import WebPusher
 
+from fleet.apns_certificates import ApnsCertificate, make_apns_certificate
 from fleet.apns_keys import ApnsKey, make_apns_key
 from fleet.client import Fleet
+from fleet.devices import Environment
 from fleet.http import Reply, Request
 from fleet.oauth import ServiceAccount, make_service_account
+from fleet.points import base64url, point_of
 from fleet.server import FleetServer, Options
+from fleet.subscriptions import Subscription
 
 TOPIC = "com.example.app"
 PROJECT = "shop-1"
+_HELLO = {"aps": {"alert": {"title": "Hello", "body": "World"}}}
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
@@ -128,15 +137,80 @@ class ApnsDesk:
     ) -> Reply:
         endpoint = self.server.apns_sandbox if sandbox else self.server.apns
         if body is None:
-            body = msgspec.json.encode(payload or {"aps": {"alert": {"title": "Hello", "body": "World"}}})
+            body = msgspec.json.encode(payload or _HELLO)
         where = path or f"/3/device/{token or self.tokens[0]}"
         return endpoint.handle(Request(method, where, "", self.headers(**headers), body))
+
+    def request(self, *, repeated: tuple[str, ...] = (), peer: str = "", **headers: str | None) -> Request:
+        """Return a request as the server makes it; `peer` is the digest of a certificate."""
+        where, body = f"/3/device/{self.tokens[0]}", msgspec.json.encode(_HELLO)
+        return Request("POST", where, "", self.headers(**headers), body, repeated, peer)
+
+    def certificate(self, *, environment: Environment | None = None) -> tuple[ApnsCertificate, str]:
+        """Make a certificate that may connect; return it and its digest."""
+        made = make_apns_certificate([TOPIC], environment=environment)
+        self.server.certificates.enrol(made)
+        return made, hashlib.sha256(ssl.PEM_cert_to_DER_cert(made.certificate)).hexdigest()
 
     def notify(
         self, token: str, *, id: str, run: str = "run-1", title: str = "Hello", **headers: str
     ) -> Reply:
         aps = {"alert": {"title": title, "body": "World"}}
         return self.send(token, payload={"aps": aps, "nh": {"id": id, "run": run}}, **headers)
+
+
+ORIGIN = "https://push.test"
+
+
+class WebPushDesk:
+    """Sends to a push service as the owner of a VAPID key; every part can be bent."""
+
+    def __init__(self, server: FleetServer) -> None:
+        self.server = server
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.point = point_of(self.key.public_key())
+        self.subscriptions = server.webpush.subscribe(5, application_server_key=base64url(self.point))
+
+    def token(self, *, key: ec.EllipticCurvePrivateKey | None = None, **claims: Any) -> str:
+        usual = {"aud": ORIGIN, "exp": int(time.time()) + 3600, "sub": "mailto:ops@example.com"}
+        held = {name: value for name, value in (usual | claims).items() if value is not None}
+        return jwt.encode({"alg": "ES256"}, held, ECKey.import_key(key or self.key), algorithms=["ES256"])
+
+    def authorization(self, *, key: ec.EllipticCurvePrivateKey | None = None, **claims: Any) -> str:
+        point = point_of((key or self.key).public_key())
+        return f"vapid t={self.token(key=key, **claims)}, k={base64url(point)}"
+
+    def encrypt(self, data: bytes, subscription: Subscription | None = None) -> bytes:
+        document = (subscription or self.subscriptions[0]).document()
+        encoded = WebPusher(document).encode(data, content_encoding="aes128gcm")
+        assert encoded is not None
+        return bytes(encoded["body"])
+
+    def headers(self, **bent: str | None) -> dict[str, str]:
+        """Return headers of a message; `content_encoding=None` leaves one out."""
+        usual: dict[str, str | None] = {
+            "authorization": self.authorization(),
+            "ttl": "60",
+            "content-encoding": "aes128gcm",
+        }
+        usual |= {name.replace("_", "-"): value for name, value in bent.items()}
+        return {name: value for name, value in usual.items() if value is not None}
+
+    def send(
+        self,
+        payload: Any = "hello",
+        *,
+        to: Subscription | None = None,
+        body: bytes | None = None,
+        method: str = "POST",
+        path: str | None = None,
+        **headers: str | None,
+    ) -> Reply:
+        target = to or self.subscriptions[0]
+        if body is None:
+            body = self.encrypt(msgspec.json.encode(payload), target)
+        where = path or target.endpoint.removeprefix(ORIGIN)
+        return self.server.webpush.handle(Request(method, where, "", self.headers(**headers), body))
 
 
 @pytest.fixture(scope="session")
@@ -149,6 +223,8 @@ def server(tmp_path: Path, account: ServiceAccount) -> FleetServer:
     """A fleet whose endpoints are called directly; it listens nowhere."""
     server = FleetServer(Options(data=tmp_path))
     server.oauth.url = "https://127.0.0.1:1/token"
+    server.webpush.url = ORIGIN
+    server.webpush.vapid.origins = frozenset({ORIGIN})
     server.world.accounts[account.project] = account
     server.oauth.enrol(account)
     return server
@@ -164,6 +240,11 @@ def apns(server: FleetServer) -> ApnsDesk:
     key = make_apns_key([TOPIC], team=None, environment=None)
     server.keys.enrol(key)
     return ApnsDesk(server, key)
+
+
+@pytest.fixture
+def webpush(server: FleetServer) -> WebPushDesk:
+    return WebPushDesk(server)
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def test_what_is_no_jwt_is_invalid(apns, token):
 
 
 def test_too_many_new_provider_tokens_are_refused_where_asked(apns):
-    apns.server.world.faults["apns"].limit_token_updates = True
+    apns.server.world.break_("apns", limit_token_updates=True)
     assert apns.send().status == 200
     newer = apns.provider_token(iat=int(time.time()) - 5)
     assert refusal(apns.send(authorization=f"bearer {newer}")) == (429, "TooManyProviderTokenUpdates")
@@ -172,10 +172,12 @@ def test_another_path_or_method_is_refused(apns):
 
 
 def test_outages_quotas_and_any_reason_on_demand(apns):
-    faults = apns.server.world.faults["apns"]
-    faults.status_5xx = Failure(status=503, count=1, retry_after=3)
-    faults.quota_429 = Quota(count=1)
-    faults.answer = Refusal("Shutdown")
+    apns.server.world.break_(
+        "apns",
+        status_5xx=Failure(status=503, count=1, retry_after=3),
+        quota_429=Quota(count=1),
+        answer=Refusal("Shutdown"),
+    )
     reply = apns.send()
     assert (refusal(reply), dict(reply.headers)["retry-after"]) == ((503, "ServiceUnavailable"), "3")
     assert refusal(apns.send()) == (429, "TooManyRequests")
@@ -184,7 +186,7 @@ def test_outages_quotas_and_any_reason_on_demand(apns):
 
 
 def test_refused_credentials_are_an_invalid_token(apns):
-    apns.server.world.faults["apns"].refuse_credentials = True
+    apns.server.world.break_("apns", refuse_credentials=True)
     assert refusal(apns.send()) == (403, "InvalidProviderToken")
 
 
@@ -199,3 +201,43 @@ def test_a_background_push_shows_nothing(apns):
     apns.send(payload={"aps": {"content-available": 1}}, apns_push_type="background", apns_priority="5")
     (one,) = apns.server.world.record.of_device(apns.server.world.devices.find(apns.tokens[0]))
     assert not one.shown
+
+
+def test_a_header_of_apns_may_stand_once_only(apns):
+    request = apns.request(repeated=("apns-priority",))
+    assert refusal(apns.server.apns.handle(request)) == (400, "DuplicateHeaders")
+    assert apns.server.apns.handle(apns.request(repeated=("cookie",))).status == 200
+
+
+def test_a_certificate_is_as_good_as_a_token(apns):
+    certificate, digest = apns.certificate()
+    assert apns.server.apns.handle(apns.request(peer=digest, authorization=None)).status == 200
+    # Apple: with a certificate for one topic the header may be left out.
+    assert (
+        apns.server.apns.handle(apns.request(peer=digest, authorization=None, apns_topic=None)).status == 200
+    )
+    other = apns.request(peer=digest, authorization=None, apns_topic="com.example.other")
+    assert refusal(apns.server.apns.handle(other)) == (400, "TopicDisallowed")
+    assert certificate.topics == ("com.example.app",)
+
+
+def test_a_certificate_of_the_other_environment_is_refused(apns):
+    _, digest = apns.certificate(environment="sandbox")
+    request = apns.request(peer=digest, authorization=None)
+    assert refusal(apns.server.apns.handle(request)) == (403, "BadCertificateEnvironment")
+
+
+def test_an_unknown_certificate_is_bad_and_so_is_a_refused_one(apns):
+    unknown = apns.request(peer="0" * 64, authorization=None)
+    assert refusal(apns.server.apns.handle(unknown)) == (403, "BadCertificate")
+    _, digest = apns.certificate()
+    apns.server.world.break_("apns", refuse_credentials=True)
+    refused = apns.request(peer=digest, authorization=None)
+    assert refusal(apns.server.apns.handle(refused)) == (403, "BadCertificate")
+
+
+def test_the_age_of_what_happened_is_known(apns):
+    at = int(time.time() * 1000) - 5000
+    apns.send(payload={"aps": {"alert": "x"}, "nh": {"id": "n", "run": "r", "at": at}})
+    (age,) = apns.server.world.record.ages("r")
+    assert 5000 <= age < 60_000

@@ -167,7 +167,7 @@ def test_4096_bytes_of_payload_are_taken(fcm):
 
 
 def test_quota_is_429_with_retry_after_and_then_over(fcm):
-    fcm.server.world.faults["fcm"].quota_429 = Quota(count=1, retry_after=7)
+    fcm.server.world.break_("fcm", quota_429=Quota(count=1, retry_after=7))
     reply = fcm.send()
     assert (error(reply), code(reply)) == ((429, "RESOURCE_EXHAUSTED"), "QUOTA_EXCEEDED")
     assert ("retry-after", "7") in reply.headers
@@ -176,37 +176,37 @@ def test_quota_is_429_with_retry_after_and_then_over(fcm):
 
 @pytest.mark.parametrize(("status", "name"), [(503, "UNAVAILABLE"), (500, "INTERNAL")])
 def test_an_outage_answers_as_often_as_asked(fcm, status, name):
-    fcm.server.world.faults["fcm"].status_5xx = Failure(status=status, count=2)
+    fcm.server.world.break_("fcm", status_5xx=Failure(status=status, count=2))
     assert [code(fcm.send()), code(fcm.send()), fcm.send().status] == [name, name, 200]
 
 
 def test_any_answer_can_be_chosen(fcm):
-    fcm.server.world.faults["fcm"].answer = Refusal("THIRD_PARTY_AUTH_ERROR")
+    fcm.server.world.break_("fcm", answer=Refusal("THIRD_PARTY_AUTH_ERROR"))
     reply = fcm.send()
     assert (error(reply), code(reply)) == ((401, "UNAUTHENTICATED"), "THIRD_PARTY_AUTH_ERROR")
 
 
 def test_refused_credentials_refuse_tokens_and_assertions(fcm):
-    fcm.server.world.faults["fcm"].refuse_credentials = True
+    fcm.server.world.break_("fcm", refuse_credentials=True)
     assert fcm.send().status == 401
     assert fcm.exchange(fcm.assertion()).status == 400
 
 
 def test_a_fraction_of_devices_is_always_the_same(fcm):
-    fcm.server.world.faults["fcm"].dead_fraction = 0.5
+    fcm.server.world.break_("fcm", dead_fraction=0.5)
     once = [fcm.send(token=token).status for token in fcm.tokens]
     assert once == [fcm.send(token=token).status for token in fcm.tokens]
     assert set(once) == {200, 404}
 
 
 def test_a_lost_answer_has_still_arrived(fcm, new_id):
-    fcm.server.world.faults["fcm"].lost_answers = 1
+    fcm.server.world.break_("fcm", lost_answers=1)
     assert fcm.notify(fcm.tokens[0], id=new_id).wait is None
     assert fcm.server.world.record.totals(run="run-1").accepted == 1
 
 
 def test_latency_delays_the_answer_not_the_arrival(fcm):
-    fcm.server.world.faults["fcm"].latency_ms = 50
+    fcm.server.world.break_("fcm", latency_ms=50)
     assert fcm.send().wait == pytest.approx(0.05)
     assert fcm.server.world.record.totals().accepted == 1
 

@@ -120,6 +120,51 @@ def test_arrivals_are_read_page_by_page_in_order(record):
     assert [one.notification for one in record.since(0, run="a")[0]] == [wanted[1], wanted[3]]
 
 
+def test_instants_are_those_of_first_arrival_by_run(record):
+    first, second, other = ids(3)
+    record.accept("fcm", 1, run="a", notification=first)
+    record.accept("apns", 2, run="a", notification=second)
+    record.accept("fcm", 1, run="a", notification=first)
+    record.accept("fcm", 3, run="b", notification=other)
+    assert record.instants("a") == ([(first, 1001_000), (second, 1002_000)], 2)
+    assert record.instants("a", after=1, limit=1) == ([(second, 1002_000)], 2)
+    assert record.instants("a", after=2) == ([], 2)
+    assert record.instants("never came") == ([], 0)
+
+
+def test_ages_are_known_of_messages_that_carry_their_events_time(record):
+    for number, notification in enumerate(ids(3)):
+        record.accept("fcm", number, run="a", notification=notification, event_at=1000_000)
+    record.accept("fcm", 9, run="b", notification="no time")
+    assert record.ages("a") == record.ages(None) == [1000, 2000, 3000]
+    assert record.ages("b") == record.ages("never came") == []
+
+
+def test_a_device_in_two_runs_is_one_device(record):
+    record.accept("fcm", 1, run="a", notification="x")
+    assert record.totals().devices == 1
+    record.accept("fcm", 1, run="b", notification="y")
+    record.accept("fcm", 2, run="b", notification="y")
+    assert (record.totals().devices, record.totals(run="b").devices) == (2, 2)
+    assert record.totals().devices == 2
+
+
+def test_what_is_too_much_is_counted_and_not_kept(record, monkeypatch):
+    monkeypatch.setattr("fleet.record.MOST_MESSAGES", 1)
+    first, second = ids(2)
+    record.accept("fcm", 1, notification=first)
+    record.accept("fcm", 1, notification=second)
+    record.accept("fcm", 1, notification=first)
+    assert (len(record), record.unrecorded, record.totals().accepted) == (1, 1, 2)
+
+
+def test_a_repeat_without_a_notice_leaves_the_screen_alone(record):
+    record.accept("apns", 1, notification="a", identity="a", title="shown")
+    record.accept("apns", 1, notification="a", visible=False)
+    (one,) = record.of_device(1)
+    assert (one.shown, one.title, one.times) == (True, "shown", 2)
+
+
 def test_forgetting_leaves_nothing(record):
     (one,) = ids(1)
     record.accept("fcm", 1, notification=one, identity=one)
@@ -131,7 +176,7 @@ def test_forgetting_leaves_nothing(record):
 def test_who_waits_is_woken_by_the_last_one_missing(record):
     async def story() -> None:
         waiting = asyncio.create_task(
-            record.tallies.wait(lambda: record.totals(run="a").distinct_messages, at_least=2, timeout=5)
+            record.tallies.wait(lambda: record.distinct(run="a", provider=None), at_least=2, timeout=5)
         )
         await asyncio.sleep(0)
         first, second = ids(2)

@@ -195,3 +195,37 @@ def test_a_frame_that_is_none_is_counted_and_the_device_returns(server):
         assert sockets.report()["bad_frames"] == 1
 
     play(server, story)
+
+
+def test_a_device_that_never_acknowledges_stores_all_the_same(server):
+    async def story(hub: Hub, sockets: Sockets) -> None:
+        await sockets.open(hub.url, [Pair("t", "tv-1")], manner="no_ack")
+        connection, _ = await hub.meet()
+        entry = {"id": "a", "kind": "notification", "run": "run-1", "title": "a"}
+        await say(connection, type="entries", seq=1, entries=[entry], cursor="c1")
+        await say(connection, type="resync")
+        assert await hear(connection) == {"type": "resume", "cursor": None}, "no acknowledgement came before"
+        assert server.world.record.totals(run="run-1").accepted == 1
+
+    play(server, story)
+
+
+@pytest.mark.parametrize("manner", ["no_read", "dead"])
+def test_a_device_that_never_reads_stays_connected_and_stores_nothing(server, manner):
+    async def story(hub: Hub, sockets: Sockets) -> None:
+        await sockets.open(hub.url, [Pair("t", "tv-1")], manner=manner)
+        connection, _ = await hub.meet()
+        await say(connection, type="hello", cursor="c0")
+        device = sockets._devices[next(iter(sockets._devices))]
+        while device._connection is None or device._connection.transport.is_reading():
+            await asyncio.sleep(0)
+        entry = {"id": "a", "kind": "notification", "run": "run-1", "title": "a"}
+        await say(connection, type="entries", seq=1, entries=[entry], cursor="c1")
+        await device.ping()
+        if manner == "no_read":
+            assert await hear(connection) == {"type": "ping"}
+        assert server.world.record.totals(run="run-1").accepted == 0
+        assert sockets.report()["hello"] == 1
+        assert await sockets.close(1) == 1
+
+    play(server, story)

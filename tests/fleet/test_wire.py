@@ -19,10 +19,15 @@ from urllib.parse import urlencode
 
 import pycurl
 import pytest
+import requests
+from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
+from py_vapid import Vapid
+from pywebpush import WebPushException, webpush
 
 from fleet.client import Fleet, FleetError
+from fleet.points import base64url, point_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -122,6 +127,89 @@ def test_apns_delivers_over_http2_and_tells_the_dead(fleet):
     assert post(fleet, f"{fleet.apns_url}/3/device/{dead}", payload, headers)[0] == 200
 
 
+def test_a_stock_web_push_sender_reaches_the_browser_and_learns_of_the_dead(fleet):
+    own, foreign = (
+        Vapid(ec.generate_private_key(ec.SECP256R1())),
+        Vapid(ec.generate_private_key(ec.SECP256R1())),
+    )
+    key = base64url(point_of(own.public_key))
+    alive, dead = fleet.make_subscriptions(2, application_server_key=key)
+    fleet.set_faults("webpush", dead_tokens=[dead["endpoint"]])
+    session = requests.Session()
+    session.trust_env, session.verify = False, fleet.ca_file
+
+    def send(subscription: dict[str, object], signer: Vapid = own) -> int:
+        text = json.dumps({"title": "Hello", "nh": {"id": "n-1", "run": "wire-webpush"}})
+        claims = {"sub": "mailto:ops@example.com"}
+        options = {
+            "vapid_private_key": signer,
+            "vapid_claims": claims,
+            "requests_session": session,
+            "ttl": 30,
+        }
+        try:
+            return int(webpush(subscription, text, **options).status_code)
+        except WebPushException as error:
+            return int(error.response.status_code)
+
+    with session:
+        assert (send(alive), send(dead), send(alive, foreign)) == (201, 410, 403)
+    fleet.clear_faults()
+    (one,) = fleet.arrived_for([alive["endpoint"]], run="wire-webpush")[alive["endpoint"]]
+    assert (one["notification"], one["times"], one["screen"]["title"]) == ("n-1", 1, "Hello")
+    (letter,) = fleet.messages(alive["endpoint"])
+    assert json.loads(letter["payload"])["title"] == "Hello"
+    assert letter["asked"]["ttl"] == 30
+
+
+def test_a_certificate_shown_in_the_handshake_sends(fleet, tmp_path):
+    made = fleet.make_apns_certificate(topics=["com.example.certified"])
+    (token,) = fleet.make_apns_devices(1, topic="com.example.certified")
+    files = {"SSLCERT": tmp_path / "cert.pem", "SSLKEY": tmp_path / "key.pem"}
+    files["SSLCERT"].write_text(made["certificate"])
+    files["SSLKEY"].write_text(made["private_key"])
+    statuses = []
+    for shows in (True, False):
+        curl = pycurl.Curl()
+        curl.setopt(pycurl.URL, f"{fleet.apns_url}/3/device/{token}")
+        curl.setopt(pycurl.CAINFO, fleet.ca_file)
+        curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS)
+        for name, path in files.items() if shows else ():
+            curl.setopt(getattr(pycurl, name), str(path))
+        curl.setopt(pycurl.POSTFIELDS, '{"aps":{"alert":"hi"},"nh":{"id":"c-1","run":"certified"}}')
+        curl.setopt(pycurl.HTTPHEADER, ["apns-push-type: alert"])
+        curl.setopt(pycurl.WRITEFUNCTION, lambda data: None)
+        curl.perform()
+        statuses.append(curl.getinfo(pycurl.RESPONSE_CODE))
+        curl.close()
+    assert statuses == [200, 403]
+    assert fleet.arrived(run="certified")["apns"]["accepted"] == 1
+
+
+def test_a_whole_runs_instants_are_read_page_by_page(fleet, project, monkeypatch):
+    url, headers = project
+    tokens = fleet.make_fcm_devices(3, project="wire-app")
+    run, ids = str(uuid.uuid4()), [str(uuid.uuid4()) for _ in range(3)]
+    for token, notification in zip(tokens, ids, strict=True):
+        assert post(fleet, url, fcm_message(token, notification, run), headers)[0] == 200
+    instants = list(fleet.instants(run))
+    assert [notification for notification, _ in instants] == ids
+    counts = fleet.arrived(run=run)["total"]
+    assert (instants[0][1], instants[-1][1]) == (counts["first_at"], counts["last_at"])
+    assert fleet._ask("GET", f"/instants?run={run}&after=1&limit=1", None)[1].split()[0].decode() == ids[1]
+    assert fleet.ages(run) == {"count": 0}
+
+
+def test_a_message_is_kept_word_for_word_without_its_credentials(fleet, project):
+    url, headers = project
+    (token,) = fleet.make_fcm_devices(1, project="wire-app")
+    message = fcm_message(token, str(uuid.uuid4()), "words")
+    post(fleet, url, message, headers)
+    (letter,) = fleet.messages(token)
+    assert (letter["provider"], letter["token"], letter["payload"]) == ("fcm", token, message.decode())
+    assert "authorization" not in letter["asked"] and letter in fleet.messages()
+
+
 def test_apns_speaks_no_http_1(fleet):
     with pytest.raises(pycurl.error):
         post(fleet, f"{fleet.apns_url}/3/device/x", b"{}", http2=False)
@@ -155,6 +243,16 @@ def test_waiting_returns_when_the_message_arrives(fleet, project):
         (lambda fleet: fleet.set_faults("fcm", dead_fraction=2), "dead_fraction|<= 1"),
         (lambda fleet: fleet.set_faults("fcm", answer={"reason": "Tired"}), "answer.reason"),
         (lambda fleet: fleet.arrived(provider="sms"), "provider"),
+        (lambda fleet: fleet.set_faults("inbox", latency_ms=1), "provider"),
+        (lambda fleet: fleet.set_faults("fcm", spoil={"how": "burnt"}), "burnt"),
+        (lambda fleet: fleet.set_faults("apns", goaway={"after": 0}), "after|>= 1"),
+        (lambda fleet: fleet.set_faults("apns", reset_streams={"code": "TIRED"}), "TIRED"),
+        (lambda fleet: fleet.make_subscriptions(1, application_server_key="abc"), "application_server_key"),
+        (lambda fleet: fleet.make_apns_certificate(topics=[]), "topics"),
+        (lambda fleet: fleet.open_sockets("ws://x", [], manner="rude"), "rude"),
+        (lambda fleet: fleet.start_pullers("ftp://x", []), "url"),
+        (lambda fleet: fleet._call("GET", "/instants"), "run"),
+        (lambda fleet: fleet._call("GET", "/arrivals?limit=-1"), "limit"),
         (lambda fleet: fleet._post("/nowhere"), "no call"),
     ],
 )

@@ -13,26 +13,35 @@ from typing import Any, Self
 from tests.pipeline.production import ROOT, Site
 from tests.servers.server import Server
 
-VERBS: dict[str, Callable[[Server], None]] = {
+NODE = 2
+"""The node of Cassandra that is killed; the drivers know all three."""
+VERBS: dict[str, Callable[[Any], None]] = {
     "kill": Server.kill,
     "start": Server.start,
     "restart": Server.restart,
+    "kill_node": lambda ring: ring.kill_node(NODE),
+    "start_node": lambda ring: ring.start_node(NODE),
 }
+PEOPLE = 1_500
+"""How many it begins with: of these, 300 devices hold a WebSocket."""
 END_SECONDS = 30.0
 
 
 class Company:
-    """`python -m tests.pipeline.drive --stay …` on a site: one hub, one fleet, the same people for every drama."""
+    """`python -m tests.pipeline.drive --stay …` on a site: one hub and one fleet for every drama."""
 
-    def __init__(self, site: Site, servers: Mapping[str, Server], *, people: int) -> None:
+    def __init__(self, site: Site, servers: Mapping[str, Server]) -> None:
         self._site = site
         self._servers = servers
-        self._people = people
 
     def __enter__(self) -> Self:
-        self._log = (self._site.folder / "drama.log").open("wb")
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.pipeline.drive", "--stay", str(self._people)],
+        self._log = (self._site.folder / "drama.log").open("ab")
+        self._process = self._start()
+        return self
+
+    def _start(self) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.pipeline.drive", "--stay", str(PEOPLE)],
             cwd=ROOT,
             env={**os.environ, **self._site.environment},
             stdin=subprocess.PIPE,
@@ -40,7 +49,6 @@ class Company:
             stderr=self._log,
             text=True,
         )
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -56,13 +64,14 @@ class Company:
         self._process.stdout.close()
         self._log.close()
 
-    def play(self, drama: str, *, within: float) -> dict[str, Any]:
-        """Return the report of one drama; fails when it fails, or has not ended after `within` seconds."""
+    def play(self, drama: str, *, people: int, within: float) -> dict[str, Any]:
+        """Return the report of one drama before so many people; fails when it fails, or is not over in time."""
+        self._mend()
         assert self._process.stdin is not None and self._process.stdout is not None
         timer = threading.Timer(within, self._process.kill)
         timer.start()
         try:
-            self._say(drama)
+            self._say(json.dumps({"drama": drama, "people": people}))
             for line in self._process.stdout:
                 said = json.loads(line)
                 if "report" in said:
@@ -77,6 +86,15 @@ class Company:
         raise AssertionError(
             f"{drama} ended without a report (after {within:g} s it is killed)\n{self._tail()}"
         )
+
+    def _mend(self) -> None:
+        """Bring back what an earlier drama that failed has left behind dead."""
+        for server in self._servers.values():
+            if not all(process.running for process in server.processes):
+                server.kill()
+                server.start()
+        if self._process.poll() is not None:
+            self._process = self._start()
 
     def _say(self, word: str) -> None:
         assert self._process.stdin is not None

@@ -1,9 +1,7 @@
 """The processes of a hub that does more at once than one supervisor: a second worker and two more clocks."""
 
 import os
-import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,16 +72,15 @@ class Crew:
                 continue
         return found
 
-    def retire(self, member: psutil.Process, *, within: float) -> float:
-        """End a process by SIGTERM, as a rolling restart does; return the seconds it took."""
-        began = time.monotonic()
-        member.send_signal(signal.SIGTERM)
-        # an extra is a child of this process and has to be reaped here
+    def has_ended(self, member: psutil.Process) -> bool:
+        """Return whether a process has ended, its code run and its hands empty."""
         for extra in self.extras:
             if extra.process.pid == member.pid:
-                extra.process.wait(within)
-        member.wait(within)
-        return time.monotonic() - began
+                extra.process.poll()  # a child of this process has to be reaped here
+        try:
+            return not member.is_running() or member.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
 
     def end(self) -> None:
         for extra in self.extras:

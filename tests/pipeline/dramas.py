@@ -23,7 +23,10 @@ from notifyhub import parts
 from notifyhub.demo import hub, report, show, stage, watch
 
 SLEEP_SECONDS = 60.0
-MOST_SOCKETS = 2_000
+MOST_SOCKETS = 300
+"""So many of the devices hold a WebSocket; the others find what they were told in the log."""
+PATIENCE = 240.0
+"""Seconds after which a hub that is not ready is given up."""
 
 
 class Theatre:
@@ -56,7 +59,6 @@ class Theatre:
             .exclude(token="")
             .values_list("token", flat=True)
         )
-        shown = self.fleet.arrived_for(phones, run=str(run.uid))
         progress = runs.progress(run)
         sockets = Parcel.objects.filter(run=run, provider=Provider.SOCKET)
         stored = sockets.aggregate(Sum("stored"))["stored__sum"] or 0
@@ -69,9 +71,19 @@ class Theatre:
             "outcomes": progress.outcomes,
             "stopped": progress.stopped,
             "repeats": sum(counts[name]["repeats"] for name in ("fcm", "apns")),
-            "two_notices": sum(1 for rows in shown.values() if _notices(rows) > 1),
+            "two_notices": sum(self._two_notices(run, some) for some in _in_parts(phones, 5_000)),
             "in_flight": in_flight["sum"] or 0,
         }
+
+    def _two_notices(self, run: Run, phones: list[str]) -> int:
+        """Count the phones on which a run left more than one notice."""
+        shown = self.fleet.arrived_for(phones, run=str(run.uid))
+        return sum(1 for rows in shown.values() if _notices(rows) > 1)
+
+
+def _in_parts(items: list[str], most: int) -> Iterator[list[str]]:
+    for start in range(0, len(items), most):
+        yield items[start : start + most]
 
 
 def _notices(rows: list[dict[str, Any]]) -> int:
@@ -81,13 +93,13 @@ def _notices(rows: list[dict[str, Any]]) -> int:
 
 @contextmanager
 def theatre(subscribers: int) -> Iterator[Theatre]:
-    """Run a hub and a fleet, with up to `MOST_SOCKETS` socket devices connected; the others find it in the log."""
+    """Run a hub and a fleet with so many people, up to `MOST_SOCKETS` of their devices connected."""
     log = settings.DATA_DIR / "hub.log"
     with hub.running(log) as process, Fleet.start(settings.FLEET_FILE.parent) as fleet:
         set_up = stage.build(fleet, subscribers=subscribers)
         set_up = replace(set_up, sockets=set_up.sockets[:MOST_SOCKETS])
-        hub.wait_until_ready(process, log)
-        show.open_sockets(fleet, set_up, within=90.0)
+        hub.wait_until_ready(process, log, within=PATIENCE)
+        show.open_sockets(fleet, set_up, within=PATIENCE)
         yield Theatre(process, fleet, set_up)
 
 

@@ -1,8 +1,9 @@
 """Runs dramas as a program in the hub's own environment, because the settings of the tests' process are others.
 
 `python -m tests.pipeline.drive sleep` plays one and prints what came of it as one JSON line;
-`tests/pipeline` asserts on that. `python -m tests.pipeline.drive --stay 20000` keeps one hub and plays
-what is named on standard input, a name a line (`tests.pipeline.company` is the other end).
+`tests/pipeline` asserts on that. `python -m tests.pipeline.drive --stay 1000` keeps one hub with so many people and
+plays what standard input names, `{"drama": "kills", "people": 20000}` a line (`tests.pipeline.company` is at the
+other end).
 """
 
 import json
@@ -20,7 +21,8 @@ def stay(people: int) -> None:
     with crew.company_theatre(people) as (scene, hands):
         for line in sys.stdin:
             try:
-                said = {"report": faults.play(line.strip(), scene, hands)}
+                asked = json.loads(line)
+                said = {"report": faults.play(asked["drama"], scene, hands, people=asked["people"])}
             except Exception:
                 said = {"failed": traceback.format_exc()}
             print(json.dumps(said), flush=True)

@@ -185,7 +185,7 @@ def test_what_is_not_understood_is_answered_and_harms_nothing(live_hub: LiveHub)
         device.push("fine")
         assert titles(socket, 1) == ["fine"]
         socket.send(json.dumps({"type": "receipt", "kind": "read", "ids": ["x" * 20_000]}))
-        assert close_code(socket) == 4413
+        assert close_code(socket) == 1009
 
 
 def test_a_device_that_says_nothing_for_five_seconds_is_let_go(live_hub: LiveHub) -> None:

@@ -17,7 +17,7 @@ class Server(ABC):
     """
 
     name: ClassVar[str]
-    max_seconds_to_start: ClassVar[float] = 60.0
+    max_seconds_to_start: ClassVar[float] = 180.0
 
     def __init__(self, folder: Path, *, keep: bool = False, port: int) -> None:
         self.port = port

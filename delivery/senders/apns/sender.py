@@ -21,20 +21,23 @@ from delivery.senders.contract import (
     GoOn,
     Message,
     Result,
+    Steps,
     UnreachableError,
     Verdict,
     notification_text,
 )
 from delivery.senders.dispatch import Batch
-from delivery.senders.engine import STREAMS, Answer, Engine, Request, engine
+from delivery.senders.engine import STREAMS, Answer, Engine, Own, Request, engine
 from delivery.senders.keeping import Kept
 from delivery.senders.template import Marks
+from delivery.senders.together import alone
 from delivery.senders.tokens import SharedTokens
 from delivery.senders.wording import Templates
 
 BAD_TOKEN = "0" * 64
 """Well-formed, and no device's: what `check` sends to."""
 
+BARE = frozenset({b"authorization"})
 _TOKEN = re.compile(r"(?:[0-9A-Fa-f]{2}){1,100}")
 
 
@@ -59,6 +62,18 @@ class ApnsSender:
         go_on: GoOn | None = None,
     ) -> Iterator[Result]:
         """Yield one result for every message (`Sender.send`)."""
+        yield from alone(self.steps(envelope, credential, deadline=deadline, streams=streams, go_on=go_on))
+
+    def steps(
+        self,
+        envelope: Envelope,
+        credential: Credential,
+        *,
+        deadline: float | None = None,
+        streams: int | None = None,
+        go_on: GoOn | None = None,
+    ) -> Steps:
+        """Do as `send`, but never wait (`Sender.steps`)."""
         try:
             key = self._keys.of(credential)
         except CredentialError as error:
@@ -67,8 +82,7 @@ class ApnsSender:
             return
         wording = self._templates.wording(envelope)
         production, sandbox = key.prefix(sandbox=False), key.prefix(sandbox=True)
-        tag = collapse_id(envelope.tag) if envelope.tag else ""
-        shared: dict[float | None, list[str]] = {None: shared_headers(envelope, key.topic)}
+        shared: dict[tuple[float | None, str], list[str]] = {}
         identities: dict[int, str] = {}
 
         def build(index: int, message: Message, token: str) -> Request | Result:
@@ -78,18 +92,16 @@ class ApnsSender:
                 return Result(index, Verdict.FAILED, payload, left=False)
             if not _TOKEN.fullmatch(message.token):
                 return Result(index, Verdict.DEAD, "bad_device_token", left=False)
-            identities[index] = identity = apns_id(notification, message.device)
-            lines = shared.get(message.expires_at)
+            lines = shared.get((message.expires_at, token))
             if lines is None:
-                lines = shared[message.expires_at] = headers_of(message, envelope, key.topic)
-            headers = [
-                *lines,
-                "authorization: bearer " + token,
-                "apns-id: " + identity,
-                "apns-collapse-id: " + (tag or notification),
-            ]
+                lines = [*headers_of(message, envelope, key.topic), f"authorization: bearer {token}"]
+                shared[(message.expires_at, token)] = lines
+            identities[index] = identity = apns_id(notification, message.device)
+            own: Own = (("apns-id", identity),)
+            if not envelope.tag:
+                own = (("apns-id", identity), ("apns-collapse-id", notification))
             url = (sandbox if message.sandbox else production) + message.token
-            return index, url, headers, payload
+            return index, url, lines, payload, own
 
         def judged(answer: Answer) -> Result:
             index = answer.key
@@ -105,7 +117,7 @@ class ApnsSender:
             deadline=deadline,
             streams=self._streams if streams is None else min(streams, self._streams),
             go_on=go_on,
-        ).results()
+        ).steps()
 
     def check(self, credential: Credential) -> None:
         """Ask APNs to send to a token that is no device's (`Sender.check`)."""
@@ -155,12 +167,15 @@ def shared_headers(envelope: Envelope, topic: str) -> list[str]:
     ]
     if envelope.expires_at is not None:
         lines.append(f"apns-expiration: {int(envelope.expires_at)}")
+    if envelope.tag:
+        lines.append(f"apns-collapse-id: {collapse_id(envelope.tag)}")
     return lines
 
 
 def _engine(key: Key, credential: Credential) -> Engine:
-    # A connection takes the tokens of one key only (UnrelatedKeyIdInToken).
-    return engine(f"apns:{key.identity}", ca_file=credential.ca_file)
+    # A connection takes the tokens of one key only (UnrelatedKeyIdInToken). APNs keeps little of the headers and asks
+    # for the token to be left out of it.
+    return engine(f"apns:{key.identity}", ca_file=credential.ca_file, bare=BARE)
 
 
 def _build(content: Content, envelope: Envelope, marks: Marks) -> bytes | str:

@@ -29,7 +29,7 @@ def devices(db: None) -> list[Device]:
 
 
 def mark(age: float) -> bytes:
-    return positions.position(time.time() - age, uuid.uuid4())
+    return positions.position(time.time() - age, uuid.uuid4().bytes)
 
 
 def test_each_device_gets_its_own_cursor_in_one_statement(devices: list[Device]) -> None:

@@ -32,6 +32,7 @@ class Device:
             platform="web",
             issued_at=0.0,
             wire=self,
+            close=self.close,
             catch_up=lambda: None,
         )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
 
@@ -21,18 +22,50 @@ class FakeRedis:
         self.run_id = "first"
         self.fails = False
 
-    async def zadd(self, name: str, scores: dict[str, float]) -> int:
-        added = len(scores.keys() - self.nodes.keys())
-        self.nodes.update(scores)
-        return added
+        self.missed: str | None = None
 
-    async def zremrangebyscore(self, name: str, least: float, most: float) -> int:
-        return 0
+    def pipeline(self, transaction: bool) -> "FakePipeline":
+        return FakePipeline(self)
 
-    async def info(self, section: str) -> dict[str, str]:
-        if self.fails:
+
+class FakePipeline:
+    """Answers at its end what the commands before came to, and does nothing when Redis is away by then."""
+
+    def __init__(self, redis: FakeRedis) -> None:
+        self.redis = redis
+        self.commands: list[Callable[[], Any]] = []
+
+    async def __aenter__(self) -> "FakePipeline":
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        return None
+
+    def zadd(self, name: str, scores: dict[str, float]) -> None:
+        def add() -> int:
+            added = len(scores.keys() - self.redis.nodes.keys())
+            self.redis.nodes.update(scores)
+            return added
+
+        self.commands.append(add)
+
+    def getdel(self, name: str) -> None:
+        def take() -> str | None:
+            missed, self.redis.missed = self.redis.missed, None
+            return missed
+
+        self.commands.append(take)
+
+    def info(self, section: str) -> None:
+        self.commands.append(lambda: {"run_id": self.redis.run_id})
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *given, **named: self.commands.append(lambda: None)
+
+    async def execute(self) -> list[Any]:
+        if self.redis.fails:
             raise ConnectionError("Redis is away")
-        return {"run_id": self.run_id}
+        return [command() for command in self.commands]
 
 
 class Registrar:
@@ -49,7 +82,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> tuple[Node, FakeRedis, list[str]]:
     node, redis, read_again = Node(), FakeRedis(), list[str]()
     monkeypatch.setattr(node, "redis", redis)
     monkeypatch.setattr(node, "_registrar", Registrar())
-    node.table[b"d" * 16] = [_connection(lambda: read_again.append("device"))]
+    node.lines.by_device[b"d" * 16] = [_connection(lambda: read_again.append("device"))]
     return node, redis, read_again
 
 
@@ -61,6 +94,7 @@ def _connection(catch_up: Any) -> Connection:
         platform="web",
         issued_at=0.0,
         wire=AsgiWire(cast(Any, None)),
+        close=lambda code: None,
         catch_up=catch_up,
     )
 
@@ -112,6 +146,16 @@ def test_what_was_noticed_is_made_good_after_an_error(hub: tuple[Node, FakeRedis
         redis.fails = False
 
     beats(node, flush_and_fail, come_back)
+    assert read_again == ["device"]
+
+
+def test_a_node_whose_stream_was_full_reads_again(hub: tuple[Node, FakeRedis, list[str]]) -> None:
+    node, redis, read_again = hub
+
+    def overflow() -> None:
+        redis.missed = "1"
+
+    beats(node, overflow, lambda: None)
     assert read_again == ["device"]
 
 

@@ -7,9 +7,21 @@ from hypothesis import strategies as st
 from delivery.senders.apns.identity import apns_id, collapse_id
 
 
-@given(notification=st.uuids(), device=st.integers(0, 2**63))
-def test_the_apns_id_is_the_uuid5_of_notification_and_device(notification: UUID, device: int) -> None:
-    assert apns_id(str(notification), device) == str(uuid5(notification, str(device)))
+@given(run=st.uuids(), subscriber=st.text(), device=st.integers(0, 2**63))
+def test_the_apns_id_is_a_uuid_of_the_notifications_kind(run: UUID, subscriber: str, device: int) -> None:
+    notification = uuid5(run, subscriber)
+    identity = UUID(made := apns_id(str(notification), device))
+    assert made == str(identity)
+    assert (identity.version, identity.variant) == (notification.version, notification.variant)
+
+
+@given(notification=st.uuids(), devices=st.sets(st.integers(0, 2**48 - 1), min_size=2, max_size=2))
+def test_two_devices_of_a_person_have_two_ids_and_a_repeat_the_same(
+    notification: UUID, devices: set[int]
+) -> None:
+    ids = [apns_id(str(notification), device) for device in devices]
+    assert len(set(ids)) == 2
+    assert ids == [apns_id(str(notification), device) for device in devices]
 
 
 @pytest.mark.parametrize("identity", ["score", "a b", "x" * 64, "0190f3c2-0000-7000-8000-000000000002"])

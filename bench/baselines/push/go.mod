@@ -1,0 +1,3 @@
+module notifyhub.example/bench/push
+
+go 1.26.0

@@ -1,0 +1,108 @@
+"""Works a node's two streams: what senders and others have for the devices that this node holds."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from redis import asyncio as aioredis
+
+from delivery import presence
+from delivery.node import frames
+from delivery.node.connection import Connection
+from delivery.node.counts import counts
+from delivery.node.lines import Lines
+
+BLOCK_MS = 2_000
+"""How long a read of a stream waits; shorter than redis-py's socket timeout, which would cut it."""
+READ_ENTRIES = 20
+PAIRS_AT_ONCE = 100
+"""After so many writes everything else has its turn: urgent orders, and what devices say."""
+
+
+class Receiver:
+    """Reads orders, obeys them, answers, and trims what is worked."""
+
+    def __init__(
+        self,
+        redis: aioredis.Redis,
+        node: str,
+        lines: Lines,
+        *,
+        absent: Callable[[bytes], None],
+        leave: Callable[[presence.Leave], None],
+    ) -> None:
+        self._redis = redis
+        self._node = node
+        self._lines = lines
+        self._absent = absent
+        self._leave = leave
+
+    async def run(self, *, urgent: bool) -> None:
+        """Work one of the two streams; each has a reader of its own, so that urgent orders pass between the others."""
+        name = presence.stream(self._node, urgent=urgent)
+        last: Any = "0"
+        while True:
+            got = await self._redis.xread({name: last}, count=READ_ENTRIES, block=BLOCK_MS)
+            for _, entries in got or ():
+                last = entries[-1][0]
+                await self._work(name, entries)
+
+    async def _work(self, name: str, entries: Any) -> None:
+        """Obey orders; then answer all of them, and trim what is done, in one round trip."""
+        answers: dict[str, list[bytes]] = {}
+        for _, fields in entries:
+            order = presence.decode_order(fields[b"d"])
+            if isinstance(order, presence.Delivery):
+                gone = await self._deliver(order)
+                answer = presence.Answer(order.parcel, order.fence, self._node, gone)
+                answers.setdefault(order.reply, []).append(presence.encode(answer))
+            else:
+                self._obey(order)
+            await asyncio.sleep(0)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for reply, encoded in answers.items():
+                pipe.rpush(reply, *encoded)
+                pipe.expire(reply, presence.REPLY_SECONDS)
+            pipe.xdel(name, *[identity for identity, _ in entries])
+            await pipe.execute()
+
+    async def _deliver(self, delivery: presence.Delivery) -> list[int]:
+        """Write the pairs to their lines; return the indexes of those whose device is not here."""
+        held_by = self._lines.by_device
+        gone: list[int] = []
+        for index, pair in enumerate(delivery.pairs):
+            if index % PAIRS_AT_ONCE == 0 and index:
+                await asyncio.sleep(0)
+            held = held_by.get(pair.device)
+            if not held:
+                gone.append(index)
+                continue
+            pieces = [(pair.notification, pair.place, pair.entry)]
+            for connection in held:
+                connection.deliver(pieces)
+        counts["written"] += len(delivery.pairs) - len(gone)
+        for index in gone:
+            self._absent(delivery.pairs[index].device)
+        return gone
+
+    def _obey(self, order: presence.Recall | presence.Revoke | presence.Marked | presence.Leave) -> None:
+        match order:
+            case presence.Recall(application=application, run=run):
+                frame = frames.recall(run)
+                for connection in self._lines.connections():
+                    if connection.application == application:
+                        connection.send(frame)
+            case presence.Revoke(subscriber=subscriber, before=before):
+                for connection in self._lines.connections():
+                    if connection.subscriber.bytes == subscriber and connection.issued_at < before:
+                        connection.close(frames.TOKEN_REFUSED)
+            case presence.Marked(devices=devices, ids=ids, state=state):
+                frame = frames.marked(ids, state)
+                for device in devices:
+                    for connection in self._held(device):
+                        connection.send(frame)
+            case presence.Leave():
+                self._leave(order)
+
+    def _held(self, device: bytes) -> list[Connection]:
+        return self._lines.by_device.get(device, [])
