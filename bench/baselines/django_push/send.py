@@ -68,8 +68,8 @@ def set_up(plan: dict, key_path: str) -> None:
     def patiently(answer: object, timeout: float) -> object:
         return asyncio.wait_for(answer, PATIENCE)
 
-    # Apple calls this header required and the fleet insists on it; the library never sets it.
     apns_async.asyncio = types.SimpleNamespace(**{**vars(asyncio), "wait_for": patiently})
+    # Apple calls this header required and the fleet insists on it; the library never sets it.
     apns_async.NotificationRequest = functools.partial(NotificationRequest, push_type=PushType.ALERT)
     place = urlsplit(plan["apns"]["host"])
     APNsProductionClientProtocol.APNS_SERVER = place.hostname
