@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 
-class Content(msgspec.Struct, frozen=True, omit_defaults=True):
+class Content(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Rendered content; an empty field is not sent.
 
     `link` and `image` are URLs. `badge` is the number on the app's icon. `android`, `ios` and `web` hold
