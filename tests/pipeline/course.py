@@ -19,6 +19,8 @@ LATENCY_MS = 300
 GIVE_UP_SECONDS = 120.0
 SLOWEST_RATE = 100.0
 """A wait is given up after `GIVE_UP_SECONDS`, or what a run needs at this many messages a second if that is longer."""
+AHEAD = 5_000
+"""While there are faults to come another run is launched when fewer messages than these, or than a run's, are left."""
 LOOK_EVERY = 0.1
 
 Answer = TypeVar("Answer")
@@ -60,7 +62,7 @@ class Held:
 
 
 class Course:
-    """A campaign to everybody, and another whenever less than half of one is left while there are faults to come.
+    """A campaign to everybody, and another one whenever little is left of it while there are faults to come.
 
     So however fast the hub is, a fault meets it at work.
     """
@@ -93,7 +95,7 @@ class Course:
             if not piece.is_held():
                 self.held.remove(piece)
                 self.taken_over.append(time.monotonic() - piece.since)
-        if self._more_to_come and self.left() < self.each / 2:
+        if self._more_to_come and self.left() < min(self.each, AHEAD):
             try:
                 self.runs.append(self.scene.launch())
             except (hub.HubError, OSError):
@@ -121,6 +123,18 @@ class Course:
     def until(self, share: float) -> None:
         """Wait until this share of a run's messages has arrived at the fleet."""
         self.wait(lambda: self.arrived() >= share * self.each, f"{share:.0%} of a run to arrive")
+
+    def until_busy(self) -> None:
+        """Wait until somebody has something in their hands and there is more to do."""
+
+        def busy() -> bool:
+            claimed = (
+                model._default_manager.filter(run__in=self.runs, state=WorkState.CLAIMED)
+                for model in (Page, Parcel)
+            )
+            return any(rows.exists() for rows in claimed) and self.left() > self.each / 4
+
+        self.wait(busy, "workers to have something in their hands")
 
     def fault(self, *, of: int | None = None) -> int:
         """Note what is held now, by the process `of` or by anybody; return how many pieces that is."""

@@ -1,9 +1,9 @@
 """Runs dramas as a program in the hub's own environment, because the settings of the tests' process are others.
 
 `python -m tests.pipeline.drive sleep` plays one and prints what came of it as one JSON line;
-`tests/pipeline` asserts on that. `python -m tests.pipeline.drive --stay 1000` keeps one hub with so many people and
-plays what standard input names, `{"drama": "kills", "people": 20000}` a line (`tests.pipeline.company` is at the
-other end).
+`tests/pipeline` asserts on that. `python -m tests.pipeline.drive --stay 1000` keeps one hub with so many
+people and plays what standard input names, `{"drama": "kills", "people": 20000}` a line; at the other end is
+`tests.pipeline.company`.
 """
 
 import json

@@ -33,7 +33,7 @@ def kills(scene: Theatre, crew: Crew) -> dict[str, Any]:
     chance = random.Random(SEED)
     course = Course(scene)
     for number, role in enumerate(VICTIMS):
-        course.until((number + chance.random()) / (len(VICTIMS) + 1))
+        course.until((number + chance.random()) / (len(VICTIMS) + 2))
         if role == parts.REST:
             _kill_one_at_work(course, crew, chance)
         else:

@@ -34,6 +34,7 @@ def broker_away(scene: Theatre, crew: Crew) -> dict[str, Any]:
     course = Course(scene)
     course.until(0.2)
     before = [_ring_the_door(scene) for _ in range(5)]
+    course.until_busy()
     ask("rabbitmq", "kill")
     course.fault()
     away_until = time.monotonic() + AWAY_SECONDS
@@ -82,6 +83,7 @@ def memory_lost(scene: Theatre, crew: Crew) -> dict[str, Any]:
     seconds = []
     for share, forget in ((0.15, _flush), (0.4, lambda: ask("redis", "restart"))):
         course.until(share)
+        course.until_busy()
         forget()
         course.fault()
         forgotten = time.monotonic()
@@ -114,10 +116,12 @@ def database_away(scene: Theatre, crew: Crew) -> dict[str, Any]:
     course = Course(scene)
     seconds = []
     course.until(0.2)
+    course.until_busy()
     course.fault()
     ask("postgres", "restart")
     seconds.append(_seconds_until_work_goes_on(course))
     course.until(0.5)
+    course.until_busy()
     course.fault()
     ask("postgres", "kill")
     refusal = ""
@@ -151,6 +155,7 @@ def log_node_killed(scene: Theatre, crew: Crew) -> dict[str, Any]:
     """Kill one of three nodes of Cassandra in the middle of a run, and start it again: the run goes on all the time."""
     course = Course(scene)
     course.until(0.2)
+    course.until_busy()
     ask("cassandra", "kill_node")
     course.fault()
     killed, killed_at = time.monotonic(), time.time()
