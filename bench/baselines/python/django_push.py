@@ -11,6 +11,7 @@ import functools
 import importlib.metadata
 import json
 import resource
+import ssl
 import sys
 import tempfile
 import time
@@ -61,13 +62,21 @@ def set_up(plan: dict, key_path: str) -> None:
     )
     messaging._get_messaging_service(app)._client.session.mount(f"{place.scheme}://{place.netloc}", adapter)
 
+    import aioapns.connection
     from aioapns import NotificationRequest, PushType
     from aioapns.connection import APNsProductionClientProtocol
     from push_notifications import apns_async
 
+    def context() -> ssl.SSLContext:
+        made = ssl.create_default_context()
+        made.set_alpn_protocols(["h2"])
+        return made
+
     def patiently(answer: object, timeout: float) -> object:
         return asyncio.wait_for(answer, PATIENCE)
 
+    # APNs speaks HTTP/2 without being asked to, and the library does not ask; the fleet wants it to.
+    aioapns.connection.ssl = types.SimpleNamespace(**{**vars(ssl), "create_default_context": context})
     apns_async.asyncio = types.SimpleNamespace(**{**vars(asyncio), "wait_for": patiently})
     # Apple calls this header required and the fleet insists on it; the library never sets it.
     apns_async.NotificationRequest = functools.partial(NotificationRequest, push_type=PushType.ALERT)
