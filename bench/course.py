@@ -148,7 +148,7 @@ def main(path: str) -> int:
 
     django.setup()
     from bench.feed import FeedError
-    from bench.others import OtherError
+    from bench.peers import PeerError
     from bench.servers import ServersError
     from bench.stand import StandError
     from delivery.credentials import MissingCredentialError
@@ -165,7 +165,7 @@ def main(path: str) -> int:
         FleetError,
         HubError,
         WatchError,
-        OtherError,
+        PeerError,
         baseline.BaselineError,
     )
     course = msgspec.json.decode(Path(path).read_bytes(), type=Course)
