@@ -5,8 +5,9 @@ import signal
 import sys
 
 BENCHES = ("main", "fanout", "events", "lanes", "senders")
-"""Each is a module of this folder with `main(argv) -> exit status`."""
-USAGE = f"usage: python -m bench {{{','.join(BENCHES)}}} [options]   (--help after the name says which)"
+"""Each is a module of this folder with `main(argv) -> exit status`, as is `servers`, which measures nothing."""
+MODULES = (*BENCHES, "servers")
+USAGE = f"usage: python -m bench {{{','.join(MODULES)}}} [options]   (--help after the name says which)"
 
 
 def main(argv: list[str]) -> int:
@@ -14,7 +15,7 @@ def main(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(USAGE, file=sys.stdout if argv else sys.stderr)
         return 0 if argv else 1
-    if argv[0] not in BENCHES:
+    if argv[0] not in MODULES:
         print(f"bench: there is no benchmark {argv[0]!r}\n{USAGE}", file=sys.stderr)
         return 1
     signal.signal(signal.SIGTERM, signal.default_int_handler)

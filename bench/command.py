@@ -15,6 +15,7 @@ import msgspec
 from bench import baseline, hub, others, result
 from bench.course import Course, tell
 from bench.report import Ours, Turn
+from bench.servers import ServersError
 from tests.servers.process import ServerError
 
 FEWEST = 20_000
@@ -26,6 +27,9 @@ def arguments(bench: str, description: str | None) -> argparse.ArgumentParser:
     """Return a parser with the options that every benchmark has."""
     parser = argparse.ArgumentParser(prog=f"python -m bench {bench}", description=description)
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep data and logs in this new folder")
+    parser.add_argument(
+        "--reuse", action="store_true", help="take the servers that `python -m bench servers` keeps"
+    )
     parser.add_argument(
         "--profile",
         type=Path,
@@ -110,12 +114,12 @@ def folder(keep: Path | None) -> Iterator[Path]:
         yield Path(name)
 
 
-def run(course: Course, report: type[R], where: Path, *, counted: bool = False) -> R:
+def run(course: Course, report: type[R], where: Path, *, counted: bool = False, reuse: bool = False) -> R:
     """Run a course at its size in a new folder below `where`; return what it measured.
 
-    `counted`: the servers count what they are asked (`bench.counters`).
+    `counted`: PostgreSQL counts its statements; `reuse`: the servers are those of `python -m bench servers`.
     """
-    with hub.place(course.size, where / course.size, tell=tell, counted=counted) as place:
+    with hub.place(course.size, where / course.size, tell=tell, counted=counted, reuse=reuse) as place:
         out = place.folder / "report.json"
         whole = msgspec.structs.replace(
             course,
@@ -148,6 +152,7 @@ def measured(measure: Callable[[], R]) -> R | None:
         others.OtherError,
         hub.HubError,
         ServerError,
+        ServersError,
         result.GoalsError,
     ) as error:
         print(f"bench: {error}", file=sys.stderr)

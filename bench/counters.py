@@ -4,11 +4,8 @@ Each server counts by itself; the counts are read before and after a run, by con
 """
 
 import re
-import shutil
-import subprocess
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,6 +15,8 @@ from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
 from cassandra.io.libevreactor import LibevConnection
 from cassandra.policies import WhiteListRoundRobinPolicy
 from django.conf import settings
+
+from bench.servers import erlang
 
 SETTLE = 11.0
 """Seconds after which PostgreSQL's idle processes have handed in what they have counted (at most ten)."""
@@ -135,20 +134,7 @@ class Counters:
         return {"cassandra.requests": asked, **writes}
 
     def _ask_rabbitmq(self) -> str:
-        program = shutil.which("erl_call")
-        if program is None or not self._broker:
-            return ""
-        cookie = (Path(self._broker["HOME"]) / ".erlang.cookie").read_text().strip()
-        command = [program, "-sname", self._broker["RABBITMQ_NODENAME"], "-c", cookie]
-        done = subprocess.run(
-            [*command, "-a", "rabbit_global_counters overview []"],
-            env=dict(self._broker),
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-        return done.stdout
+        return erlang(self._broker, "rabbit_global_counters:overview()") if self._broker else ""
 
 
 def of_rabbitmq(overview: str) -> dict[str, int]:

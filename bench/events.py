@@ -69,7 +69,7 @@ def _report(options: argparse.Namespace) -> EventsReport:
         out="",
     )
     with command.folder(options.keep) as folder:
-        return command.run(course, EventsReport, folder)
+        return command.run(course, EventsReport, folder, reuse=options.reuse)
 
 
 def ratios_of(turns: Sequence[EventsTurn]) -> dict[str, float]:

@@ -76,7 +76,7 @@ def _rounds(options: argparse.Namespace) -> Found:
         **_shared(options),
     )
     with command.folder(options.keep) as folder:
-        report = command.run(course, Report, folder)
+        report = command.run(course, Report, folder, reuse=options.reuse)
     figures = {
         "rounds": len(report.turns),
         "baseline": baseline.described(command.settings_of(options), report.turns[0].baseline),
@@ -104,7 +104,7 @@ def _growth(options: argparse.Namespace) -> Found:
         **_shared(options),
     )
     with command.folder(options.keep) as folder:
-        report = command.run(course, Growth, folder, counted=True)
+        report = command.run(course, Growth, folder, counted=True, reuse=options.reuse)
     figures = {
         "rounds": len(report.small),
         "connect_seconds": report.connect_seconds,

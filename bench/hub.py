@@ -5,19 +5,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
-
-from tests.servers.cassandra import Cassandra
-from tests.servers.postgres import Postgres
+from bench.servers import Servers, reused, started
 from tests.servers.process import free_port
-from tests.servers.rabbitmq import RabbitMQ
-from tests.servers.redis import Redis
-from tests.servers.server import Server
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = ("embedded", "production")
@@ -43,10 +36,12 @@ class Place:
 
 
 @contextmanager
-def place(size: str, folder: Path, *, tell: Callable[[str], None], counted: bool = False) -> Iterator[Place]:
+def place(
+    size: str, folder: Path, *, tell: Callable[[str], None], counted: bool = False, reuse: bool = False
+) -> Iterator[Place]:
     """Start what a size needs on fresh data in `folder`, prepare the hub's data folder, and stop all at the end.
 
-    `counted`: PostgreSQL counts its statements (pg_stat_statements), which costs it a little.
+    `reuse` takes the servers that `python -m bench servers` keeps.
     """
     folder.mkdir()
     environment = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
@@ -57,37 +52,12 @@ def place(size: str, folder: Path, *, tell: Callable[[str], None], counted: bool
         "PYTHONPATH": str(ROOT),
     }
     with ExitStack() as stack:
-        servers: dict[str, list[int]] = {}
-        broker: dict[str, str] = {}
+        servers = Servers({}, {}, {})
         if size == "production":
-            postgres, rabbitmq = Postgres(folder), RabbitMQ(folder)
-            started = _start_all([Redis(folder), postgres, rabbitmq, Cassandra(folder)], stack)
-            if counted:
-                _count_statements(postgres)
-            broker = rabbitmq.control
-            for server in started:
-                tell(f"{server.name} ready in {server.startup_seconds:.1f} s")
-                environment |= server.environment()
-                servers[server.name] = [process.pid for process in server.processes]
+            servers = stack.enter_context(reused() if reuse else started(folder, tell=tell, counted=counted))
+        environment |= servers.environment
         _prepare(environment)
-        yield Place(size, folder, environment, servers, broker)
-
-
-def _count_statements(postgres: Postgres) -> None:
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute("ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'")
-    postgres.restart()
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute("CREATE EXTENSION pg_stat_statements")
-
-
-def _start_all(servers: list[Server], stack: ExitStack) -> list[Server]:
-    """Start servers at the same time; the stack stops them, also when one of them does not start."""
-    with ThreadPoolExecutor(len(servers)) as pool:
-        for server in servers:
-            stack.callback(server.stop)
-        list(pool.map(lambda server: server.start(), servers))
-    return servers
+        yield Place(size, folder, environment, servers.pids, servers.broker)
 
 
 def _prepare(environment: Mapping[str, str]) -> None:

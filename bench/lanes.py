@@ -84,7 +84,7 @@ def _report(options: argparse.Namespace) -> LanesReport:
         out="",
     )
     with command.folder(options.keep) as folder:
-        return command.run(course, LanesReport, folder)
+        return command.run(course, LanesReport, folder, reuse=options.reuse)
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -77,7 +77,7 @@ def _run(size: str, folder: Path, program: Path, options: argparse.Namespace, pr
         out="",
         profile=profile,
     )
-    return command.run(course, Report, folder)
+    return command.run(course, Report, folder, reuse=options.reuse)
 
 
 def ratios_of(report: Report) -> dict[str, float]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from bench.bulk import fill
@@ -103,7 +102,8 @@ def populate(
     application = Application.objects.create(
         slug=slug, name=slug.title(), caps=CAPS if limits else [], quiet_hours=QUIET if limits else ""
     )
-    category = Category.objects.create(application=application, key=CATEGORY, name="News") if limits else None
+    if limits:
+        Category.objects.create(application=application, key=CATEGORY, name="News")
     _enrol(application, fleet)
     counts = shares(devices)
     # Shuffled, so that every page has messages for every provider; the same for every benchmark.
@@ -115,49 +115,36 @@ def populate(
         ("uid", "external_id", "locale", "time_zone", "quiet_hours", "attributes"),
         _people(devices, warm_each, limits=limits),
     )
-    addresses = {
-        Provider.FCM: _addresses(fleet, application, Provider.FCM, counts[Provider.FCM]),
-        Provider.APNS: _addresses(fleet, application, Provider.APNS, counts[Provider.APNS]),
-        Provider.SOCKET: itertools.repeat(""),
-    }
-    platforms = {provider: itertools.cycle(names) for provider, names in _PLATFORMS.items()}
     fill(
         Device(application=application),
         ("subscriber", "uid", "provider", "platform", "token"),
-        (
-            (
-                first + number,
-                uuid4().hex,
-                provider.value,
-                next(platforms[provider]),
-                next(addresses[provider]),
-            )
-            for number, provider in enumerate(kinds)
-        ),
+        _devices(fleet, application, kinds, first),
     )
     warm = Segment.objects.create(
         application=application, name="Warm", predicate={"attribute": "warm", "is": True}
     )
     _, api_key = keys.mint(application, name="Bench", scopes=keys.SCOPES)
     holders = [number for number, provider in enumerate(kinds) if provider == Provider.SOCKET]
-    opened = set(holders[:: _each(len(holders), online)][:online] if online != 0 else [])
-    silent = [number for number in holders if number not in opened and number % warm_each == 0]
+    opened = spread(holders, online)
+    silent = [number for number in set(holders).difference(opened) if number % warm_each == 0]
     warm_count = len(range(0, devices, warm_each))
     return Population(
         application=application,
         api_key=api_key,
-        category=category.key if category else "",
+        category=CATEGORY if limits else "",
         counts={provider.value: count for provider, count in counts.items()},
         warm=warm,
         warm_count=warm_count,
         warm_reachable=warm_count - len(silent),
-        online=_pairs(application, [first + number for number in sorted(opened)]),
+        online=_pairs(application, [first + number for number in opened]),
     )
 
 
-def _each(holders: int, online: int | None) -> int:
-    """Return which of the holders go online (every so-manieth), so that every page has some."""
-    return 1 if online is None or online <= 0 else max(1, holders // online)
+def spread(holders: list[int], most: int | None) -> list[int]:
+    """Return at most so many (None: all) of the holders, spread evenly, so that every page has some."""
+    if most is None or most >= len(holders):
+        return holders
+    return [holders[at * len(holders) // most] for at in range(most)]
 
 
 def _people(count: int, warm_each: int, *, limits: bool) -> Iterator[tuple[str, ...]]:
@@ -173,7 +160,26 @@ def _people(count: int, warm_each: int, *, limits: bool) -> Iterator[tuple[str, 
         models.append((person.locale, zone, zones[zone], cold, warm))
     for number, (locale, zone, quiet, cold, warm) in zip(range(count), itertools.cycle(models), strict=False):
         attributes = cold if number % warm_each else warm
-        yield uuid4().hex, f"person-{number:07}", locale, zone, quiet, attributes
+        yield _uid(), f"person-{number:07}", locale, zone, quiet, attributes
+
+
+def _devices(
+    fleet: Fleet, application: Application, kinds: list[Provider], first: int
+) -> Iterator[tuple[str | int, ...]]:
+    """Yield the row of each subscriber's device; the subscribers' keys go on from `first`."""
+    addresses = {
+        provider: _addresses(fleet, application, provider, kinds.count(provider))
+        for provider in (Provider.FCM, Provider.APNS)
+    } | {Provider.SOCKET: itertools.repeat("")}
+    platforms = {provider: itertools.cycle(names) for provider, names in _PLATFORMS.items()}
+    for number, provider in enumerate(kinds, first):
+        yield number, _uid(), provider.value, next(platforms[provider]), next(addresses[provider])
+
+
+def _uid() -> str:
+    """Return a random UUID's 32 digits; the standard library's own takes ten times as long."""
+    digits = f"{random.getrandbits(128):032x}"
+    return f"{digits[:12]}4{digits[13:16]}8{digits[17:]}"
 
 
 def _addresses(fleet: Fleet, application: Application, provider: Provider, count: int) -> Iterator[str]:

@@ -7,10 +7,12 @@ from typing import Any
 
 import msgspec
 
+from delivery.senders import options
 from delivery.snapshot import Text
 
 PLATFORMS = ("android", "ios", "web", "tv", "stick")
-FIELDS = Text.__struct_fields__
+FIELDS = BASE = Text.__struct_fields__
+"""What a text has; a campaign and a request have the same fields for the application's own language."""
 LOCALES_LIMIT = 60
 TEXT_LIMITS = {"title": 200, "subtitle": 200, "body": 2_000, "image": 500, "link": 500, "sound": 100}
 """The most characters of each field, as templates."""
@@ -73,6 +75,8 @@ def _text(where: str, fields: Any) -> Text:
             _check_text(f"{where}{name}", value, TEXT_LIMITS[name])
         elif not isinstance(value, dict):
             raise ContentError(f"{where}{name}", "must be an object")
+        elif name in options.KINDS:
+            _check_options(f"{where}{name}", name, value)
     data = fields.get("data", {})
     if len(data) > DATA_KEYS_LIMIT:
         raise ContentError(f"{where}data", f"has {len(data)} keys; {DATA_KEYS_LIMIT} are the most")
@@ -84,6 +88,14 @@ def _text(where: str, fields: Any) -> Text:
     if image and not image.startswith(("https://", "{{", "{%")):
         raise ContentError(f"{where}image", "must be an address that begins with https://")
     return msgspec.convert(dict(fields), Text)
+
+
+def _check_options(field: str, platform: str, value: dict[str, Any]) -> None:
+    """Refuse options that the platform's provider does not take, with their place."""
+    try:
+        options.check(platform, value)
+    except options.OptionError as error:
+        raise ContentError(".".join(filter(None, [field, error.field])), str(error).rstrip(".")) from None
 
 
 def _check_text(field: str, value: Any, limit: int) -> None:

@@ -6,6 +6,7 @@ approved or launched, and runs keep theirs.
 """
 
 import hashlib
+from collections.abc import Iterator
 from datetime import datetime
 from uuid import UUID, uuid5
 
@@ -14,12 +15,12 @@ import structlog
 from django.db import transaction
 from django.utils import timezone
 
-from campaigns.content import ContentError, build
+from campaigns.content import BASE, ContentError, build
 from campaigns.models import Campaign, CampaignVersion
 from campaigns.policy import PolicyError
 from campaigns.policy import build as build_policy
-from delivery import dryrun, rendering, runs
-from delivery.models import Run
+from delivery import dryrun, rendering, runs, weighing
+from delivery.models import Credential, Run
 from delivery.snapshot import Snapshot, from_json, to_json
 
 log = structlog.get_logger(__name__)
@@ -52,7 +53,7 @@ def snapshot_of(campaign: Campaign) -> Snapshot:
 
     Templates are not compiled here: `delivery.rendering.check` does that.
     """
-    base = {name: getattr(campaign, name) for name in ("title", "body", "link", "image", "data")}
+    base = {name: getattr(campaign, name) for name in BASE}
     locale = campaign.application.locale
     try:
         content = build(base, locale=locale, locales=campaign.locales, overrides=campaign.overrides)
@@ -76,7 +77,7 @@ def snapshot_of(campaign: Campaign) -> Snapshot:
 
 
 def checked_snapshot(campaign: Campaign) -> Snapshot:
-    """Return `snapshot_of` when its texts render; raises `LaunchError` with the first field, line and reason."""
+    """Return `snapshot_of` when its texts render and fit; raises `LaunchError` with the first field and reason."""
     snapshot = snapshot_of(campaign)
     for problem in rendering.check(snapshot):
         field = problem.field.removeprefix("texts.")
@@ -85,7 +86,16 @@ def checked_snapshot(campaign: Campaign) -> Snapshot:
         elif problem.field.startswith("texts."):
             field = f"locales.{field}"
         raise LaunchError(field, f"{field}, line {problem.line}: {problem.reason}.")
+    if found := weighing.too_large(snapshot, _providers_of(campaign)):
+        raise LaunchError(found.field, f"{found.field}: {found.reason}.")
     return snapshot
+
+
+def _providers_of(campaign: Campaign) -> Iterator[str]:
+    """Yield the providers that the campaign's application has credentials for; asked for only when it matters."""
+    yield from Credential.objects.filter(application=campaign.application_id).values_list(
+        "provider", flat=True
+    )
 
 
 def save_version(campaign: Campaign) -> CampaignVersion:

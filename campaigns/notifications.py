@@ -9,11 +9,12 @@ from django.utils import timezone
 
 from campaigns import idempotency
 from campaigns.canonical import UnstorableError, canonical
-from campaigns.content import ContentError, build
+from campaigns.content import BASE, ContentError, build
 from campaigns.launching import IN_FORCE, origin
 from campaigns.models import Campaign
-from delivery import rendering, runs
+from delivery import rendering, runs, weighing
 from delivery.lanes import LANES
+from delivery.models import Credential
 from delivery.positions import notification_id
 from delivery.snapshot import Named, Policy, Snapshot, from_json
 from devices.models import ApiKey, Application, Category, Subscriber
@@ -28,7 +29,6 @@ TTL_LIMIT = 28 * 86_400
 
 OVERRIDE = "campaigns:override"
 """The scope of keys that may override preferences and quiet hours."""
-BASE = ("title", "body", "link", "image", "data")
 CONTENT = (*BASE, "locales", "overrides")
 """The fields with which a request says by itself what is told."""
 
@@ -42,9 +42,14 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
     campaign: UUID | None = None
     title: str = ""
     body: str = ""
+    subtitle: str = ""
     link: str = ""
     image: str = ""
+    sound: str = ""
     data: dict[str, Any] = {}
+    android: dict[str, Any] = {}
+    ios: dict[str, Any] = {}
+    web: dict[str, Any] = {}
     locales: dict[str, Any] = {}
     overrides: dict[str, Any] = {}
     variables: dict[str, Any] = {}
@@ -202,6 +207,12 @@ def _from_content(application: Application, request: Request, uid: UUID) -> _Tol
         detail = f"{field}, line {problem.line}: {problem.reason}."
         pointer = "/" + field.replace(".", "/")
         raise _refused(400, "content", "The content cannot be used", detail, pointer)
+    stored = Credential.objects.filter(application=application).values_list("provider", flat=True)
+    if found := weighing.too_large(snapshot, stored):
+        pointer = "/" + found.field.replace(".", "/")
+        raise _refused(
+            400, "content", "The content cannot be used", f"{found.field}: {found.reason}.", pointer
+        )
     return _Told(snapshot, f"notification:{uid}", request.title or request.body, category)
 
 

@@ -18,6 +18,8 @@ SUSPECT = {
     "builds are registered with sandbox",
     "device_token_not_for_topic": "the tokens belong to another app: check that the credential's APNs topic "
     "is the app's bundle id",
+    "vapid_key_mismatch": "the subscriptions were made with another application server key: check that the pages "
+    "subscribe with the public key of this application's Web Push credentials",
 }
 """Reason codes of refused tokens → what to check."""
 

@@ -1,10 +1,11 @@
 """Asks a provider now whether it takes an application's credentials; nothing reaches a device."""
 
 import msgspec
+from django.utils import timezone
 
-from delivery import gates
-from delivery.credentials import MissingCredentialError, credential_for, sender_for
-from delivery.models import Gate
+from delivery import credentials, gates
+from delivery.credentials import MissingCredentialError, sender_for
+from delivery.models import Credential, Gate
 from delivery.senders.contract import CredentialError, UnreachableError
 
 
@@ -16,23 +17,36 @@ class Checked(msgspec.Struct, frozen=True):
     sentence: str
 
 
-def check(application_id: int, provider: str) -> Checked:
-    """Ask a provider about an application's credentials, and set the gate as the answer says.
+def check(stored: Credential) -> Checked:
+    """Ask a provider about one stored credential, and set the gate as the answer says.
 
-    Accepted opens a shut gate, refused shuts it; when the provider cannot be asked it stays as it is.
-    Takes as long as the provider, up to some ten seconds.
+    Accepted opens a shut gate. Refused shuts it, unless the application has another good one, which is shown then. When
+    the provider cannot be asked all stays as it is. Takes as long as the provider, up to some ten seconds.
     """
     try:
-        credential = credential_for(application_id, provider, fresh=True)
-        sender_for(provider).check(credential)
+        shown = credentials.as_shown(stored, others=[])
+        sender_for(stored.provider).check(shown)
     except MissingCredentialError as error:
         return Checked(False, "missing", f"It cannot be checked: {error}.")
     except UnreachableError as error:
         return Checked(False, error.code, str(error))
     except CredentialError as error:
-        gates.shut(application_id, provider, f"the provider refuses the credentials: {error.code}")
+        _note(stored, refused=True)
+        if credentials.mark_refused(stored, error.code):
+            return Checked(False, error.code, f"{error} The application's other credentials are used.")
+        gates.shut(
+            stored.application_id, stored.provider, f"the provider refuses the credentials: {error.code}"
+        )
         return Checked(False, error.code, str(error))
-    if gates.state(application_id, provider).state == Gate.State.SHUT:
-        gates.open_(application_id, provider)
+    _note(stored, refused=False)
+    if gates.state(stored.application_id, stored.provider).state == Gate.State.SHUT:
+        gates.open_(stored.application_id, stored.provider)
         return Checked(True, "accepted", "The provider takes the credentials; the gate is open again.")
     return Checked(True, "accepted", "The provider takes the credentials.")
+
+
+def _note(stored: Credential, *, refused: bool) -> None:
+    changed: dict[str, object] = {"checked_at": timezone.now()}
+    if not refused:
+        changed |= {"refused_at": None, "refused_reason": ""}
+    Credential.objects.filter(pk=stored.pk).update(**changed)

@@ -5,12 +5,12 @@ from typing import Any
 import msgspec
 
 
-class Content(msgspec.Struct, frozen=True, omit_defaults=True):
+class Content(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Rendered content; an empty field is not sent.
 
-    `link` and `image` are URLs. `badge` is the number on the app's icon. `android` and `ios` hold
+    `link` and `image` are URLs. `badge` is the number on the app's icon. `android`, `ios` and `web` hold
     what only that platform knows, in the provider's words with underscores: `channel_id`,
-    `click_action`; `thread_id`, `interruption_level`, `category`.
+    `click_action`; `thread_id`, `interruption_level`, `category`; `icon`, `require_interaction`.
     """
 
     title: str = ""
@@ -23,3 +23,4 @@ class Content(msgspec.Struct, frozen=True, omit_defaults=True):
     badge: int | None = None
     android: dict[str, Any] = {}
     ios: dict[str, Any] = {}
+    web: dict[str, Any] = {}

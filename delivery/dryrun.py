@@ -20,7 +20,7 @@ from delivery.log import body as bodies
 from delivery.models import Run
 from delivery.policy import throttle
 from delivery.senders.contract import Envelope
-from delivery.senders.sizes import size_of
+from delivery.senders.sizes import Fit, fit
 from delivery.snapshot import Named, Snapshot, from_json, to_json
 from delivery.thinking import Pair, Prepared, Work, circumstances_of, ready, think
 from devices import people, segments
@@ -43,11 +43,19 @@ Key = tuple[str, str]
 
 
 class Weight(msgspec.Struct):
-    """Payload bytes of a provider's messages: of all together (an estimate), on average and of the largest."""
+    """Payload bytes of a provider's messages: of all together (an estimate), on average and of the largest.
+
+    Of the `weighed` ones some would be `shortened` to fit the provider's `limit` (0: it has none), some are
+    `too_large`.
+    """
 
     total: int
     mean: int
     largest: int
+    limit: int
+    weighed: int
+    shortened: int
+    too_large: int
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -92,7 +100,7 @@ class _Rehearsing:
         self.rules = caps.of_run(run)
         self.uncounted = False
         self.samples: list[Sample] = []
-        self.sizes: dict[str, list[int]] = {}
+        self.fits: dict[str, list[Fit]] = {}
         self.envelope = Envelope(str(run.uid), run.lane, at, [], [], tag=self.prepared.snapshot.tag)
 
     def page(self, *, cursor: int, last: int) -> list[Person]:
@@ -143,17 +151,23 @@ class _Rehearsing:
             person, content = candidate.person, bodies.decode(body).content
             self.samples.append(Sample(person.external_id, person.locale, content.title, content.body))
         for (provider, _), outgoing in work.outgoing.items():
-            sizes = self.sizes.setdefault(provider, [])
+            fits = self.fits.setdefault(provider, [])
             for target in outgoing.targets:
                 content = outgoing.contents[target.content]
                 identity = str(UUID(bytes=target.notification))
                 if provider == Provider.SOCKET:
-                    sizes.append(len(msgspec.json.encode(content)))
+                    fits.append(Fit(len(msgspec.json.encode(content)), 0, "whole"))
                 else:
-                    size = size_of(
-                        provider, content, self.envelope, token=target.token, notification=identity
+                    fits.append(
+                        fit(
+                            provider,
+                            content,
+                            self.envelope,
+                            platform=target.platform,
+                            token=target.token,
+                            notification=identity,
+                        )
                     )
-                    sizes.append(size)
 
 
 def rehearse(
@@ -279,9 +293,19 @@ def _result(
     # rounding must not break the balance of people
     told = max(0, whole - sum(later.values()) - sum(stopped.values()))
     weights = {}
-    for provider, sizes in sorted(rehearsing.sizes.items()):
+    for provider, fits in sorted(rehearsing.fits.items()):
+        sizes = [one.size for one in fits]
         mean = round(sum(sizes) / len(sizes))
-        weights[provider] = Weight(mean * messages.get(provider, 0), mean, max(sizes))
+        ends = Counter(one.outcome for one in fits)
+        weights[provider] = Weight(
+            total=mean * messages.get(provider, 0),
+            mean=mean,
+            largest=max(sizes),
+            limit=min(one.limit for one in fits),
+            weighed=len(fits),
+            shortened=ends["shortened"],
+            too_large=ends["too_large"],
+        )
     run = rehearsing.run
     return Rehearsal(
         at=rehearsing.at,

@@ -3,7 +3,7 @@
 LANES = ("critical", "high", "normal", "bulk")
 URGENT = LANES[:2]
 REST = LANES[2:]
-STAGES = ("decide", "plan", "fcm", "apns", "socket")
+STAGES = ("decide", "plan", "fcm", "apns", "webpush", "socket")
 """Events to decide, pages to plan, parcels to send by provider."""
 
 

@@ -24,11 +24,13 @@ from delivery.positions import COMMIT_WINDOW
 from delivery.snapshot import Named, decode_people, encode_people
 from delivery.thinking import Pair, Prepared, Work, circumstances_of, prepare, think
 from devices import people
+from devices.models import Provider
 from devices.statements import change, fetch, insert, to_text
 
 log = structlog.get_logger(__name__)
 
-MESSAGES_A_PARCEL = 500
+MESSAGES_A_PARCEL, PAIRS_A_PARCEL = 1_000, 500
+"""Messages of a parcel to a provider, and of one to WebSockets, which is an entry of a node's stream."""
 PATIENCE = 300.0
 """Seconds; the longest wait between two tries of a page whose people cannot be counted."""
 
@@ -194,7 +196,9 @@ def _commit(
                 "size": part.size,
             }
             for route in routes
-            for part in route.outgoing.split(MESSAGES_A_PARCEL)
+            for part in route.outgoing.split(
+                PAIRS_A_PARCEL if route.provider == Provider.SOCKET else MESSAGES_A_PARCEL
+            )
         ],
     )
 

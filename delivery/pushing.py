@@ -7,14 +7,14 @@ import random
 import time
 from collections import Counter
 
-from delivery import allowance, brake, claims, gates, retrying, runs
+from delivery import allowance, brake, claims, credentials, gates, retrying, runs
 from delivery.credentials import MissingCredentialError, credential_for, sender_for
 from delivery.halting import Watch
 from delivery.ledger import Ledger
 from delivery.models import Parcel, Run
 from delivery.outgoing import Outgoing
 from delivery.positions import text_of
-from delivery.senders.contract import NOT_STARTED, Envelope, Message, Result, Verdict
+from delivery.senders.contract import NOT_STARTED, Credential, Envelope, Message, Result, Verdict
 
 RENEW_EVERY = 3.0
 PARCEL_SECONDS = 60.0
@@ -73,6 +73,7 @@ def _send(parcel: Parcel, part: Outgoing, going: list[int], ledger: Ledger) -> N
                 target.content,
                 target.sandbox,
                 target.expires_at,
+                target.platform,
             )
             for target in part.targets
         ],
@@ -85,7 +86,7 @@ def _send(parcel: Parcel, part: Outgoing, going: list[int], ledger: Ledger) -> N
         envelope, credential, deadline=deadline, streams=allowed.streams, go_on=watch.go_on
     )
     for result in results:
-        _account(parcel, going[result.index], result, ledger)
+        _account(parcel, going[result.index], result, ledger, credential)
         if time.monotonic() - renewed > RENEW_EVERY:
             claims.renew(parcel)
             renewed = time.monotonic()
@@ -98,12 +99,12 @@ def _send(parcel: Parcel, part: Outgoing, going: list[int], ledger: Ledger) -> N
     _pace(parcel, len(going), allowed, ledger)
 
 
-def _account(parcel: Parcel, index: int, result: Result, ledger: Ledger) -> None:
+def _account(parcel: Parcel, index: int, result: Result, ledger: Ledger, shown: Credential) -> None:
     """Enter one result."""
     if not result.left or result.verdict is Verdict.SLOW:
         ledger.uncounted += 1
     if result.verdict is Verdict.SENT:
-        ledger.end(index, "sent", "accepted", result.provider_id)
+        ledger.end(index, "sent", result.reason or "accepted", result.provider_id)
     elif result.verdict is Verdict.DEAD:
         ledger.end(index, "failed", result.reason)
         ledger.dead[index] = result.dead_since
@@ -111,11 +112,7 @@ def _account(parcel: Parcel, index: int, result: Result, ledger: Ledger) -> None
         ledger.end(index, "failed", result.reason)
     elif result.verdict is Verdict.SHUT:
         if 0.0 not in ledger.held.values():
-            gates.shut(
-                parcel.application_id,
-                parcel.provider,
-                f"the provider refuses the credentials: {result.reason}",
-            )
+            credentials.refused(shown, parcel.provider, result.reason)
         ledger.held[index] = 0.0
     elif result.verdict is Verdict.SLOW:
         wait = result.retry_after or 0.0

@@ -26,6 +26,7 @@ DEFERRED = {
 
 OUTCOMES = {
     "accepted": "The provider accepted the message.",
+    "shortened": "The provider accepted the message; its text was too long for it and was cut.",
     "written": "The message was written to the device's WebSocket.",
     "acknowledged": "The device acknowledged the message on its WebSocket, so it needed no push.",
     "seen_elsewhere": "Another device of the subscriber showed it, and the campaign does not push after that.",
@@ -61,8 +62,19 @@ PROVIDERS = {
     "invalid_push_type": "APNs does not accept the kind of push.",
     "method_not_allowed": "APNs does not accept the method of the request.",
     "payload_empty": "The message holds nothing for APNs.",
-    "payload_too_large": "The message is larger than the provider takes.",
+    "payload_too_large": "The message's data is larger than the provider takes; the limit in bytes stands behind it.",
     "bad_environment_key_in_token": "The APNs key is not for the development environment of this device.",
+    "subscription_expired": "The browser's subscription has ended: its permission was taken back, or it was replaced.",
+    "subscription_unknown": "The push service knows no such subscription.",
+    "bad_subscription": "The device's token is no push subscription.",
+    "vapid_key_mismatch": "The browser subscribed with another application server key than the application has.",
+    "endpoint_not_allowed": "The subscription's host is not on the list of push services (NOTIFYHUB_WEB_PUSH_HOSTS).",
+    "address_not_public": "The name of the push service leads to an address that is not public.",
+    "push_type_needs_apns": "The kind of push needs APNs itself; FCM carries alerts and background pushes only.",
+    "needs_signing_key": "The kind of push needs APNs's signing key; a certificate may not send it.",
+    "reserved_data_key": "The data has a key that is the hub's or Apple's own; it stands behind the code.",
+    "bad_request": "The push service does not accept the request.",
+    "encoding_not_taken": "The push service does not take the encryption aes128gcm.",
 }
 """Codes of the providers that end a message as `failed`; a field may stand behind one, after a colon."""
 
@@ -76,6 +88,8 @@ def outcome_sentence(code: str) -> str:
     """Return why a message came to its outcome."""
     code, _, field = code.partition(":")
     said = _told({**PROVIDERS, **OUTCOMES}, code)
+    if field.isdigit():
+        return f"{said} (limit: {int(field):,} bytes)"
     return f"{said} (field: {field})" if field else said
 
 

@@ -6,6 +6,7 @@ which costs a fiftieth of a render; whatever depends on nobody is rendered once.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 from liquid import Environment
@@ -83,7 +84,7 @@ class _Message:
     def __init__(self, where: str, text: Text) -> None:
         self._fields = [_Template(f"{where}.{name}", getattr(text, name)) for name in _FIELDS]
         self._data = {key: _Template(f"{where}.data.{key}", value) for key, value in text.data.items()}
-        self._text = text
+        self.text = text
         plain = [each.straight for each in self._fields if each.straight is not None]
         self._at_once = writer(plain) if len(plain) == len(_FIELDS) else None
         varies = any(template.constant is None for template in self._data.values())
@@ -105,7 +106,7 @@ class _Message:
                 data = {key: template.write(variables) for key, template in self._data.items()}
         except LiquidError:
             raise self._blame(variables) from None
-        text = self._text
+        text = self.text
         return Content(
             title=title[:TITLE_LIMIT],
             body=body[:BODY_LIMIT],
@@ -116,6 +117,7 @@ class _Message:
             sound=text.sound,
             android=text.android,
             ios=text.ios,
+            web=text.web,
         )
 
     def _blame(self, variables: Variables) -> RenderError:
@@ -131,8 +133,9 @@ class _Message:
 def _over(below: Text, above: Text) -> Text:
     """Return `below` with every field that `above` fills."""
     filled = {name: value for name in Text.__struct_fields__ if (value := getattr(above, name))}
-    if "data" in filled:
-        filled["data"] = {**below.data, **above.data}
+    for name in ("data", "android", "ios", "web"):
+        if name in filled:
+            filled[name] = {**getattr(below, name), **getattr(above, name)}
     return msgspec.structs.replace(below, **filled)
 
 
@@ -158,6 +161,12 @@ class Renderer:
     def differing(self) -> tuple[str, ...]:
         """The platforms whose text is not that of the others."""
         return tuple(self._snapshot.overrides)
+
+    def options(self, platform: str) -> dict[str, Any]:
+        """Return what a platform alone is told (`android`, `ios` or `web`), in every language the same."""
+        message = self._message(self._fallback, platform if platform in self._snapshot.overrides else "")
+        found: dict[str, Any] = getattr(message.text, platform)
+        return found
 
     def locale(self, wanted: str) -> str:
         """Return the best locale there is: `pt-BR`, else `pt`, else the fallback (RFC 4647 lookup)."""

@@ -17,6 +17,7 @@ class Text(msgspec.Struct, frozen=True, omit_defaults=True):
     data: dict[str, str] = {}
     android: dict[str, Any] = {}
     ios: dict[str, Any] = {}
+    web: dict[str, Any] = {}
 
 
 class Policy(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -19,6 +19,7 @@ from delivery.policy.quiet_hours import hours_of
 from delivery.policy.verdicts import expiry_of
 from delivery.positions import identity
 from delivery.rendering import Renderer, RenderError
+from delivery.senders.apns.options import purpose_of
 from delivery.snapshot import Named, Snapshot, from_json
 from devices.frequency_caps import Cap
 from devices.person import Person
@@ -36,11 +37,14 @@ class Prepared(msgspec.Struct):
     snapshot: Snapshot
     renderer: Renderer
     platforms: frozenset[str]
+    purpose: str = ""
+    """what a device's token has to be for (`devices.purposes`)"""
 
 
 def ready(snapshot: Snapshot) -> Prepared:
     """Return a snapshot ready for pages; raises `RenderError` for a text that does not compile."""
-    return Prepared(snapshot, Renderer(snapshot), frozenset(snapshot.platforms))
+    renderer = Renderer(snapshot)
+    return Prepared(snapshot, renderer, frozenset(snapshot.platforms), purpose_of(renderer.options("ios")))
 
 
 def prepare(run: Run) -> Prepared:
@@ -181,7 +185,8 @@ def _render(
         platforms=prepared.snapshot.platforms,
     )
     work.entries.append((candidate, bodies.encode(body)))
-    wanted = person.devices
+    purpose = prepared.purpose
+    wanted = [device for device in person.devices if device.purpose == purpose]
     if prepared.platforms:
         wanted = [device for device in wanted if device.platform in prepared.platforms]
     if not wanted:

@@ -4,12 +4,13 @@ import hashlib
 
 from django.db import models
 
+from devices.push_subscriptions import address_of
 from devices.versions import in_order
 
 
 def token_digest(token: str) -> str:
     """Return the digest that tokens are compared by (SHA-256, hex), empty for an empty token."""
-    return hashlib.sha256(token.encode()).hexdigest() if token else ""
+    return hashlib.sha256(address_of(token).encode()).hexdigest() if token else ""
 
 
 class TokenDigestField(models.CharField):  # type: ignore[type-arg]

@@ -32,6 +32,7 @@ SCOPES: dict[str, str] = {
     "segments:read": "See segments and categories",
     "segments:write": "Make and change segments and categories",
     "tokens:mint": "Mint subscriber tokens",
+    "credentials:write": "See, add, check and remove the credentials at providers; their secrets are never shown",
     "why:read": "Ask why a subscriber got a notification or not",
 }
 """What a key may be allowed, each with a sentence for people."""

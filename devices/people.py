@@ -89,14 +89,16 @@ def _with_devices(rows: Sequence[tuple[Any, ...]], predicate: Any) -> list[Perso
     devices: dict[int, list[Target]] = {row[0]: [] for row in rows}
     held, values = _held_by(list(devices))
     condition, more = _where(Device, predicate)
-    for holder, key, uid, platform, provider, token, sandbox, locale, zone in fetch(
-        f"SELECT subscriber_id, id, {uuid_bytes('uid')}, platform, provider, token, sandbox, locale, time_zone"
+    for holder, key, uid, platform, provider, token, sandbox, locale, zone, purpose in fetch(
+        f"SELECT subscriber_id, id, {uuid_bytes('uid')}, platform, provider, token, sandbox, locale, time_zone, purpose"
         f" FROM devices_device WHERE {held} AND state = 'active'{condition}",
         [*values, *more],
     ):
         mine = devices.get(holder)
         if mine is not None:
-            mine.append(Target(key, raw_uuid(uid), platform, provider, token, bool(sandbox), locale, zone))
+            mine.append(
+                Target(key, raw_uuid(uid), platform, provider, token, bool(sandbox), locale, zone, purpose)
+            )
     for several in devices.values():
         if len(several) > 1:
             several.sort(key=_by_id)

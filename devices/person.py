@@ -8,7 +8,10 @@ _read_json = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Target(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A device of a page: where a message goes. `uid` is 16 bytes; `locale` and `time_zone` may be empty."""
+    """A device of a page: where a message goes.
+
+    `uid` is 16 bytes; `locale` and `time_zone` may be empty. `purpose` is what its token is for (`devices.purposes`).
+    """
 
     id: int
     uid: bytes
@@ -18,6 +21,7 @@ class Target(msgspec.Struct, frozen=True, array_like=True, gc=False):
     sandbox: bool
     locale: str
     time_zone: str
+    purpose: str = ""
 
 
 class Person(msgspec.Struct, frozen=True, array_like=True, gc=False):

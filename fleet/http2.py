@@ -248,10 +248,15 @@ class Http2:
             return
         if flags & frames.PADDED:
             payload = _unpadded(flags, payload)
+        if flags & frames.END_STREAM and not incoming.size:  # Nearly always one frame is the whole body.
+            del self._incoming[stream]
+            if len(payload) <= self._host.most_body:
+                self._ask(stream, incoming.fields, payload)
+                return
         incoming.body.append(payload)
         incoming.size += len(payload)
         if incoming.size > self._host.most_body:
-            del self._incoming[stream]
+            self._incoming.pop(stream, None)
             self._write(stream, too_large(self._host.most_body))
             self._out.append(frames.reset(stream, ERRORS["NO_ERROR"]))
         elif flags & frames.END_STREAM:

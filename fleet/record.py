@@ -119,7 +119,13 @@ class Record:
             self._again[row] = (times + 1, now)
         replaced = False
         if visible:
-            replaced = self._show(row, device, notification, identity, title + "\0" + body, again=not is_new)
+            text = self._texts.put(f"{title}\0{body}")
+            if is_new and identity == notification and not self._wearers:
+                # The usual case: nobody can wear an identity that is this new message's own id.
+                self._text[row] = text
+                self._flags[row] = _SHOWN | _TEXT | _ITSELF
+            else:
+                replaced = self._show(row, device, notification, identity, text, again=not is_new)
         self.tallies.count(provider, run_number, row, now=now, is_new=is_new, replaced=replaced)
         return is_new
 
@@ -141,10 +147,10 @@ class Record:
         return row
 
     def _show(
-        self, row: int, device: int, notification: str, identity: str, text: str, *, again: bool
+        self, row: int, device: int, notification: str, identity: str, text: int, *, again: bool
     ) -> bool:
         """Put a row on the screen; return whether a notice gave way to it."""
-        self._text[row] = self._texts.put(text)
+        self._text[row] = text
         if not identity:
             self._flags[row] = _SHOWN | _TEXT
             return False

@@ -17,6 +17,7 @@ from campaigns.api.events import EventView
 from campaigns.api.notifications import NotificationView
 from campaigns.api.rules import EventTypeViewSet, RuleViewSet, ScheduleViewSet
 from campaigns.api.why import WhyView
+from delivery.api.credentials import CredentialViewSet, WebPushKeyView
 from delivery.api.holds import HoldView
 from delivery.api.inbox import InboxView, ReceiptsView
 from delivery.api.runs import RunViewSet
@@ -38,6 +39,7 @@ for prefix, viewset in {
     "devices": DeviceViewSet,
     "segments": SegmentViewSet,
     "categories": CategoryViewSet,
+    "credentials": CredentialViewSet,
 }.items():
     router.register(prefix, viewset, basename=prefix)
 
@@ -78,6 +80,7 @@ urlpatterns = [
     path("holds", HoldView.as_view(), name="holds"),
     path("inbox", InboxView.as_view(), name="inbox"),
     path("receipts", ReceiptsView.as_view(), name="receipts"),
+    path("web-push-key", WebPushKeyView.as_view(), name="web-push-key"),
     path("why", WhyView.as_view(), name="why"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("", include(router.urls)),

@@ -6,7 +6,6 @@ lost one is rung again by the clock, a repeated one finds nothing left to claim.
 acknowledgement would only keep bells ringing for work that is long done.
 """
 
-import gc
 import os
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +21,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "notifyhub.settings")
 from django.conf import settings
 
 from delivery import lanes
+from notifyhub.collecting import collect_less
 
 MAX_BELLS = 10_000
 """RabbitMQ drops the oldest bells of a queue beyond these: workers that were away need one, not a million."""
@@ -100,11 +100,8 @@ app.autodiscover_tasks()
 
 
 @worker_ready.connect
-def _collect_less(**_: Any) -> None:
-    """Keep the collector from going through all of Django again for every few pages: a tenth of a worker's time."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+def _ready(**_: Any) -> None:
+    collect_less()
 
 
 # `delivery.bell` rings from a thread of its own, which sees the default app and not the current one.

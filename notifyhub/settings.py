@@ -169,6 +169,18 @@ PAGE_PEOPLE = env.int("NOTIFYHUB_PAGE_PEOPLE", 500 if _ON_SQLITE else 1_000)
 SHARDS = env.int("NOTIFYHUB_SHARDS", 1 if _ON_SQLITE else 4)
 PAGE_PAUSE_MS = env.int("NOTIFYHUB_PAGE_PAUSE_MS", 20 if _ON_SQLITE else 0)
 STREAMS = env.int("NOTIFYHUB_PROVIDER_STREAMS", 500)
+# hosts of push services that a browser's subscription may name; `*.` stands for any one or more labels
+WEB_PUSH_HOSTS = env.list(
+    "NOTIFYHUB_WEB_PUSH_HOSTS",
+    default=[
+        "fcm.googleapis.com",
+        "updates.push.services.mozilla.com",
+        "*.push.apple.com",
+        "*.notify.windows.com",
+    ],
+)
+# hosts besides whose addresses need not be public, for a push service in a network of one's own
+WEB_PUSH_PRIVATE_HOSTS = env.list("NOTIFYHUB_WEB_PUSH_PRIVATE_HOSTS", default=[])
 # the share of a provider's quota that a lane leaves to the more urgent ones
 LANE_RESERVES = {
     "critical": 0.0,
@@ -188,7 +200,7 @@ SILENCE_SECONDS = {
 # a run in which this share of the last messages, of at least so many, finds its token refused is paused
 BRAKE_SHARE = env.float("NOTIFYHUB_BRAKE_SHARE", 0.2)
 BRAKE_MESSAGES = env.int("NOTIFYHUB_BRAKE_MESSAGES", 50)
-WORKER_THREADS = env.int("NOTIFYHUB_WORKER_THREADS", 10)  # five stages of two lanes
+WORKER_THREADS = env.int("NOTIFYHUB_WORKER_THREADS", 12)  # six stages of two lanes
 # what devices are connected with: so many a node, and from one address, each for so long; logs read for them a second
 SOCKETS = env.int("NOTIFYHUB_SOCKETS", 15_000)
 SOCKETS_PER_ADDRESS = env.int("NOTIFYHUB_SOCKETS_PER_ADDRESS", 1_000)

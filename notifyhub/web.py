@@ -19,6 +19,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "notifyhub.settings")
 import django
 
 from notifyhub import settings
+from notifyhub.collecting import collect_less
 
 CONNECT_SECONDS = 30
 """Thousands of devices that come back at once are let in one after the other; five seconds are too short."""
@@ -175,6 +176,7 @@ SERVERS = {"daphne": _daphne, "uvicorn": _uvicorn}
 def main() -> None:
     """Serve until a signal."""
     django.setup()
+    collect_less()
     SERVERS[settings.SERVER]()
 
 

@@ -9,7 +9,8 @@ from django.test import Client as Browser
 
 from campaigns.models import Campaign, EventType, Rule, Schedule
 from delivery import runs
-from delivery.models import Run
+from delivery.credential_input import new_vapid_key
+from delivery.models import Credential, Run
 from delivery.snapshot import Snapshot, Text
 from devices import keys, tokens
 from devices.models import Application, Category, Device, Segment, Subscriber
@@ -56,6 +57,7 @@ class World:
     rule: Rule
     schedule: Schedule
     run: Run
+    credential: Credential
 
     def caller(
         self, *scopes: str, lanes: tuple[str, ...] = ("critical", "high", "normal", "bulk"), **more: Any
@@ -101,6 +103,13 @@ def make_world(slug: str) -> World:
         lane="bulk",
         snapshot=Snapshot(texts={"en": Text(title="Hello")}),
     )
+    credential = Credential.objects.create(
+        application=application,
+        provider="webpush",
+        secret={"private_key": new_vapid_key()},
+        settings={"subject": f"mailto:push@{slug}.example"},
+        fingerprint=f"print-{slug}",
+    )
     service = Caller(keys.mint(application, name="all", scopes=keys.SCOPES)[1])
     return World(
         application=application,
@@ -115,6 +124,7 @@ def make_world(slug: str) -> World:
         rule=rule,
         schedule=schedule,
         run=run,
+        credential=credential,
     )
 
 

@@ -69,6 +69,7 @@ def theirs(world: World, path: str) -> str:
         "devices": world.device.uid,
         "segments": world.segment.uid,
         "categories": world.category.key,
+        "credentials": world.credential.uid,
     }
     return re.sub(r"<[^>]+>", str(keys[path.partition("/")[0]]), path)
 

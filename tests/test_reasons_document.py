@@ -11,6 +11,7 @@ from delivery import reasons
 from delivery.senders.apns import errors as apns
 from delivery.senders.contract import Verdict
 from delivery.senders.fcm import errors as fcm
+from delivery.senders.webpush import errors as webpush
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "reference" / "reasons.md"
 TABLES = (
@@ -34,7 +35,8 @@ TABLES = (
     ("Outcomes", "Why a message came to its outcome.", reasons.OUTCOMES),
     (
         "Providers",
-        "What FCM or APNs said of a message that failed. After a colon may stand the field it complains about.",
+        "What a provider said of a message that failed, or what kept us from asking it. After a colon may stand the "
+        "field it complains about, or a limit in bytes.",
         reasons.PROVIDERS,
     ),
 )
@@ -58,7 +60,7 @@ def test_the_document_says_what_the_tables_say() -> None:
 
 def test_every_code_that_a_provider_ends_a_message_with_has_a_sentence() -> None:
     final = (Verdict.DEAD, Verdict.FAILED)
-    tables = (apns.BY_REASON, fcm.BY_ERROR_CODE, fcm.BY_STATUS)
+    tables = (apns.BY_REASON, fcm.BY_ERROR_CODE, fcm.BY_STATUS, webpush.BY_STATUS, webpush.BY_WORDS)
     codes = {code for table in tables for verdict, code in table.values() if verdict in final}
     assert codes - reasons.PROVIDERS.keys() == set()
 
@@ -68,6 +70,8 @@ def test_every_code_that_the_code_names_has_a_sentence() -> None:
     source = "\n".join(path.read_text() for path in root.rglob("*.py"))
     dropped = set(re.findall(r'Drop\("(\w+)"', source))
     ended = set(re.findall(r'\.end\(\w+, "\w+", "(\w+)"', source))
+    unsent = set(re.findall(r'Verdict\.(?:DEAD|FAILED), "(\w+)"', source))
+    assert unsent and unsent - reasons.PROVIDERS.keys() == set()
     assert dropped and dropped - reasons.STOPPED.keys() == set()
     assert ended and ended - reasons.OUTCOMES.keys() == set()
 

@@ -46,6 +46,10 @@ class CampaignAdmin(ScopedAdmin):
     fieldsets = [
         (None, {"fields": ["application", "name", "state_now"]}),
         ("Content", {"fields": ["title", "body", "link", "image"]}),
+        (
+            "By platform",
+            {"fields": ["subtitle", "sound", "data", "android", "ios", "web"], "classes": ["collapse"]},
+        ),
         ("Audience", {"fields": ["segment", "category"]}),
         ("When", {"fields": ["send_at", "ttl"]}),
         (
@@ -65,7 +69,7 @@ class CampaignAdmin(ScopedAdmin):
         (
             "More",
             {
-                "fields": ["lane", "silence_across_devices", "data", "locales", "overrides"],
+                "fields": ["lane", "silence_across_devices", "locales", "overrides"],
                 "classes": ["collapse"],
             },
         ),

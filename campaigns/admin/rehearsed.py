@@ -4,7 +4,6 @@ from campaigns import launching
 from campaigns.models import Campaign
 from delivery.dryrun import Rehearsal
 from delivery.reasons import DEFERRED, STOPPED
-from delivery.senders.sizes import LIMIT
 from devices.models import Provider
 
 
@@ -38,12 +37,25 @@ def _counts(rehearsal: Rehearsal) -> list[str]:
 
 
 def _sizes(rehearsal: Rehearsal) -> list[str]:
-    return [
-        f"{Provider(name).label}: {rehearsal.messages.get(name, 0):,} messages of {weight.mean:,} bytes,"
-        f" {weight.largest:,} the largest ({LIMIT:,} are allowed)."
-        for name, weight in rehearsal.bytes.items()
-        if name != Provider.SOCKET
-    ]
+    said = []
+    for name, weight in rehearsal.bytes.items():
+        if name == Provider.SOCKET:
+            continue
+        label = Provider(name).label
+        said.append(
+            f"{label}: {rehearsal.messages.get(name, 0):,} messages of {weight.mean:,} bytes,"
+            f" {weight.largest:,} the largest ({weight.limit:,} are allowed)."
+        )
+        if weight.shortened:
+            said.append(
+                f"{label}: the text of {weight.shortened:,} of {weight.weighed:,} is too long and will be cut."
+            )
+        if weight.too_large:
+            said.append(
+                f"{label}: {weight.too_large:,} of {weight.weighed:,} are too large even with their texts cut,"
+                " and will not be sent: make the data smaller."
+            )
+    return said
 
 
 def _texts(rehearsal: Rehearsal) -> list[str]:

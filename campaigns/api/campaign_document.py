@@ -11,6 +11,12 @@ from devices.isolation import ScopedRelatedField
 from devices.models import Category, Segment
 from devices.strictness import StrictModelSerializer, bounded
 
+OPTIONS = {
+    "android": "FCM's options for Android, as channel_id, click_action, direct_boot_ok.",
+    "ios": "APNs's options with underscores, as interruption_level, thread_id, push_type.",
+    "web": "Options of a browser's notification, as icon, actions, require_interaction.",
+}
+"""What only one platform knows; `docs/reference/content.md` lists them."""
 LONGEST_TTL = 28 * 86_400
 """Seconds; FCM keeps a message four weeks at most (its `android.ttl`)."""
 
@@ -39,6 +45,9 @@ class CampaignSerializer(StrictModelSerializer):
         ),
         required=False,
     )
+    android = serializers.DictField(required=False, help_text=OPTIONS["android"])
+    ios = serializers.DictField(required=False, help_text=OPTIONS["ios"])
+    web = serializers.DictField(required=False, help_text=OPTIONS["web"])
     locales = serializers.DictField(child=serializers.DictField(), required=False)
     overrides = serializers.DictField(child=serializers.DictField(), required=False)
 
@@ -53,9 +62,14 @@ class CampaignSerializer(StrictModelSerializer):
             "segment",
             "title",
             "body",
+            "subtitle",
             "link",
             "image",
+            "sound",
             "data",
+            "android",
+            "ios",
+            "web",
             "locales",
             "overrides",
             "send_at",
@@ -68,7 +82,7 @@ class CampaignSerializer(StrictModelSerializer):
         read_only_fields = ["state", "created_at", "updated_at"]
 
     def validate(self, attrs: Any) -> Any:
-        for name in ("data", "locales", "overrides"):
+        for name in ("data", "android", "ios", "web", "locales", "overrides"):
             try:
                 bounded(attrs.get(name))
             except serializers.ValidationError as error:

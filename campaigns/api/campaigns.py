@@ -22,7 +22,7 @@ from delivery.models import Run
 from delivery.runs import TRANSITIONS
 from devices import segments
 from devices.isolation import ScopedModelViewSet
-from devices.models import Device
+from devices.models import Device, Provider
 from devices.problems import refuse
 
 
@@ -48,11 +48,15 @@ class FaultSerializer(serializers.Serializer[Any]):
 
 
 class WeightSerializer(serializers.Serializer[Any]):
-    """Payload bytes: all together, of one on average, of the largest."""
+    """Payload bytes: all together, of one on average, of the largest; and how many do not fit as they are."""
 
     total = serializers.IntegerField()
     mean = serializers.IntegerField()
     largest = serializers.IntegerField()
+    limit = serializers.IntegerField(help_text="What the provider takes; 0: as much as one likes.")
+    weighed = serializers.IntegerField()
+    shortened = serializers.IntegerField(help_text="Of the weighed: their text will be cut.")
+    too_large = serializers.IntegerField(help_text="Of the weighed: will not be sent.")
 
 
 class SampleSerializer(serializers.Serializer[Any]):
@@ -164,11 +168,10 @@ class CampaignViewSet(ScopedModelViewSet):
             problems.append({"pointer": "/" + error.field.replace(".", "/"), "detail": error.reason})
         rehearsal = None
         if not problems:
-            rehearsal = as_document(
-                launching.rehearse(
-                    campaign, everybody=request.query_params.get("everybody", "").lower() in ("1", "true")
-                )
-            )
+            everybody = request.query_params.get("everybody", "").lower() in ("1", "true")
+            rehearsed = launching.rehearse(campaign, everybody=everybody)
+            problems = _too_large(rehearsed)
+            rehearsal = as_document(rehearsed)
         return Response(
             {
                 "ready": not problems,
@@ -256,6 +259,19 @@ class CampaignViewSet(ScopedModelViewSet):
         for run in done:
             do(name, run)
         return Response({"runs": RunSerializer(done, many=True).data})
+
+
+def _too_large(rehearsal: Rehearsal) -> list[dict[str, str]]:
+    """Return a problem for each provider at which somebody's message does not fit even with its texts cut."""
+    return [
+        {
+            "pointer": "/data",
+            "detail": f"{weight.too_large:,} of {weight.weighed:,} messages to {Provider(name).label} are too large:"
+            f" the largest has {weight.largest:,} bytes, {weight.limit:,} are taken. Make the data smaller.",
+        }
+        for name, weight in rehearsal.bytes.items()
+        if weight.too_large
+    ]
 
 
 def as_document(rehearsal: Rehearsal) -> dict[str, Any]:

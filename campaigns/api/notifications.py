@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from campaigns import notifications
+from campaigns.api.campaign_document import OPTIONS
 from delivery import runs
 from delivery.models import Run
 from devices.isolation import Scoped
@@ -31,9 +32,12 @@ _DOCUMENT = {
         },
         "title": _TEXT,
         "body": _TEXT,
+        "subtitle": _TEXT,
         "link": _TEXT,
         "image": _TEXT,
+        "sound": _TEXT,
         "data": {"type": "object", "additionalProperties": _TEXT},
+        **{name: {"type": "object", "description": said} for name, said in OPTIONS.items()},
         "locales": {"type": "object"},
         "overrides": {"type": "object"},
         "variables": {"type": "object"},

@@ -41,10 +41,30 @@ class Campaign(models.Model):
         max_length=200, blank=True, help_text="Liquid: {{ first_name }}, {{ event.order }}."
     )
     body = models.TextField(max_length=2000, blank=True)
+    subtitle = models.CharField(max_length=200, blank=True, help_text="A second line, on Apple's devices.")
     link = models.CharField(max_length=500, blank=True, help_text="https:// or the app's own scheme.")
     image = models.CharField(max_length=500, blank=True, help_text="https:// address of a picture.")
+    sound = models.CharField(
+        max_length=100,
+        blank=True,
+        help_text="A sound of the app's, or default; empty: silent on Apple's devices.",
+    )
     data = models.JSONField(
         default=dict, blank=True, help_text='Keys and texts for the app, as {"screen": "offers"}.'
+    )
+    android = models.JSONField(
+        default=dict, blank=True, help_text='Android alone, as {"channel_id": "news", "priority": "HIGH"}.'
+    )
+    ios = models.JSONField(
+        "iOS",
+        default=dict,
+        blank=True,
+        help_text='Apple\'s devices alone, as {"interruption_level": "passive", "thread_id": "news"}.',
+    )
+    web = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='Browsers alone, as {"icon": "https://…", "require_interaction": true}.',
     )
     locales = models.JSONField(
         default=dict, blank=True, help_text='Other languages, as {"de": {"title": "…", "body": "…"}}.'

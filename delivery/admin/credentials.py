@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import (
@@ -14,20 +15,12 @@ from unfold.widgets import (
 )
 
 from delivery import gates
-from delivery.credential_input import (
-    CredentialInputError,
-    read_apns_key,
-    read_apple_id,
-    read_service_account,
-    read_topic,
-)
+from delivery.credential_input import FIELDS, SECRETS, CredentialInputErrors, Written, read
 from delivery.models import Credential, Gate
 from devices.confirmation import RefusedError, confirmed
 from devices.models import Provider, Role
 from devices.scoped_admin import ReadOnlyAdmin, ScopedAdmin
 from devices.scoped_form import ScopedForm
-
-SECRETS = ("service_account", "private_key")
 
 
 class SecretTextarea(UnfoldAdminTextareaWidget):
@@ -50,19 +43,31 @@ class CredentialForm(ScopedForm):
         "“Generate new private key”. Shown to nobody once it is saved.",
     )
     private_key = forms.CharField(
-        label="Signing key",
+        label="Private key",
         required=False,
         widget=SecretTextarea(6),
-        help_text="The text of the .p8 file from Apple's developer site (Certificates, Identifiers & Profiles, Keys). "
+        help_text="APNs: the text of the .p8 file from Apple's developer site (Certificates, Identifiers & Profiles, "
+        "Keys), or a certificate's key. Web Push: a VAPID key; left empty the hub makes one. "
         "Shown to nobody once it is saved.",
     )
     key_id = forms.CharField(label="Key id", required=False, widget=UnfoldAdminTextInputWidget())
     team_id = forms.CharField(label="Team id", required=False, widget=UnfoldAdminTextInputWidget())
+    certificate = forms.CharField(
+        required=False,
+        widget=SecretTextarea(6),
+        help_text="Instead of a signing key: the app's APNs certificate as PEM, perhaps with its key. It sends no "
+        "live activities and no location pushes.",
+    )
     topic = forms.CharField(
         label="APNs topic",
         required=False,
         widget=UnfoldAdminTextInputWidget(),
         help_text="The app's bundle id, as com.example.app.",
+    )
+    subject = forms.CharField(
+        required=False,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text="Whom the push services write to about what you send: mailto:push@example.com, or an https:// page.",
     )
 
     per_minute = forms.IntegerField(
@@ -71,7 +76,7 @@ class CredentialForm(ScopedForm):
         min_value=0,
         widget=UnfoldAdminIntegerFieldWidget(),
         help_text="The most that the provider takes, 0 for no limit. Empty: 600,000 for FCM, which is Firebase's "
-        "quota for a project; no limit for APNs. Less urgent lanes leave a part of it to the more urgent ones.",
+        "quota for a project; no limit for the others. Less urgent lanes leave a part of it to the more urgent ones.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -81,53 +86,45 @@ class CredentialForm(ScopedForm):
         self.fields["per_minute"].initial = self.instance.settings.get("per_minute")
         for name in ("key_id", "team_id"):
             self.fields[name].initial = self.instance.secret.get(name, "")
-        self.fields["topic"].initial = self.instance.settings.get("topic", "")
+        for name in ("topic", "subject"):
+            self.fields[name].initial = self.instance.settings.get(name, "")
         for name in SECRETS:
-            self.fields[name].widget.attrs["placeholder"] = "Stored. Leave empty to keep it."
+            if name in self.instance.secret:
+                self.fields[name].widget.attrs["placeholder"] = "Stored. Leave empty to keep it."
 
     def _get_validation_exclusions(self) -> set[str]:
-        return super()._get_validation_exclusions() | {"secret"}
+        return super()._get_validation_exclusions() | {"secret", "slot"}
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
         provider = cleaned.get("provider") or self.instance.provider
-        if provider == Provider.FCM:
-            account = self._read("service_account", read_service_account)
-            self._store({"service_account": account}, {})
-        elif provider == Provider.APNS:
-            secret = {
-                "private_key": self._read("private_key", read_apns_key),
-                "key_id": self._read("key_id", lambda text: read_apple_id(text, "key id")),
-                "team_id": self._read("team_id", lambda text: read_apple_id(text, "team id")),
-            }
-            self._store(secret, {"topic": self._read("topic", read_topic)})
+        if provider not in FIELDS:
+            return cleaned
+        given = {name: cleaned.get(name, "") for name in FIELDS[provider]}
+        try:
+            written = read(provider, given, None if self.instance.pk is None else self.instance.secret)
+        except CredentialInputErrors as errors:
+            for name, said in errors.faults.items():
+                self.add_error(name, said)
+            return cleaned
+        self._store(provider, written)
         return cleaned
 
-    def _read(self, name: str, read: Any) -> Any:
-        """Return a field as read, what is stored when it was left empty, or None after an error beside it."""
-        text = self.cleaned_data.get(name, "")
-        if not text and name in SECRETS and self.instance.pk is not None:
-            return self.instance.secret.get(name)
-        if not text:
-            self.add_error(name, "This is needed.")
-            return None
-        try:
-            return read(text)
-        except CredentialInputError as error:
-            self.add_error(name, str(error))
-            return None
+    def _store(self, provider: str, written: Written) -> None:
+        from delivery import storing  # the senders come with it: not before they are needed
 
-    def _store(self, secret: dict[str, Any], settings: dict[str, Any]) -> None:
-        from delivery.credentials import fingerprint  # the senders come with it: not before they are needed
-
-        if self.errors:
+        application = self.cleaned_data.get("application") or self.instance.application
+        if self.errors or application is None:
             return
-        self.instance.secret = secret
-        kept = {name: value for name, value in self.instance.settings.items() if name != "per_minute"}
-        if self.cleaned_data.get("per_minute") is not None:
-            settings = {**settings, "per_minute": self.cleaned_data["per_minute"]}
-        self.instance.settings = {**kept, **settings}
-        self.instance.fingerprint = fingerprint(secret)
+        self.instance.provider, self.instance.application = provider, application
+        try:
+            storing.put(self.instance, written, per_minute=self.cleaned_data.get("per_minute"))
+        except storing.TwoStoredError as error:
+            self.add_error(None, str(error))
+        # what a certificate says of its own end is not overwritten by an empty field
+        self.cleaned_data["expires_at"] = (
+            self.instance.expires_at if written.expires_at else self.cleaned_data.get("expires_at")
+        )
 
 
 @admin.register(Credential)
@@ -137,18 +134,20 @@ class CredentialAdmin(ScopedAdmin):
     form = CredentialForm
     change_role = Role.OWNER
     secret_fields = ("secret", "fingerprint", "settings")
-    list_display = ["provider", "application", "fingerprint", "stands_in", "gate", "created_at"]
+    list_display = ["provider", "application", "fingerprint", "use", "expires_at", "stands_in", "gate"]
     list_filter = ["application", "provider"]
     list_select_related = ["application"]
-    readonly_fields = ["fingerprint", "gate", "created_at"]
+    readonly_fields = ["fingerprint", "public_key", "use", "gate", "stored_at", "checked_at"]
     actions_detail = ["check_now"]
     # the provider is a field only on the page that adds one: afterwards only its own fields are there
     conditional_fields = {
         "service_account": "typeof provider == 'undefined' || provider == 'fcm'",
+        "private_key": "typeof provider == 'undefined' || provider != 'fcm'",
         **dict.fromkeys(
-            ("private_key", "key_id", "team_id", "topic"),
+            ("key_id", "team_id", "certificate", "topic"),
             "typeof provider == 'undefined' || provider == 'apns'",
         ),
+        "subject": "typeof provider == 'undefined' || provider == 'webpush'",
     }
 
     @display(description="Gate")
@@ -156,20 +155,48 @@ class CredentialAdmin(ScopedAdmin):
         found = gates.state(credential.application_id, credential.provider)
         return f"{found.get_state_display()}{': ' if found.reason else ''}{found.reason}"
 
+    @display(
+        description="Used",
+        label={"Shown": "success", "Spare": "info", "Refused": "danger", "Ended": "warning"},
+    )
+    def use(self, credential: Credential) -> str:
+        from delivery import credentials  # the senders come with it: not before they are needed
+
+        if credential.refused_at is not None:
+            return "Refused"
+        if not credentials.is_good(credential, timezone.now()):
+            return "Ended"
+        first = credentials.stored(credential.application_id, credential.provider)[0]
+        return "Shown" if first.pk == credential.pk or credential.provider == Provider.WEBPUSH else "Spare"
+
+    @display(description="Public key")
+    def public_key(self, credential: Credential) -> str:
+        from delivery import credentials
+
+        return credentials.public_key(credential)
+
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        self_made = ["service_account", "private_key", ("key_id", "team_id"), "topic"]
-        if obj is not None:
-            fcm = obj.provider == Provider.FCM
-            self_made = ["service_account"] if fcm else ["private_key", ("key_id", "team_id"), "topic"]
+        apns: list[Any] = ["private_key", ("key_id", "team_id"), "certificate", "topic"]
+        own: dict[str, list[Any]] = {
+            Provider.FCM: ["service_account"],
+            Provider.APNS: apns,
+            Provider.WEBPUSH: ["private_key", "subject"],
+        }
+        self_made: list[Any] = ["service_account", *apns, "subject"] if obj is None else own[obj.provider]
         if obj is not None and not self.has_change_permission(request, obj):
             self_made = []
         if self._asks_application(request, obj):
             first: list[Any] = ["application", "provider"]
         else:
             first = ["provider"]
-        quota = ["per_minute"] if self_made else []
-        found = [(None, {"fields": [*first, *self_made, *quota, "stands_in"]})]
-        return [*found, ("Stored", {"fields": ["fingerprint", "gate", "created_at"]})] if obj else found
+        more = ["per_minute", "expires_at"] if self_made else []
+        found = [(None, {"fields": [*first, *self_made, *more, "stands_in"]})]
+        shown = ["fingerprint", *(["public_key"] if obj and obj.provider == Provider.WEBPUSH else [])]
+        return (
+            [*found, ("Stored", {"fields": [*shown, "use", "gate", "stored_at", "checked_at"]})]
+            if obj
+            else found
+        )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return (*super().get_readonly_fields(request, obj), *(["provider"] if obj else []))
@@ -194,7 +221,7 @@ class CredentialAdmin(ScopedAdmin):
         provider = credential.get_provider_display()
 
         def do() -> str:
-            found = checking.check(credential.application_id, credential.provider)
+            found = checking.check(credential)
             if not found.accepted:
                 raise RefusedError(found.sentence)
             return f"{provider}: {found.sentence}"
@@ -206,7 +233,8 @@ class CredentialAdmin(ScopedAdmin):
             question=f"Ask {provider} whether it takes these credentials?",
             facts=[
                 "Nothing reaches a device.",
-                "If it takes them, a shut gate is opened. If it refuses them, the gate is shut and messages wait.",
+                "If it takes them, a shut gate is opened. If it refuses them, the application's other credentials are "
+                "used; without any the gate is shut and messages wait.",
             ],
             button="Check now",
             do=do,

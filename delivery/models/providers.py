@@ -8,22 +8,33 @@ from django.utils import timezone
 from devices.models import Application, Provider
 from devices.secrets import EncryptedJSONField
 
-OUTSIDE = [(Provider.FCM, "FCM"), (Provider.APNS, "APNs")]
+OUTSIDE = [(Provider.FCM, "FCM"), (Provider.APNS, "APNs"), (Provider.WEBPUSH, "Web Push")]
 
 
 class Credential(models.Model):
-    """What an application shows a provider; the secret is write-only."""
+    """What an application shows a provider; the secret is write-only.
+
+    An application may have two at a provider, so that one can be replaced while the other is in use
+    (`delivery.credentials` says which is).
+    """
+
+    class Slot(models.IntegerChoices):
+        FIRST = 1, "First"
+        SECOND = 2, "Second"
 
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="credentials")
     provider = models.CharField(max_length=8, choices=OUTSIDE)
+    slot = models.PositiveSmallIntegerField(choices=Slot.choices, default=Slot.FIRST, editable=False)
     secret = EncryptedJSONField(
-        help_text='FCM: {"service_account": {…}}. APNs: {"private_key": "-----BEGIN…", "key_id": "…", "team_id": "…"}.'
+        help_text='FCM: {"service_account": {…}}. APNs: {"private_key": "-----BEGIN…", "key_id": "…", "team_id": "…"},'
+        ' or {"certificate": "-----BEGIN…", "private_key": "-----BEGIN…"}. Web Push: {"private_key": "-----BEGIN…"}.'
     )
     settings = models.JSONField(
         default=dict,
         blank=True,
-        help_text='APNs: {"topic": "com.example.app"}. Both: {"per_minute": 600000}, 0 for no quota.',
+        help_text='APNs: {"topic": "com.example.app"}. Web Push: {"subject": "mailto:push@example.com"}.'
+        ' All: {"per_minute": 600000}, 0 for no quota.',
     )
     fingerprint = models.CharField(max_length=64, editable=False, blank=True)
     stands_in = models.BooleanField(
@@ -31,11 +42,26 @@ class Credential(models.Model):
         default=False,
         help_text="Deliver to the fleet that stands in for the real provider.",
     )
+    expires_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the provider stops taking it; empty: never, or not known."
+    )
+    stored_at = models.DateTimeField(
+        default=timezone.now, editable=False, help_text="When the secret was last written."
+    )
+    refused_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When the provider refused it; empty: it did not."
+    )
+    refused_reason = models.CharField(max_length=100, blank=True, editable=False)
+    checked_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When the provider was last asked about it."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["application", "provider"], name="one_credential_per_provider")
+            models.UniqueConstraint(
+                fields=["application", "provider", "slot"], name="two_credentials_per_provider"
+            )
         ]
 
     def __str__(self) -> str:

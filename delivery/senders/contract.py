@@ -10,6 +10,8 @@ from delivery.content import Content
 
 REASON_BYTES = 64
 """The longest reason code."""
+SHORTENED = "shortened"
+"""The reason of a message that was sent with its text cut to fit."""
 NOT_STARTED = "not_started"
 """The reason of a message that was not handed over because the deadline had come or we were told to stop."""
 
@@ -22,7 +24,8 @@ class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     `device` and `subscriber` are primary keys, `notification` is the UUID's 16 bytes or its text, `content`
     an index into the envelope's contents. `sandbox`: the token belongs to APNs's development environment.
-    `expires_at` (epoch seconds) is the message's own end, None for the envelope's.
+    `expires_at` (epoch seconds) is the message's own end, None for the envelope's. `platform` is the device's
+    (`devices.models.Platform`); empty: the one that the provider is made for.
     """
 
     device: int
@@ -32,6 +35,7 @@ class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
     content: int
     sandbox: bool = False
     expires_at: float | None = None
+    platform: str = ""
 
 
 def notification_text(message: Message) -> str:
@@ -69,8 +73,9 @@ class Credential(msgspec.Struct, frozen=True):
     """What an application shows a provider, decrypted.
 
     FCM: `secret` is {"service_account": {…}}. APNs: `secret` is {"private_key": PEM, "key_id",
-    "team_id"}, `settings` {"topic"}. An empty URL means the provider's own; `ca_file` replaces the
-    public certificate authorities.
+    "team_id"} or {"certificate": PEM, "private_key": PEM}, `settings` {"topic"}. Web Push: `secret` is
+    {"keys": [PEM, …]}, the newest first, `settings` {"subject", "hosts", "private"}. An empty URL means the
+    provider's own; `ca_file` replaces the public certificate authorities.
     """
 
     uid: str
@@ -103,7 +108,7 @@ class Verdict(enum.IntEnum):
 class Result(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What became of the message at `index` of the envelope.
 
-    `reason` is a stable code of at most 64 bytes, empty when sent; `retry_after` is in seconds, None
+    `reason` is a stable code of at most 64 bytes, empty when sent as it was; `retry_after` is in seconds, None
     when the provider named no time. `dead_since` is the instant (epoch seconds) from which the
     provider knows the token as dead: a device registered later lives. `unknown`: the request may have
     arrived, so a retry may be a repeat. `left` is false when it never went out: another try is the first.

@@ -159,8 +159,8 @@ class Engine:
         else:
             key, url, lines, body = request
         at = url.find("/", 8)
-        base = url[:at]
-        stream = Stream(key, answers, url[at:], lines, own, body)
+        base, path = (url[:at], url[at:]) if at > 0 else (url, "/")
+        stream = Stream(key, answers, path, lines, own, body)
         if base != self._base:
             try:
                 self._origin = self._origins.get(base) or self._make_origin(base)

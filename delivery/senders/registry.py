@@ -5,13 +5,16 @@ from delivery.senders.contract import Sender, TokenStore
 from delivery.senders.engine import STREAMS
 from delivery.senders.fcm.sender import FcmSender
 from delivery.senders.tokens import SharedTokens
+from delivery.senders.webpush.sender import WebPushSender
 
 
 def sender_for(provider: str, *, tokens: TokenStore, streams: int = STREAMS) -> Sender:
-    """Return a new sender for `fcm` or `apns`; keep it, one for each process. Raises `LookupError` for others."""
+    """Return a new sender for a provider; keep it, one for each process. Raises `LookupError` for one unknown."""
     shared = SharedTokens(tokens)
     if provider == FcmSender.provider:
         return FcmSender(shared, streams=streams)
     if provider == ApnsSender.provider:
         return ApnsSender(shared, streams=streams)
-    raise LookupError(f"there is no sender for {provider!r}, only for 'fcm' and 'apns'")
+    if provider == WebPushSender.provider:
+        return WebPushSender(shared, streams=streams)
+    raise LookupError(f"there is no sender for {provider!r}, only for 'fcm', 'apns' and 'webpush'")

@@ -6,11 +6,13 @@ contents of a campaign share is their shape: which texts there are, the data's k
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
 from delivery.content import Content
 from delivery.senders.contract import Envelope, Message
+from delivery.senders.fitting import TooLargeError, fitted
 from delivery.senders.template import Fill, Marks
 
 MOST_TEMPLATES = 512
@@ -18,12 +20,19 @@ TEXTS = ("title", "body", "subtitle", "image", "link")
 """The texts of a content; with the values of its data they are the gaps. All else is a part of its shape."""
 BAD_CONTENT = "content_not_json"
 
-Build = Callable[[Content, Envelope, Marks], bytes | str]
-"""Builds the payload of a content and an envelope made of marks, with the marks `token`, `notification` and `ttl`
-where these belong; or says as a reason code why there is none. The envelope's `expires_at` only says whether there is
-an end."""
-Ttl = Callable[[float, float], str]
-"""(expires_at, now) → what stands in the mark `ttl`."""
+Build = Callable[[Content, Envelope, Marks, str], bytes | str]
+"""Builds the payload of a content and an envelope made of marks for a platform, with the marks `token`, `notification`
+and `ttl` where these belong; or says as a reason code why there is none. The envelope's `expires_at` only says whether
+there is an end."""
+Ttl = Callable[[float | None, float, str], str | int]
+"""(expires_at, now, platform) → what stands in the mark `ttl`."""
+Limit = Callable[[Content], int]
+"""The bytes that a content may have."""
+Weigh = Callable[[bytes], int]
+"""The bytes of a payload that count."""
+
+LEAST_LIMIT = 4_096
+"""A payload of no more bytes fits everywhere."""
 
 assert Content.__struct_fields__[:6] == (*TEXTS, "data")
 _ARGUMENTS = ("content", "token", "notification", "run", "ttl")
@@ -38,16 +47,27 @@ _json = msgspec.json.Encoder().encode
 class Templates:
     """A process's templates for one provider; safe to share between threads."""
 
-    def __init__(self, build: Build, *, ttl: Ttl | None = None) -> None:
+    def __init__(
+        self,
+        build: Build,
+        *,
+        ttl: Ttl | None = None,
+        limit: Limit = lambda content: LEAST_LIMIT,
+        weigh: Weigh = len,
+    ) -> None:
         self._build = build
         self._kept: dict[bytes, Fill | str] = {}
         self.ttl = ttl
+        self.limit = limit
+        self.weigh = weigh
 
     def wording(self, envelope: Envelope) -> "Wording":
         """Return what says an envelope's messages."""
         return Wording(self, envelope)
 
-    def of(self, shape: bytes, content: Content, envelope: Envelope, *, ends: bool) -> Fill | str:
+    def of(
+        self, shape: bytes, content: Content, envelope: Envelope, platform: str, *, ends: bool
+    ) -> Fill | str:
         """Return the template of a content's shape in an envelope, or the reason why it has none."""
         bare = msgspec.structs.replace(
             envelope, run="", messages=[], contents=[], expires_at=1.0 if ends else None
@@ -57,10 +77,10 @@ class Templates:
         if found is None:
             while len(self._kept) >= MOST_TEMPLATES:
                 self._kept.pop(next(iter(self._kept)), None)
-            found = self._kept[key] = self._make(content, bare)
+            found = self._kept[key] = self._make(content, bare, platform)
         return found
 
-    def _make(self, content: Content, bare: Envelope) -> Fill | str:
+    def _make(self, content: Content, bare: Envelope, platform: str) -> Fill | str:
         keys = {f"key{number}": key for number, key in enumerate(content.data)}
         reads = _READS | {name: f"encode(content.data[{name}])" for name in keys}
         marks = Marks(*reads)
@@ -70,7 +90,7 @@ class Templates:
             **{name: marks[name] for name in TEXTS if getattr(content, name)},
         )
         try:
-            built = self._build(marked, msgspec.structs.replace(bare, run=marks["run"]), marks)
+            built = self._build(marked, msgspec.structs.replace(bare, run=marks["run"]), marks, platform)
             if isinstance(built, str):
                 return built
             return marks.template(built, arguments=_ARGUMENTS, reads=reads, constants=keys)
@@ -88,31 +108,61 @@ class Wording:
         self._by_shape: dict[bytes, Fill | str] = {}
         self._began = time.time()
         self._ends: float | None = None
-        self._ttl = b""
+        self._ttls: dict[str, bytes] = {}
+        self.shortened = False
+        """Whether the text of the last payload was cut."""
 
     def payload(self, message: Message, notification: str) -> bytes | str:
-        """Return a message's payload, or the reason why its content cannot be said."""
-        envelope = self._envelope
+        """Return a message's payload, or the reason why its content cannot be said.
+
+        A text that is too long for the provider is cut (`shortened`).
+        """
+        envelope, platform = self._envelope, message.platform
+        self.shortened = False
         ends = envelope.expires_at if message.expires_at is None else message.expires_at
         if ends != self._ends:
             self._end_at(ends)
+        ttl = self._ttls.get(platform)
+        if ttl is None:
+            ttl = self._ttls[platform] = self._ttl_of(platform)
         content = envelope.contents[message.content]
         title, body, subtitle, image, link, data, *options = _fields(content)
         try:
-            shape = _pack((not title, not body, not subtitle, not image, not link, [*data], options))
+            texts = (not title, not body, not subtitle, not image, not link)
+            shape = _pack((texts, [*data], options, platform))
             template = self._by_shape.get(shape)
             if template is None:
-                template = self._templates.of(shape, content, envelope, ends=ends is not None)
+                template = self._templates.of(shape, content, envelope, platform, ends=ends is not None)
                 self._by_shape[shape] = template
             if isinstance(template, str):
                 return template
-            return template(content, message.token, _json(notification), self._run, self._ttl)
+            words = (message.token, _json(notification), self._run, ttl)
+            payload = template(content, *words)
+            if len(payload) > LEAST_LIMIT:
+                return self._fitted(content, template, words)
+            return payload
         except (TypeError, ValueError):
             return BAD_CONTENT
+
+    def _fitted(self, content: Content, template: Fill, words: tuple[Any, ...]) -> bytes | str:
+        """Return the payload of a content cut to what the provider takes, or the reason why it cannot be."""
+
+        def weigh(shorter: Content) -> int:
+            return self._templates.weigh(template(shorter, *words))
+
+        try:
+            cut = fitted(content, weigh, self._templates.limit(content))
+        except TooLargeError as error:
+            return error.reason
+        self.shortened = cut is not content
+        return template(cut, *words)
 
     def _end_at(self, ends: float | None) -> None:
         if (ends is None) != (self._ends is None):
             self._by_shape.clear()
         self._ends = ends
-        if ends is not None and self._templates.ttl is not None:
-            self._ttl = _json(self._templates.ttl(ends, self._began))
+        self._ttls.clear()
+
+    def _ttl_of(self, platform: str) -> bytes:
+        make = self._templates.ttl
+        return b"" if make is None else _json(make(self._ends, self._began, platform))

@@ -4,6 +4,7 @@ import re
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, serializers
@@ -11,7 +12,7 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from devices import registration
+from devices import purposes, push_subscriptions, registration
 from devices.api.values import LocaleField, ZoneField
 from devices.authentication import ApiKeyAuthentication, Client, SubscriberTokenAuthentication
 from devices.isolation import ScopedRelatedField, ScopedViewSet
@@ -34,6 +35,17 @@ class DeviceSerializer(StrictModelSerializer):
         help_text="By external id.",
     )
     token = serializers.CharField(write_only=True, required=False, allow_blank=True, max_length=4096)
+    subscription = serializers.JSONField(
+        write_only=True,
+        required=False,
+        help_text="Web Push: what PushSubscription.toJSON() gives, and perhaps applicationServerKey.",
+    )
+    purpose = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        max_length=purposes.LONGEST,
+        help_text="APNs: what the token is for, where it is not alerts and background, as liveactivity:order-7.",
+    )
     locale = LocaleField()
     time_zone = ZoneField()
 
@@ -45,7 +57,9 @@ class DeviceSerializer(StrictModelSerializer):
             "platform",
             "provider",
             "token",
+            "subscription",
             "sandbox",
+            "purpose",
             "locale",
             "time_zone",
             "app_version",
@@ -66,11 +80,43 @@ class DeviceSerializer(StrictModelSerializer):
         token = attrs.get("token", now.token if now else "")
         if provider == Provider.SOCKET and "token" not in attrs:
             token = attrs["token"] = ""
-        if fault := _fault_of_token(provider, token):
+        if (subscription := attrs.pop("subscription", None)) is not None:
+            token = attrs["token"] = _token_of(provider, subscription)
+        elif provider == Provider.WEBPUSH and ("token" in attrs or not token.startswith("[")):
+            sentence = "A Web Push device needs its subscription, and has no token besides."
+            raise serializers.ValidationError({"subscription": [sentence]})
+        elif fault := _fault_of_token(provider, token):
             raise serializers.ValidationError({"token": [fault]})
         if provider == Provider.APNS and platform not in (Platform.IOS, Platform.TV):
             raise serializers.ValidationError({"provider": ["APNs reaches ios and tv (tvOS) only."]})
+        if provider == Provider.WEBPUSH and platform != Platform.WEB:
+            raise serializers.ValidationError({"provider": ["Web Push reaches web only."]})
+        _check_purpose(provider, attrs.get("purpose", now.purpose if now else ""))
         return attrs
+
+
+def _token_of(provider: str, subscription: Any) -> str:
+    """Return a browser's subscription as a token; raises a validation error with the place that is wrong."""
+    if provider != Provider.WEBPUSH:
+        raise serializers.ValidationError({"subscription": ["Only Web Push devices have one; leave it out."]})
+    try:
+        return push_subscriptions.read(
+            subscription, hosts=settings.WEB_PUSH_HOSTS, private=settings.WEB_PUSH_PRIVATE_HOSTS
+        ).token
+    except push_subscriptions.SubscriptionError as error:
+        detail: Any = [str(error)]
+        for step in reversed(["subscription", *filter(None, error.field.split("."))]):
+            detail = {step: detail}
+        raise serializers.ValidationError(detail) from None
+
+
+def _check_purpose(provider: str, purpose: str) -> None:
+    if purpose and provider != Provider.APNS:
+        raise serializers.ValidationError({"purpose": ["Only a token of APNs has one; leave it out."]})
+    try:
+        purposes.check(purpose)
+    except purposes.PurposeError as error:
+        raise serializers.ValidationError({"purpose": [str(error)]}) from None
 
 
 def _fault_of_token(provider: str, token: str) -> str:

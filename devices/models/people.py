@@ -24,6 +24,7 @@ class Provider(models.TextChoices):
 
     FCM = "fcm", "FCM"
     APNS = "apns", "APNs"
+    WEBPUSH = "webpush", "Web Push"
     SOCKET = "socket", "WebSocket"
 
 
@@ -83,6 +84,12 @@ class Device(models.Model):
     sandbox = models.BooleanField(
         default=False, help_text="APNs: the token belongs to the development environment."
     )
+    purpose = models.CharField(
+        max_length=100,
+        blank=True,
+        help_text="APNs: the one kind of push that the token is for, as voip or liveactivity:order-7;"
+        " empty: alerts and background.",
+    )
     locale = models.CharField(max_length=35, blank=True)
     time_zone = models.CharField(max_length=64, blank=True, validators=[validate_time_zone])
     app_version = models.CharField(max_length=32, blank=True)
@@ -106,7 +113,10 @@ class Device(models.Model):
                 name="one_active_device_per_token",
             )
         ]
-        indexes = [models.Index(fields=["subscriber", "state"], name="devices_of_subscriber")]
+        indexes = [
+            models.Index(fields=["subscriber", "state"], name="devices_of_subscriber"),
+            models.Index(fields=["application", "state", "seen_at"], name="devices_by_last_sign"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_platform_display()} {str(self.uid)[:8]}"

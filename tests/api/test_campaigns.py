@@ -1,5 +1,6 @@
 """Campaigns, rules, schedules, runs and transactional notifications by the API."""
 
+import json
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -8,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from campaigns import launching
+from campaigns.models import CampaignVersion
 from delivery import runs
 from delivery.models import Run
 from devices.models import Device
@@ -295,3 +297,52 @@ def test_why_is_answered_for_the_applications_own_people(shop: World, bank: Worl
     one = shop.service("GET", f"why?subscriber=ada-shop&run={shop.run.uid}").json()
     assert one["run"]["uid"] == str(shop.run.uid) and one["answer"]["sentences"]
     problem(shop.service("GET", f"why?subscriber=ada-shop&run={bank.run.uid}"), 404, "not-found")
+
+
+def test_every_platforms_options_are_kept_and_a_wrong_one_is_refused_with_its_place(shop: World) -> None:
+    body = {
+        "name": "options",
+        "title": "T",
+        "subtitle": "S",
+        "sound": "ping",
+        "android": {"channel_id": "news"},
+        "ios": {"interruption_level": "passive"},
+        "web": {"icon": "/i.png"},
+    }
+    made = shop.service("POST", "campaigns", body)
+    assert made.status_code == 201, made.content
+    assert {name: made.json()[name] for name in body} == body
+    shop.service("POST", f"campaigns/{made.json()['id']}/approve")
+    text = CampaignVersion.objects.get(campaign__uid=made.json()["id"]).snapshot["texts"]["en"]
+    assert (text["subtitle"], text["sound"], text["ios"]) == ("S", "ping", {"interruption_level": "passive"})
+    for wrong, pointer in [
+        ({"ios": {"interuption_level": "x"}}, "/ios/interuption_level"),
+        ({"overrides": {"android": {"android": {"priority": "low"}}}}, "/overrides/android/android/priority"),
+    ]:
+        told = problem(shop.service("PATCH", f"campaigns/{made.json()['id']}", wrong), 400, "invalid")
+        assert [error["pointer"] for error in told["errors"]] == [pointer]
+
+
+def test_too_large_data_is_refused_when_it_is_written_with_the_byte_count(shop: World) -> None:
+    body = {"name": "heavy", "title": "T", "data": {f"k{n}": "v" * 1_900 for n in range(3)}}
+    told = problem(shop.service("POST", "campaigns", body), 400, "invalid")
+    assert [error["pointer"] for error in told["errors"]] == ["/data"]
+    assert "bytes to Web Push, which takes 3,993" in told["errors"][0]["detail"]
+    sent = shop.service("POST", "notifications", {"to": "ada-shop", "title": "T", "data": body["data"]})
+    assert problem(sent, 400, "content")["pointer"] == "/data"
+
+
+def test_preflight_finds_data_that_is_too_large_for_somebody(shop: World) -> None:
+    keys = {
+        "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"
+    }
+    token = json.dumps(["https://x.test/", *keys.values(), "a" * 22])
+    Device.objects.filter(pk=shop.device.pk).update(provider="webpush", token=token)
+    shop.subscriber.attributes["note"] = "x" * 4_500
+    shop.subscriber.save()
+    made = shop.service(
+        "POST", "campaigns", {"name": "n", "title": "T", "data": {"note": "{{ note }}"}}
+    ).json()
+    found = shop.service("GET", f"campaigns/{made['id']}/preflight").json()
+    assert not found["ready"] and found["problems"][0]["pointer"] == "/data"
+    assert "1 of 1 messages to Web Push" in found["problems"][0]["detail"]

@@ -5,6 +5,7 @@ from uuid import uuid4
 import pytest
 
 from devices.models import Device, Preference, Subscriber
+from devices.push_subscriptions import of_token
 from tests.api.test_problems import problem
 from tests.api_world import World
 
@@ -131,6 +132,65 @@ def test_a_wrong_device_is_refused_with_its_place(
         shop.service("PUT", f"devices/{uuid4()}", {"subscriber": "ada-shop", **body}), 400, "invalid"
     )
     assert [error["pointer"] for error in told["errors"]] == [pointer]
+
+
+WEB = {"platform": "web", "provider": "webpush"}
+KEYS = {
+    # the example of RFC 8291 section 5
+    "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+    "auth": "BTBZMqHH6r4Tts7J_aSIgg",
+}
+SUBSCRIPTION = {"endpoint": "https://updates.push.services.mozilla.com/wpush/v2/abc", "keys": KEYS}
+
+
+def test_a_browser_registers_its_push_subscription_and_goes_back_to_its_socket(shop: World) -> None:
+    app = shop.app()
+    before = app("GET", f"devices/{shop.device.uid}").json()
+    answer = app("PUT", f"devices/{shop.device.uid}", {"provider": "webpush", "subscription": SUBSCRIPTION})
+    assert (answer.status_code, answer.json()["provider"], answer.json()["id"]) == (
+        200,
+        "webpush",
+        before["id"],
+    )
+    assert "subscription" not in answer.json() and KEYS["auth"] not in answer.content.decode()
+    kept = of_token(Device.objects.get(uid=shop.device.uid).token)
+    assert (kept.endpoint, kept.p256dh, kept.auth) == (SUBSCRIPTION["endpoint"], KEYS["p256dh"], KEYS["auth"])
+    again = app("PUT", f"devices/{shop.device.uid}", {"app_version": "2"})
+    assert (again.status_code, again.json()["provider"]) == (200, "webpush")
+    back = app("PUT", f"devices/{shop.device.uid}", {"provider": "socket"})
+    assert (back.status_code, Device.objects.get(uid=shop.device.uid).token) == (200, "")
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        (WEB, "/subscription"),
+        ({**WEB, "token": "x"}, "/subscription"),
+        (
+            {**WEB, "subscription": {**SUBSCRIPTION, "endpoint": "https://evil.example/x"}},
+            "/subscription/endpoint",
+        ),
+        ({**WEB, "subscription": {**SUBSCRIPTION, "keys": {**KEYS, "auth": "x"}}}, "/subscription/keys/auth"),
+        ({**WEB, "subscription": SUBSCRIPTION, "platform": "tv"}, "/provider"),
+        ({**FCM, "subscription": SUBSCRIPTION}, "/subscription"),
+        ({**FCM, "purpose": "voip"}, "/purpose"),
+        ({"platform": "ios", "provider": "apns", "token": "a" * 64, "purpose": "lifeactivity:x"}, "/purpose"),
+        ({"platform": "ios", "provider": "apns", "token": "a" * 64, "purpose": "liveactivity"}, "/purpose"),
+    ],
+)
+def test_a_wrong_subscription_or_purpose_is_refused_with_its_place(
+    shop: World, body: dict[str, object], pointer: str
+) -> None:
+    told = problem(
+        shop.service("PUT", f"devices/{uuid4()}", {"subscriber": "ada-shop", **body}), 400, "invalid"
+    )
+    assert [error["pointer"] for error in told["errors"]] == [pointer]
+
+
+def test_a_token_of_apples_says_what_it_is_for(shop: World) -> None:
+    body = {"platform": "ios", "provider": "apns", "token": "a" * 64, "subscriber": "ada-shop"}
+    made = shop.service("PUT", f"devices/{uuid4()}", {**body, "purpose": "liveactivity:order-7"})
+    assert (made.status_code, made.json()["purpose"]) == (201, "liveactivity:order-7")
 
 
 def test_a_device_registers_itself(shop: World) -> None:

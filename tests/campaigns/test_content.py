@@ -32,6 +32,11 @@ def test_locales_and_platforms_become_texts() -> None:
         ({}, {"locales": {"de": {"boddy": "x"}}}, "locales.de.boddy", "did you mean “body”"),
         ({}, {"overrides": {"andriod": {}}}, "overrides.andriod", "did you mean “android”"),
         ({}, {"overrides": []}, "overrides", "must be an object"),
+        ({"android": {"chanel_id": "x"}}, {}, "android.chanel_id", "did you mean “channel_id”"),
+        ({"ios": {"priority": 7}}, {}, "ios.priority", "one of 1, 5, 10"),
+        ({"web": []}, {}, "web", "must be an object"),
+        ({}, {"overrides": {"ios": {"ios": {"badge": -1}}}}, "overrides.ios.ios.badge", "from 0"),
+        ({}, {"locales": {"de": {"web": {"icon": "x"}}}}, "locales.de.web.icon", "https://"),
         ({}, {"locales": {f"x{'abcdefgh'[n % 8]}-{n}": {} for n in range(60)}}, "locales", "60 are the most"),
     ],
 )

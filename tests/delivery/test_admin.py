@@ -9,11 +9,11 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from delivery import checking, presence, runs
+from delivery import checking, credentials, presence, runs
 from delivery.models import Credential, Gate, Hold, Page, Parcel, Run, WorkState
 from devices.models import Role
 from tests.admin_world import World, build, member
-from tests.delivery.test_credential_input import P256, account, pem
+from tests.delivery.test_credential_input import P256, account, certificate, pem
 
 pytestmark = pytest.mark.django_db(databases=["default", "log"])
 
@@ -352,8 +352,36 @@ def test_what_was_pasted_does_not_come_back_with_an_error(meadow: World) -> None
     assert "ten capital letters" in page and pem(P256)[40:80] not in page
 
 
-def test_second_credentials_for_a_provider_are_refused(meadow: World) -> None:
-    assert "__all__" in errors(save(sign_in(meadow, Role.OWNER), apns()))
+def test_two_credentials_for_a_provider_are_taken_and_a_third_is_refused(meadow: World) -> None:
+    client = sign_in(meadow, Role.OWNER)
+    save(client, apns())
+    assert Credential.objects.filter(application=meadow.application, provider="apns").count() == 2
+    found = errors(save(client, apns(key_id="ZZ12CD34EF")))
+    assert "delete one of them first" in found["__all__"][0]["message"]
+
+
+def test_a_web_push_key_is_made_by_the_hub_and_only_its_public_half_is_shown(meadow: World) -> None:
+    client = sign_in(meadow, Role.OWNER)
+    save(client, {"provider": "webpush", "subject": "mailto:push@example.com"})
+    stored = Credential.objects.get(application=meadow.application, provider="webpush")
+    page = client.get(reverse("admin:delivery_credential_change", args=[stored.pk])).content.decode()
+    assert credentials.public_key(stored) in page and "PRIVATE KEY" not in page
+    assert "subject" in errors(save(client, {"provider": "webpush", "subject": "x"}, stored))
+
+
+def test_a_new_secret_is_good_again(meadow: World) -> None:
+    stored = meadow.of(Credential)
+    Credential.objects.filter(pk=stored.pk).update(refused_at=timezone.now(), refused_reason="bad")
+    save(sign_in(meadow, Role.OWNER), apns(), stored)
+    stored.refresh_from_db()
+    assert (stored.refused_at, stored.refused_reason) == (None, "")
+
+
+def test_a_certificate_says_itself_when_it_ends(meadow: World) -> None:
+    whole = {"provider": "apns", "certificate": pem(P256) + certificate()}
+    save(sign_in(meadow, Role.OWNER), whole)
+    stored = Credential.objects.get(application=meadow.application, provider="apns", slot=2)
+    assert stored.expires_at is not None and stored.settings == {"topic": "com.example.app"}
 
 
 def test_only_owners_write_credentials(meadow: World) -> None:
@@ -381,8 +409,8 @@ def test_an_owner_checks_credentials_now(
 ) -> None:
     asked: list[Any] = []
 
-    def check(application: int, provider: str) -> checking.Checked:
-        asked.append((application, provider))
+    def check(stored: Credential) -> checking.Checked:
+        asked.append(stored)
         return checking.Checked(accepted, "code", "What the provider said.")
 
     monkeypatch.setattr(checking, "check", check)
@@ -391,7 +419,7 @@ def test_an_owner_checks_credentials_now(
     assert "Nothing reaches a device" in client.get(address).content.decode()
     assert asked == []
     assert "What the provider said." in client.post(address, follow=True).content.decode()
-    assert asked == [(meadow.application.pk, stored.provider)]
+    assert asked == [stored]
 
 
 def test_who_may_not_write_credentials_does_not_check_them(meadow: World) -> None:

@@ -172,13 +172,13 @@ def test_refused_credentials_shut_one_gate_until_a_check_finds_them_accepted(
     work(launched, lambda progress: progress.outcomes == {"sent": EACH})
     gate = gates.state(app.pk, name)
     assert gate.state == Gate.State.SHUT
-    found = checking.check(app.pk, name)
+    found = checking.check(Credential.objects.get(application=app, provider=name))
     assert not found.accepted and found.code
     real_redis.flushall()
     assert not send_one(name, "normal"), "a shut gate does not open because Redis forgot"
     fleet.clear_faults()
     assert not send_one(name, "normal"), "it opens when somebody says so"
-    found = checking.check(app.pk, name)
+    found = checking.check(Credential.objects.get(application=app, provider=name))
     assert (found.accepted, "open again" in found.sentence) == (True, True)
     work(launched, all_sent)
     check(fleet, launched)

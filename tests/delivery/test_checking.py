@@ -27,6 +27,10 @@ def app() -> Application:
     return made
 
 
+def of(app: Application) -> Credential:
+    return Credential.objects.get(application=app, slot=1)
+
+
 def answer(sender: world.FakeSender, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def check(credential: object) -> None:
         raise error
@@ -36,17 +40,17 @@ def answer(sender: world.FakeSender, error: Exception, monkeypatch: pytest.Monke
 
 def test_accepted_credentials_open_a_shut_gate(asked: world.FakeSender, app: Application) -> None:
     gates.shut(app.pk, "fcm", "refused")
-    found = checking.check(app.pk, "fcm")
+    found = checking.check(of(app))
     assert (found.accepted, found.code) == (True, "accepted")
     assert gates.state(app.pk, "fcm").state == Gate.State.OPEN
-    assert "gate" not in checking.check(app.pk, "fcm").sentence
+    assert "gate" not in checking.check(of(app)).sentence
 
 
 def test_refused_credentials_shut_the_gate(
     asked: world.FakeSender, app: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer(asked, CredentialError("permission_denied", "FCM refuses it."), monkeypatch)
-    found = checking.check(app.pk, "fcm")
+    found = checking.check(of(app))
     assert (found.accepted, found.code, found.sentence) == (False, "permission_denied", "FCM refuses it.")
     gate = gates.state(app.pk, "fcm")
     assert (gate.state, "permission_denied" in gate.reason) == (Gate.State.SHUT, True)
@@ -59,14 +63,36 @@ def test_a_provider_that_cannot_be_asked_leaves_the_gate_as_it_is(
     if before == Gate.State.SHUT:
         gates.shut(app.pk, "fcm", "refused")
     answer(asked, UnreachableError("unreachable", "It cannot be reached."), monkeypatch)
-    assert not checking.check(app.pk, "fcm").accepted
+    assert not checking.check(of(app)).accepted
     assert gates.state(app.pk, "fcm").state == before
 
 
-def test_credentials_that_are_not_there_are_said_to_be_missing(app: Application) -> None:
-    found = checking.check(app.pk, "apns")
+def test_credentials_for_a_fleet_that_does_not_run_are_said_to_be_missing(app: Application) -> None:
+    Credential.objects.update(stands_in=True)
+    found = checking.check(of(app))
     assert (found.accepted, found.code) == (False, "missing")
-    assert "add them" in found.sentence
+    assert "none runs" in found.sentence
+
+
+def test_a_check_is_noted(asked: world.FakeSender, app: Application, monkeypatch: pytest.MonkeyPatch) -> None:
+    checking.check(of(app))
+    assert of(app).checked_at is not None and of(app).refused_at is None
+    answer(asked, CredentialError("permission_denied", "FCM refuses it."), monkeypatch)
+    checking.check(of(app))
+    assert of(app).refused_reason == "permission_denied"
+
+
+def test_refused_credentials_leave_the_gate_open_while_the_application_has_others(
+    asked: world.FakeSender, app: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = Credential.objects.create(
+        application=app, provider="fcm", slot=2, secret={"service_account": {}}
+    )
+    answer(asked, CredentialError("permission_denied", "FCM refuses it."), monkeypatch)
+    assert "other credentials are used" in checking.check(second).sentence
+    assert gates.state(app.pk, "fcm").state == Gate.State.OPEN
+    checking.check(of(app))
+    assert gates.state(app.pk, "fcm").state == Gate.State.SHUT
 
 
 def test_the_doctor_asks_for_every_application(

@@ -202,3 +202,18 @@ def test_without_redis_it_says_that_caps_were_not_counted(db: None) -> None:
     world.people(app, 3)
     found = rehearsed(app)
     assert (found.told, found.caps_counted) == (3, False)
+
+
+def test_it_says_whose_text_is_cut_and_whose_data_is_too_large() -> None:
+    app = world.application()
+    for number, (provider, length) in enumerate([("fcm", 10), ("fcm", 4_500), ("apns", 10), ("apns", 4_500)]):
+        owner = world.subscriber(app, f"s{number}", attributes={"long": "x" * length})
+        world.device(owner, provider, token=f"{number:064x}")
+    texts = {"en": Text(title="T", body="{{ long }}")}
+    found = rehearsed(app, snapshot=world.snapshot(texts=texts)).bytes
+    # what a text of a person comes to is bounded besides: 4,000 characters
+    assert (found["fcm"].weighed, found["fcm"].shortened, found["fcm"].too_large) == (2, 1, 0)
+    heavy = {"en": Text(title="T", data={"k": "{{ long }}"})}
+    found = rehearsed(app, snapshot=world.snapshot(texts=heavy)).bytes
+    assert (found["apns"].shortened, found["apns"].too_large, found["apns"].limit) == (0, 1, 4_096)
+    assert found["apns"].largest > 4_500

@@ -448,3 +448,22 @@ def test_a_page_costs_the_same_number_of_queries_whatever_its_size(
         counts.append(len([query for query in queries if "SAVEPOINT" not in query["sql"]]))
     # the larger page is full, so it also makes the next page: one read and one insert more
     assert counts[1] - counts[0] <= 2, counts
+
+
+def test_a_push_with_tokens_of_its_own_goes_to_these_alone_and_no_other_goes_there(
+    provider: world.FakeSender, work_all: Work
+) -> None:
+    app = world.application()
+    owner = world.subscriber(app, "ada")
+    for purpose in ("", "voip", "liveactivity:order-7", "liveactivity:order-8"):
+        world.device(owner, "apns", token=f"t:{purpose}", purpose=purpose)
+    world.device(owner, "fcm", token="t:android")
+    run = world.launch(app)
+    work_all()
+    assert {token for token, _ in provider.sent} == {"t:", "t:android"}
+    provider.envelopes.clear()
+    ios = {"push_type": "liveactivity", "event": "update", "activity": "order-7", "content_state": {}}
+    world.launch(app, snapshot=world.snapshot(texts={"en": Text(title="T", ios=ios)}))
+    work_all()
+    assert [token for token, _ in provider.sent] == ["t:liveactivity:order-7"]
+    assert runs.balances(run).faults == []

@@ -16,8 +16,8 @@ import requests
 from firebase_admin import _http_client, credentials, messaging
 from google.oauth2 import service_account
 
-AT_ONCE = 500
-"""Messages a call, as many as it takes; with 50 and with 100 the same message cost the same CPU."""
+AT_ONCE = 100
+"""Messages a call. It takes 500 and makes a thread for each, but keeps 100 connections: this is its cheaper way."""
 
 
 def message_of(line: bytes, run: str) -> messaging.Message:

@@ -1,15 +1,16 @@
 """A content in APNs's words: apns2 builds it once, with a gap for the notification's id.
 
-Source: "Generating a remote notification" (developer.apple.com/documentation/usernotifications/
-generating-a-remote-notification).
+Sources: "Generating a remote notification" and "Pushing background updates to your App"
+(developer.apple.com/documentation/usernotifications), and the pages of the push types that `options` names.
 """
 
 from typing import Any
 
 import msgspec
-from apns2.payload import Payload, PayloadAlert
 
 from delivery.content import Content
+from delivery.senders.apns.options import PUSH_TYPES, PushType
+from delivery.senders.aps import aps
 from delivery.senders.contract import Envelope
 from delivery.senders.template import Fill, Marks
 
@@ -21,32 +22,57 @@ class ContentError(ValueError):
     """A content that cannot be said to APNs; the message is a reason code."""
 
 
-def document(content: Content, envelope: Envelope, *, notification: str) -> dict[str, Any]:
-    """Return the payload of a notification; raises `ContentError` for data under one of our keys."""
+def push_type(content: Content) -> str:
+    """Return the push type of a content."""
+    return str(content.ios.get("push_type") or "alert")
+
+
+def kind_of(content: Content) -> PushType:
+    """Return what the push type of a content asks for; raises `ContentError` for one that there is not."""
+    try:
+        return PUSH_TYPES[push_type(content)]
+    except KeyError:
+        raise ContentError("invalid_push_type") from None
+
+
+def limit(content: Content) -> int:
+    """Return how many bytes the payload of a content may have."""
+    return PUSH_TYPES.get(push_type(content), PUSH_TYPES["alert"]).limit
+
+
+def document(content: Content, envelope: Envelope, *, notification: str, now: Any = 0) -> dict[str, Any]:
+    """Return the payload of a notification; raises `ContentError` for data under one of our keys.
+
+    `now` (epoch seconds) is the time of a live activity's state: of two the later stands.
+    """
     taken = OURS.intersection(content.data)
     if taken:
         raise ContentError(f"reserved_data_key:{min(taken)}")
-    options = {name.replace("_", "-"): value for name, value in content.ios.items()}
-    custom: dict[str, Any] = dict(content.data)
+    name, kind = push_type(content), kind_of(content)
+    if name == "mdm":
+        # "The Mobile Device Management payload has no other keys than mdm" (Apple's MDM protocol reference).
+        return {"mdm": content.ios.get("mdm", "")}
+    payload: dict[str, Any] = {
+        "aps": aps(content, shows=_shows(content, kind), background=name == "background")
+    }
+    if name == "liveactivity":
+        payload["aps"].setdefault("timestamp", now)
+    elif name in ("widgets", "controls"):
+        payload["aps"] = {"content-changed": True}
+    payload.update(content.data)
     if content.link:
-        custom["link"] = content.link
+        payload["link"] = content.link
     if content.image:
-        custom["image"] = content.image
-    custom["nh"] = {"id": notification, "run": envelope.run}
-    alert = PayloadAlert(title=content.title, subtitle=content.subtitle, body=content.body)
-    payload: dict[str, Any] = Payload(
-        alert=alert if alert.dict() else None,
-        badge=content.badge,
-        sound=options.pop("sound", content.sound or None),
-        category=options.pop("category", None),
-        thread_id=options.pop("thread-id", None),
-        content_available=bool(options.pop("content-available", False)),
-        # The app's extension fetches the image; it runs only for content that may be changed.
-        mutable_content=bool(options.pop("mutable-content", content.image)),
-        custom=custom,
-    ).dict()
-    payload["aps"].update(options)
+        payload["image"] = content.image
+    payload["nh"] = {"id": notification, "run": envelope.run}
     return payload
+
+
+def _shows(content: Content, kind: PushType) -> bool:
+    """Return whether a person sees the texts: a running live activity is changed in silence unless it says `alert`."""
+    if content.ios.get("event") in ("update", "end"):
+        return bool(content.ios.get("alert"))
+    return kind.shows
 
 
 def template(content: Content, envelope: Envelope) -> Fill:

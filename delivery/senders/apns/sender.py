@@ -1,8 +1,4 @@
-"""The sender of APNs: envelopes in, results out.
-
-Headers: "Sending notification requests to APNs" (developer.apple.com/documentation/usernotifications/
-sending-notification-requests-to-apns).
-"""
+"""The sender of APNs: envelopes in, results out."""
 
 import re
 from collections.abc import Iterator
@@ -11,10 +7,12 @@ import msgspec
 
 from delivery.content import Content
 from delivery.senders.apns.errors import EXPIRED_PROVIDER_TOKEN, judge
-from delivery.senders.apns.identity import apns_id, collapse_id
+from delivery.senders.apns.headers import lines, place
+from delivery.senders.apns.identity import apns_id
 from delivery.senders.apns.key import Key
-from delivery.senders.apns.payload import ContentError, document
+from delivery.senders.apns.payload import ContentError, document, kind_of, limit
 from delivery.senders.contract import (
+    SHORTENED,
     Credential,
     CredentialError,
     Envelope,
@@ -37,6 +35,8 @@ from delivery.senders.wording import Templates
 BAD_TOKEN = "0" * 64
 """Well-formed, and no device's: what `check` sends to."""
 
+_encode = msgspec.json.Encoder().encode
+_pack = msgspec.msgpack.Encoder().encode
 BARE = frozenset({b"authorization"})
 _TOKEN = re.compile(r"(?:[0-9A-Fa-f]{2}){1,100}")
 
@@ -50,7 +50,7 @@ class ApnsSender:
         self._tokens = tokens
         self._streams = streams
         self._keys: Kept[Key] = Kept(Key)
-        self._templates = Templates(_build)
+        self._templates = Templates(_build, ttl=lambda ends, now, platform: int(now), limit=limit)
 
     def send(
         self,
@@ -82,8 +82,9 @@ class ApnsSender:
             return
         wording = self._templates.wording(envelope)
         production, sandbox = key.prefix(sandbox=False), key.prefix(sandbox=True)
-        shared: dict[tuple[float | None, str], list[str]] = {}
+        headings = _Headings(envelope, key)
         identities: dict[int, str] = {}
+        shortened: set[int] = set()
 
         def build(index: int, message: Message, token: str) -> Request | Result:
             notification = notification_text(message)
@@ -92,20 +93,25 @@ class ApnsSender:
                 return Result(index, Verdict.FAILED, payload, left=False)
             if not _TOKEN.fullmatch(message.token):
                 return Result(index, Verdict.DEAD, "bad_device_token", left=False)
-            lines = shared.get((message.expires_at, token))
-            if lines is None:
-                lines = [*headers_of(message, envelope, key.topic), f"authorization: bearer {token}"]
-                shared[(message.expires_at, token)] = lines
+            heading = headings.of(message, token)
+            if isinstance(heading, str):
+                return Result(index, Verdict.FAILED, heading, left=False)
+            if wording.shortened:
+                shortened.add(index)
             identities[index] = identity = apns_id(notification, message.device)
+            shared, own_place = heading
             own: Own = (("apns-id", identity),)
-            if not envelope.tag:
+            if own_place:
                 own = (("apns-id", identity), ("apns-collapse-id", notification))
             url = (sandbox if message.sandbox else production) + message.token
-            return index, url, lines, payload, own
+            return index, url, shared, payload, own
 
         def judged(answer: Answer) -> Result:
             index = answer.key
-            return judge(answer, apns_id=identities.pop(index), sandbox=envelope.messages[index].sandbox)
+            result = judge(answer, apns_id=identities.pop(index), sandbox=envelope.messages[index].sandbox)
+            if result.verdict is Verdict.SENT and index in shortened:
+                return Result(index, Verdict.SENT, SHORTENED, result.provider_id)
+            return result
 
         yield from Batch(
             envelope,
@@ -149,27 +155,40 @@ class ApnsSender:
         return self._tokens.current(f"apns:{key.identity}", key.mint)
 
 
-def headers_of(message: Message, envelope: Envelope, topic: str) -> list[str]:
-    """Return the header lines of messages that end when this one does."""
-    if message.expires_at is not None:
-        envelope = msgspec.structs.replace(envelope, expires_at=message.expires_at)
-    return shared_headers(envelope, topic)
+Heading = tuple[list[str], bool]
+"""Header lines, and whether the message's place on the screen is its notification's own."""
 
 
-def shared_headers(envelope: Envelope, topic: str) -> list[str]:
-    """Return the header lines that all messages of an envelope have; no `Expect: 100-continue`."""
-    lines = [
-        f"apns-topic: {topic}",
-        "apns-push-type: alert",
-        f"apns-priority: {10 if envelope.urgent else 5}",
-        "content-type: application/json",
-        "Expect:",
-    ]
-    if envelope.expires_at is not None:
-        lines.append(f"apns-expiration: {int(envelope.expires_at)}")
-    if envelope.tag:
-        lines.append(f"apns-collapse-id: {collapse_id(envelope.tag)}")
-    return lines
+class _Headings:
+    """The header lines that an envelope's messages share, by their options and end."""
+
+    def __init__(self, envelope: Envelope, key: Key) -> None:
+        self._envelope = envelope
+        self._key = key
+        self._made: dict[tuple[bytes, float | None, str], Heading | str] = {}
+
+    def of(self, message: Message, token: str) -> Heading | str:
+        """Return a message's heading, or the reason why it has none."""
+        envelope = self._envelope
+        content = envelope.contents[message.content]
+        ends = envelope.expires_at if message.expires_at is None else message.expires_at
+        wanted = (_pack(content.ios) if content.ios else b"", ends, token)
+        found = self._made.get(wanted)
+        if found is None:
+            found = self._made[wanted] = self._make(content, ends, token)
+        return found
+
+    def _make(self, content: Content, ends: float | None, token: str) -> Heading | str:
+        try:
+            kind = kind_of(content)
+        except ContentError as error:
+            return str(error)
+        made = lines(content, kind, topic=self._key.topic, urgent=self._envelope.urgent, expires_at=ends)
+        made.append(f"authorization: bearer {token}")
+        chosen = place(content, self._envelope)
+        if chosen and kind.collapses:
+            made.append(f"apns-collapse-id: {chosen}")
+        return made, kind.collapses and not chosen
 
 
 def _engine(key: Key, credential: Credential) -> Engine:
@@ -178,9 +197,9 @@ def _engine(key: Key, credential: Credential) -> Engine:
     return engine(f"apns:{key.identity}", ca_file=credential.ca_file, bare=BARE)
 
 
-def _build(content: Content, envelope: Envelope, marks: Marks) -> bytes | str:
+def _build(content: Content, envelope: Envelope, marks: Marks, platform: str) -> bytes | str:
     """Return the payload of a notification that is made of marks, or the reason why there is none."""
     try:
-        return msgspec.json.encode(document(content, envelope, notification=marks["notification"]))
+        return _encode(document(content, envelope, notification=marks["notification"], now=marks["ttl"]))
     except ContentError as error:
         return str(error)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from delivery.content import Content
 from delivery.senders.contract import (
+    SHORTENED,
     Credential,
     CredentialError,
     Envelope,
@@ -16,11 +17,11 @@ from delivery.senders.contract import (
     notification_text,
 )
 from delivery.senders.dispatch import Batch
-from delivery.senders.engine import STREAMS, Request, engine
+from delivery.senders.engine import STREAMS, Answer, Request, engine
 from delivery.senders.fcm.account import Account
 from delivery.senders.fcm.builder import Builder
 from delivery.senders.fcm.errors import UNAUTHENTICATED, judge
-from delivery.senders.fcm.payload import parameters, time_to_live
+from delivery.senders.fcm.payload import LIMIT, ContentError, parameters, time_to_live, weight
 from delivery.senders.keeping import Kept, digest
 from delivery.senders.template import Marks
 from delivery.senders.together import alone
@@ -37,7 +38,7 @@ class FcmSender:
         self._tokens = tokens
         self._streams = streams
         self._accounts: Kept[Account] = Kept(Account)
-        self._templates = Templates(_build, ttl=time_to_live)
+        self._templates = Templates(_build, ttl=time_to_live, limit=lambda content: LIMIT, weigh=weight)
 
     def send(
         self,
@@ -70,19 +71,28 @@ class FcmSender:
         wording = self._templates.wording(envelope)
         endpoint = account.endpoint
         headers: dict[str, list[str]] = {}
+        shortened: set[int] = set()
 
         def build(index: int, message: Message, token: str) -> Request | Result:
             payload = wording.payload(message, notification_text(message))
             if isinstance(payload, str):
                 return Result(index, Verdict.FAILED, payload, left=False)
+            if wording.shortened:
+                shortened.add(index)
             lines = headers.get(token) or headers.setdefault(token, account.headers(token))
             return index, endpoint, lines, payload
+
+        def judged(answer: Answer) -> Result:
+            result = judge(answer)
+            if result.verdict is Verdict.SENT and answer.key in shortened:
+                return Result(answer.key, Verdict.SENT, SHORTENED, result.provider_id)
+            return result
 
         yield from Batch(
             envelope,
             engine=engine(self.provider, ca_file=credential.ca_file),
             build=build,
-            judge=judge,
+            judge=judged,
             authorize=lambda refused: self._token(account, credential, refused=refused),
             renewable=frozenset({UNAUTHENTICATED}),
             deadline=deadline,
@@ -114,11 +124,19 @@ class FcmSender:
         return self._tokens.current(key, account.mint)
 
 
-def _build(content: Content, envelope: Envelope, marks: Marks) -> bytes:
-    """Return pyfcm's payload of a message that is made of marks."""
-    words = parameters(content, envelope, token=marks["token"], notification=marks["notification"])
-    if envelope.expires_at is not None:
-        words["android_config"]["ttl"] = marks["ttl"]
+def _build(content: Content, envelope: Envelope, marks: Marks, platform: str) -> bytes | str:
+    """Return pyfcm's payload of a message that is made of marks, or the reason why there is none."""
+    try:
+        words = parameters(
+            content,
+            envelope,
+            token=marks["token"],
+            notification=marks["notification"],
+            platform=platform,
+            ttl=marks["ttl"],
+        )
+    except ContentError as error:
+        return str(error)
     return _builder.payload(**words)
 
 

@@ -141,12 +141,13 @@ class Connection:
         most = self._max_frame
         if length <= self._window and length <= self._initial_window and length <= most >= len(block):
             self._window -= length
-            self._write(
-                frames.head(len(block), frames.HEADERS, frames.END_HEADERS, number)
-                + block
-                + frames.head(length, frames.DATA, frames.END_STREAM, number)
-                + body
+            self._out += (
+                frames.head(len(block), frames.HEADERS, frames.END_HEADERS, number),
+                block,
+                frames.head(length, frames.DATA, frames.END_STREAM, number),
+                body,
             )
+            self._written += len(block) + length + 2 * frames.HEAD_BYTES
             return len(self.streams) < self._limit and not self.draining
         parts = [block[at : at + most] for at in range(0, len(block), most)]
         kinds = [frames.HEADERS] + [frames.CONTINUATION] * (len(parts) - 1)

@@ -12,6 +12,9 @@ from delivery.senders.loop import READ, WRITE, Addresses, Loop
 READ_BYTES = 256 * 1024
 ALPN = ["h2", "http/1.1"]
 PROXY_ANSWER_BYTES = 8 * 1024
+NOT_PUBLIC = "the name has no public address"
+"""The end of a connection to a stranger's host (`Where.public_only`)."""
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class Proxy(NamedTuple):
@@ -97,7 +100,7 @@ class Link:
         if not isinstance(found, OSError) and self._where.public_only:
             found = [(family, address) for family, address in found if is_public(address[0])]
             if not found:
-                self.end("the name has no public address")
+                self.end(NOT_PUBLIC)
                 return
         proxy = self._where.proxy
         if proxy is None or isinstance(found, OSError):
@@ -263,7 +266,12 @@ class Link:
 
 
 def is_public(address: str) -> bool:
-    """Whether an address belongs to the public internet."""
+    """Whether an address belongs to the public internet; one that wraps another is what it wraps."""
     found = ipaddress.ip_address(address.partition("%")[0])
-    found = getattr(found, "ipv4_mapped", None) or found
+    if isinstance(found, ipaddress.IPv6Address):
+        inner = found.ipv4_mapped or found.sixtofour or (found.teredo[1] if found.teredo else None)
+        if inner is None and found in _NAT64:
+            inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(str(inner))
     return found.is_global and not found.is_multicast

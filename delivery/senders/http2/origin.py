@@ -33,7 +33,7 @@ class Session:
         self.is_open = False
         self.is_probed = False
         self.is_slow = False
-        self.probed_at = now
+        self.pinged_at = now
         self.link = Link(
             origin.loop,
             origin.where,
@@ -59,8 +59,13 @@ class Session:
     def probe(self, now: float) -> None:
         """Ask for a sign of life, and send nothing before it comes."""
         self.is_probed = True
-        self.probed_at = now
-        self.connection.ping()
+        self.ping(now)
+
+    def ping(self, now: float) -> None:
+        """Ask for a sign of life, unless one is awaited."""
+        if self.connection.quiet:
+            self.pinged_at = now
+            self.connection.ping()
 
     def _opened(self, protocol: str) -> None:
         if protocol != "h2":
@@ -137,7 +142,7 @@ class Origin:
                 continue
             if silent > IDLE_SECONDS:
                 session.link.end("not used for long")
-            elif silent > PROBE_AFTER and not session.is_probed:
+            elif not session.is_probed and (silent > PROBE_AFTER or not session.connection.quiet):
                 session.probe(now)
         self._choose()
 
@@ -205,10 +210,10 @@ class Origin:
                 session.link.give_up_address()
             return session.since + (CONNECT_SECONDS if session.is_slow else CONNECT_SECONDS / 2)
         if session.is_probed:
-            if now >= session.probed_at + PROBE_SECONDS:
+            if now >= session.pinged_at + PROBE_SECONDS:
                 session.link.end("no sign of life")
                 return now
-            return session.probed_at + PROBE_SECONDS
+            return session.pinged_at + PROBE_SECONDS
         if not connection.draining and now - session.since > AGE_SECONDS:
             connection.draining = "too old"
         if not connection.streams:
@@ -217,11 +222,11 @@ class Origin:
             return now + self._timeout
         oldest = next(iter(connection.streams.values())).since
         silent_since = max(oldest, session.heard)
-        if now >= silent_since + self._timeout / 2 and connection.quiet:
-            connection.ping()
+        if now >= silent_since + self._timeout / 2:
+            session.ping(now)
         if now < oldest + self._timeout:
             return min(oldest + self._timeout, max(silent_since + self._timeout / 2, now + 0.05))
-        if not connection.quiet:
+        if not connection.quiet and now >= session.pinged_at + self._timeout / 4:
             session.link.end("no answer and no sign of life")
             return now
         while connection.streams:
@@ -262,7 +267,10 @@ class Origin:
             while waiting and session.room > 0:
                 session.connection.start(waiting.popleft(), now)
         # APNs allows one stream until it has seen a token that is good: who has answered has told its limit.
-        known = all(session.is_open and session.connection.answered for session in self.sessions)
+        known = all(
+            session.is_open and not session.is_probed and session.connection.answered
+            for session in self.sessions
+        )
         if waiting and known and now >= self._rest_until and len(self.sessions) < CONNECTIONS:
             self._open(now)
         self._choose()

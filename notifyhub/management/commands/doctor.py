@@ -13,8 +13,8 @@ from devices.models import Application
 class Command(BaseCommand):
     """Examine the hub.
 
-    `ledger`: does every run's sum agree with the rows of the stopped and with the log? `providers`: do FCM and APNs
-    take the credentials of every application?
+    `ledger`: does every run's sum agree with the rows of the stopped and with the log? `providers`: do FCM, APNs and
+    the push services take the credentials of every application?
     """
 
     help = __doc__
@@ -43,7 +43,7 @@ class Command(BaseCommand):
                 raise CommandError(f"There is no application '{slug}'.")
         refused = 0
         for credential in chosen:
-            found = checking.check(credential.application_id, credential.provider)
+            found = checking.check(credential)
             refused += not found.accepted
             word = "accepted" if found.accepted else f"NOT ACCEPTED ({found.code})"
             self.stdout.write(

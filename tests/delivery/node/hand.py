@@ -114,7 +114,7 @@ class Hand:
             run = SimpleNamespace(uid=RUN, category=None)
             parcel = SimpleNamespace(pk=self._parcels, fence=1, run=run, lane=lane)
             outcomes = sockets.send(cast(Parcel, parcel), outgoing)
-        return {"ids": [positions.text_of(entry.notification) for entry in entries], "outcomes": outcomes}
+        return {"ids": [str(uuid.UUID(bytes=entry.notification)) for entry in entries], "outcomes": outcomes}
 
     def receipts(self, *, device: str, ids: list[str]) -> Any:
         """Return the kinds of receipts there are for notifications of a device's subscriber, in order of their ids."""

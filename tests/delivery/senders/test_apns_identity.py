@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delivery.senders.apns.identity import apns_id, collapse_id
+from delivery.senders.apns.identity import apns_id
+from delivery.senders.aps import collapse_id
 
 
 @given(run=st.uuids(), subscriber=st.text(), device=st.integers(0, 2**63))

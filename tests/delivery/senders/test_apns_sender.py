@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from delivery.content import Content
-from delivery.senders.apns.sender import ApnsSender, headers_of, shared_headers
+from delivery.senders.apns.key import Key
+from delivery.senders.apns.sender import ApnsSender, _Headings
 from delivery.senders.contract import Credential, CredentialError, Envelope, Result, UnreachableError, Verdict
 from delivery.senders.registry import sender_for
 from delivery.senders.tokens import MemoryTokenStore, SharedTokens
@@ -48,8 +49,10 @@ def test_a_message_with_an_end_of_its_own_expires_then(
     envelope = envelope_for(apns_tokens(2), expires_at=time.time() + 3600)
     first, second = envelope.messages
     soon = msgspec.structs.replace(second, expires_at=1_900_000_000.9)
-    assert "apns-expiration: 1900000000" in headers_of(soon, envelope, "t")
-    assert headers_of(first, envelope, "t") == shared_headers(envelope, "t")
+    headings = _Headings(envelope, Key(apns_credential))
+    shared, own = headings.of(first, "t"), headings.of(soon, "t")
+    assert "apns-expiration: 1900000000" in own[0] and shared[0] != own[0]
+    assert headings.of(first, "t")[0] is shared[0]
     whole = msgspec.structs.replace(envelope, messages=[first, soon])
     assert tally(list(sender.send(whole, apns_credential))) == {("SENT", ""): 2}
 
@@ -136,13 +139,6 @@ def test_what_is_no_token_is_dead_without_a_request(
     results = list(sender.send(envelope_for([token]), apns_credential))
     assert tally(results) == {("DEAD", "bad_device_token"): 1}
     assert fleet.answers()["apns"] == before
-
-
-def test_too_large_a_payload_fails_for_good(
-    sender: ApnsSender, apns_credential: Credential, apns_tokens: Tokens, envelope_for: EnvelopeFor
-) -> None:
-    envelope = envelope_for(apns_tokens(1), contents=[Content(title="T", body="x" * 5000)])
-    assert tally(list(sender.send(envelope, apns_credential))) == {("FAILED", "payload_too_large"): 1}
 
 
 def test_data_under_apples_key_fails_its_own_messages_only(
@@ -273,17 +269,6 @@ def test_an_unreachable_provider_is_tried_again_and_no_repeat(
     assert not any(result.unknown for result in results)
 
 
-@pytest.mark.parametrize(("lane", "priority"), [("critical", 10), ("high", 10), ("normal", 5), ("bulk", 5)])
-def test_the_lane_is_the_priority(lane: str, priority: int) -> None:
-    envelope = Envelope(run="r", lane=lane, expires_at=None, contents=[], messages=[])
-    assert f"apns-priority: {priority}" in shared_headers(envelope, "com.example.app")
-
-
-def test_the_expiry_is_apples_expiration() -> None:
-    envelope = Envelope(run="r", lane="high", expires_at=1_900_000_000.9, contents=[], messages=[])
-    assert "apns-expiration: 1900000000" in shared_headers(envelope, "com.example.app")
-
-
 def test_a_good_credential_passes_the_check_and_nothing_is_delivered(
     fleet: Fleet, sender: ApnsSender, apns_credential: Credential
 ) -> None:
@@ -332,3 +317,81 @@ def test_a_provider_that_cannot_be_reached_says_nothing_against_the_credential(
 ) -> None:
     with pytest.raises(UnreachableError, match="cannot be reached"):
         sender.check(msgspec.structs.replace(apns_credential, base_url="https://127.0.0.1:1"))
+
+
+@pytest.mark.parametrize(
+    ("ios", "visible"),
+    [
+        ({"push_type": "alert", "interruption_level": "time-sensitive", "relevance_score": 0.5}, True),
+        ({"push_type": "background"}, False),
+        ({"push_type": "voip"}, False),
+        ({"push_type": "complication"}, False),
+        ({"push_type": "fileprovider"}, False),
+        ({"push_type": "mdm", "mdm": "magic"}, False),
+        ({"push_type": "location"}, False),
+        ({"push_type": "pushtotalk"}, False),
+        ({"push_type": "controls"}, False),
+        ({"push_type": "widgets"}, False),
+        (
+            {"push_type": "liveactivity", "event": "update", "activity": "a", "content_state": {"score": 3}},
+            False,
+        ),
+        (
+            {
+                "push_type": "liveactivity",
+                "event": "start",
+                "attributes_type": "Match",
+                "attributes": {"home": "A"},
+                "content_state": {"score": 3},
+            },
+            False,
+        ),
+    ],
+)
+@pytest.mark.parametrize("lane", ["high", "bulk"])
+def test_every_push_type_is_taken_by_apns(
+    fleet: Fleet, sender: ApnsSender, apns_credential: Credential, apns_tokens: Tokens, envelope_for: EnvelopeFor,
+    ios: dict[str, Any], visible: bool, lane: str,
+) -> None:  # fmt: skip
+    tokens = apns_tokens(1)
+    content = Content(title="Title", body="Body", sound="ping", badge=2, ios=ios)
+    envelope = envelope_for(tokens, contents=[content], lane=lane, expires_at=time.time() + 60)
+    assert tally(list(sender.send(envelope, apns_credential))) == {("SENT", ""): 1}
+    (notice,) = fleet.screen(tokens[0])["notices"] or [{"screen": None}]
+    assert (notice["screen"] is not None) == visible
+
+
+def test_a_long_text_is_cut_to_what_apns_takes_and_it_is_said(
+    fleet: Fleet,
+    sender: ApnsSender,
+    apns_credential: Credential,
+    apns_tokens: Tokens,
+    envelope_for: EnvelopeFor,
+) -> None:
+    tokens = apns_tokens(3)
+    contents = [Content(title="T", body=letter * 3000) for letter in ("é", "e")]
+    envelope = envelope_for(
+        tokens, contents=[*contents, Content(title="T", body="é" * 3000, ios={"push_type": "voip"})]
+    )
+    messages = [msgspec.structs.replace(one, content=at) for at, one in enumerate(envelope.messages)]
+    sent = sender.send(msgspec.structs.replace(envelope, messages=messages), apns_credential)
+    results = sorted(sent, key=lambda result: result.index)
+    assert [(result.verdict, result.reason) for result in results] == [
+        (Verdict.SENT, "shortened"), (Verdict.SENT, ""), (Verdict.SENT, "shortened"),
+    ]  # fmt: skip
+    assert all(result.provider_id for result in results)
+    alert = fleet.screen(tokens[0])["notices"][0]["screen"]["body"]
+    assert alert.endswith("é…") and 3_900 < len(alert.encode()) <= 4_096
+
+
+def test_data_that_is_too_large_is_refused_and_never_sent(
+    fleet: Fleet,
+    sender: ApnsSender,
+    apns_credential: Credential,
+    apns_tokens: Tokens,
+    envelope_for: EnvelopeFor,
+) -> None:
+    content = Content(title="T", body="B", data={"k": "v" * 4_096})
+    envelope = envelope_for(apns_tokens(1), contents=[content])
+    (result,) = sender.send(envelope, apns_credential)
+    assert (result.verdict, result.reason, result.left) == (Verdict.FAILED, "payload_too_large:4096", False)

@@ -309,3 +309,45 @@ def test_once_told_to_stop_nothing_is_started_and_what_is_under_way_is_waited_fo
     assert sorted(result.index for result in results) == list(range(100))
     assert counts.keys() == {("SENT", ""), ("RETRY", "not_started")} and late < 1.0
     assert fleet.arrived(run=envelope.run)["fcm"]["accepted"] == counts[("SENT", "")]
+
+
+@pytest.mark.parametrize("platform", ["android", "ios", "web", "tv"])
+def test_every_platforms_message_is_taken_by_fcm(
+    fleet: Fleet, sender: FcmSender, fcm_credential: Credential, fcm_tokens: Tokens, envelope_for: EnvelopeFor,
+    platform: str,
+) -> None:  # fmt: skip
+    light = {"color": {"red": 1.0}, "light_on_duration": "1s", "light_off_duration": "1s"}
+    content = Content(
+        title="Title",
+        subtitle="Subtitle",
+        body="Body",
+        link="https://x.test/",
+        sound="ping",
+        badge=1,
+        android={"channel_id": "news", "light_settings": light},
+        ios={"interruption_level": "passive", "fcm_options": {"image": "https://x.test/i.png"}},
+        web={"icon": "/i.png", "require_interaction": True},
+    )
+    envelope = envelope_for(fcm_tokens(2), contents=[content], expires_at=time.time() + 60)
+    messages = [msgspec.structs.replace(one, platform=platform) for one in envelope.messages]
+    envelope = msgspec.structs.replace(envelope, messages=messages)
+    assert tally(list(sender.send(envelope, fcm_credential))) == {("SENT", ""): 2}
+
+
+def test_a_long_text_is_cut_to_what_fcm_takes_and_it_is_said(
+    fleet: Fleet, sender: FcmSender, fcm_credential: Credential, fcm_tokens: Tokens, envelope_for: EnvelopeFor
+) -> None:
+    tokens = fcm_tokens(1)
+    envelope = envelope_for(tokens, contents=[Content(title="T", body="é" * 3000)])
+    (result,) = sender.send(envelope, fcm_credential)
+    assert (result.verdict, result.reason, bool(result.provider_id)) == (Verdict.SENT, "shortened", True)
+    body = fleet.screen(tokens[0])["notices"][0]["screen"]["body"]
+    assert body.endswith("é…") and 3_800 < len(body.encode()) < 4_096
+
+
+def test_data_that_is_too_large_for_fcm_is_refused_and_never_sent(
+    sender: FcmSender, fcm_credential: Credential, fcm_tokens: Tokens, envelope_for: EnvelopeFor
+) -> None:
+    envelope = envelope_for(fcm_tokens(1), contents=[Content(title="T", data={"k": "v" * 4_096})])
+    (result,) = sender.send(envelope, fcm_credential)
+    assert (result.verdict, result.reason, result.left) == (Verdict.FAILED, "payload_too_large:4096", False)

@@ -8,7 +8,7 @@ from delivery.senders.registry import sender_for
 from delivery.senders.tokens import MemoryTokenStore
 
 
-@pytest.mark.parametrize("provider", ["fcm", "apns"])
+@pytest.mark.parametrize("provider", ["fcm", "apns", "webpush"])
 def test_each_provider_has_its_sender(provider: str) -> None:
     sender: Sender = sender_for(provider, tokens=MemoryTokenStore())
     assert sender.provider == provider

@@ -29,6 +29,12 @@ options = st.dictionaries(
     st.one_of(texts, st.booleans(), st.integers(0, 1), st.floats(0, 1)),
     max_size=2,
 )
+push_types = st.one_of(
+    options,
+    st.sampled_from(["alert", "background", "voip", "liveactivity", "widgets", "mdm"]).map(
+        lambda kind: {"push_type": kind}
+    ),
+)
 contents = st.builds(
     Content,
     title=texts,
@@ -40,34 +46,43 @@ contents = st.builds(
     sound=st.sampled_from(["", "ping"]),
     badge=st.one_of(st.none(), st.integers(0, 3)),
     android=options,
-    ios=options,
+    ios=push_types,
+    web=st.sampled_from([{}, {"icon": "/i.png", "require_interaction": True, "urgency": "low"}]),
 )
 ends = st.one_of(st.none(), st.sampled_from([1_000.0, 1_060.5, 9e9]))
 
 
-def envelope_of(said: list[tuple[Content, str, float | None]], **fields: Any) -> Envelope:
+platforms = st.sampled_from(["", "android", "ios", "web", "tv", "stick"])
+
+
+def envelope_of(said: list[tuple[Content, str, float | None]], on: str = "", **fields: Any) -> Envelope:
     messages = [
-        Message(number, number, token, NOTIFICATION, number, expires_at=end)
+        Message(number, number, token, NOTIFICATION, number, expires_at=end, platform=on)
         for number, (_, token, end) in enumerate(said)
     ]
     given = {"lane": "high", "expires_at": None} | fields
     return Envelope(run=RUN, contents=[content for content, _, _ in said], messages=messages, **given)
 
 
-def fcms(content: Content, envelope: Envelope, *, token: str, now: float) -> bytes:
-    words = fcm.parameters(content, envelope, token=token, notification=NOTIFICATION, now=now)
+def fcms(content: Content, envelope: Envelope, *, token: str, now: float, platform: str) -> bytes | str:
+    try:
+        words = fcm.parameters(
+            content, envelope, token=token, notification=NOTIFICATION, now=now, platform=platform
+        )
+    except fcm.ContentError as error:
+        return str(error)
     return Builder().payload(**words)
 
 
 def apnss(content: Content, envelope: Envelope) -> bytes | str:
     try:
-        return msgspec.json.encode(apns.document(content, envelope, notification=NOTIFICATION))
+        return msgspec.json.encode(apns.document(content, envelope, notification=NOTIFICATION, now=950))
     except apns.ContentError as error:
         return str(error)
 
 
 kept_fcm = Templates(fcm_sender._build, ttl=fcm.time_to_live)
-kept_apns = Templates(apns_sender._build)
+kept_apns = Templates(apns_sender._build, ttl=lambda ends, now, platform: int(now))
 
 
 @given(
@@ -76,19 +91,25 @@ kept_apns = Templates(apns_sender._build)
     lane=st.sampled_from(["high", "bulk"]),
     tag=texts,
     collapse_key=texts,
+    platform=platforms,
 )
 def test_every_message_is_what_its_builder_says(
-    said: list[tuple[Content, str, float | None]], end: float | None, lane: str, tag: str, collapse_key: str
+    said: list[tuple[Content, str, float | None]],
+    end: float | None,
+    lane: str,
+    tag: str,
+    collapse_key: str,
+    platform: str,
 ) -> None:
-    envelope = envelope_of(said, expires_at=end, lane=lane, tag=tag, collapse_key=collapse_key)
+    envelope = envelope_of(said, platform, expires_at=end, lane=lane, tag=tag, collapse_key=collapse_key)
     fcm_words, apns_words = kept_fcm.wording(envelope), kept_apns.wording(envelope)
-    fcm_words._began = 950.0
+    fcm_words._began = apns_words._began = 950.0
     for message in envelope.messages:
         content = envelope.contents[message.content]
         own = message.expires_at if message.expires_at is not None else end
         alone = msgspec.structs.replace(envelope, expires_at=own)
         assert fcm_words.payload(message, NOTIFICATION) == fcms(
-            content, alone, token=message.token, now=950.0
+            content, alone, token=message.token, now=950.0, platform=platform
         )
         assert apns_words.payload(message, NOTIFICATION) == apnss(content, alone)
 
@@ -96,7 +117,7 @@ def test_every_message_is_what_its_builder_says(
 def test_contents_of_one_shape_are_built_once() -> None:
     built = []
 
-    def build(content: Content, envelope: Envelope, marks: Marks) -> bytes:
+    def build(content: Content, envelope: Envelope, marks: Marks, platform: str) -> bytes:
         built.append(content)
         return msgspec.json.encode({"title": content.title, "order": content.data["order"]})
 
@@ -118,7 +139,7 @@ def test_contents_of_one_shape_are_built_once() -> None:
 
 def test_no_more_templates_are_kept_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_TEMPLATES", 3)
-    templates = Templates(lambda content, envelope, marks: msgspec.json.encode(content.title))
+    templates = Templates(lambda content, envelope, marks, platform: msgspec.json.encode(content.title))
     envelope = envelope_of([(Content(title=str(n), data={f"k{n}": ""}), "t", None) for n in range(10)])
     wording = templates.wording(envelope)
     bodies = [wording.payload(message, NOTIFICATION) for message in envelope.messages]
@@ -138,7 +159,7 @@ def test_what_is_not_json_is_a_reason_and_spoils_nothing_else(content: Content) 
 
 
 def test_a_text_that_is_woven_into_a_longer_one_is_not_sent_as_a_mark() -> None:
-    templates = Templates(lambda content, envelope, marks: msgspec.json.encode(f"{content.title}!"))
+    templates = Templates(lambda content, envelope, marks, platform: msgspec.json.encode(f"{content.title}!"))
     envelope = envelope_of([(Content(title="T"), "t", None)])
     assert templates.wording(envelope).payload(envelope.messages[0], NOTIFICATION) == BAD_CONTENT
 

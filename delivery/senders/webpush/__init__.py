@@ -1,0 +1,1 @@
+"""The sender of Web Push, for browsers that are asleep."""
