@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bench.stand import Stand
     from fleet.client import Fleet
 
-PATIENCE_TO_CONNECT = 60.0
+PATIENCE_TO_CONNECT = 180.0
 """Seconds in which another device must have connected, or been greeted."""
 
 
