@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from bench import baseline, hub, others, result
+from bench import baseline, hub, peers, result
 from bench.course import Course, tell
 from bench.report import Ours, Turn
 from bench.servers import ServersError
@@ -149,7 +149,7 @@ def measured(measure: Callable[[], R]) -> R | None:
         print(f"bench: {error.filename} is there already: name a folder that is not", file=sys.stderr)
     except (
         baseline.BaselineError,
-        others.OtherError,
+        peers.PeerError,
         hub.HubError,
         ServerError,
         ServersError,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bench.stand import Stand
     from fleet.client import Fleet
 
-PATIENCE_TO_CONNECT = 60.0
+PATIENCE_TO_CONNECT = 180.0
 """Seconds in which another device must have connected, or been greeted."""
 
 
@@ -148,7 +148,7 @@ def main(path: str) -> int:
 
     django.setup()
     from bench.feed import FeedError
-    from bench.others import OtherError
+    from bench.peers import PeerError
     from bench.servers import ServersError
     from bench.stand import StandError
     from delivery.credentials import MissingCredentialError
@@ -165,7 +165,7 @@ def main(path: str) -> int:
         FleetError,
         HubError,
         WatchError,
-        OtherError,
+        PeerError,
         baseline.BaselineError,
     )
     course = msgspec.json.decode(Path(path).read_bytes(), type=Course)

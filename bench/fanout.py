@@ -65,13 +65,12 @@ Found = tuple[dict[str, Any], dict[str, float], list[str]]
 
 def _rounds(options: argparse.Namespace) -> Found:
     program = baseline.build()
-    pythons = {} if options.alone else {name: str(others.install(name)) for name in others.PROGRAMS}
     course = Course(
         bench="fanout",
         rounds=options.rounds or 5,
         program=str(program),
         settings=command.settings_of(options),
-        others=pythons,
+        others={} if options.alone else others.install(),
         devices=options.devices,
         **_shared(options),
     )
@@ -151,15 +150,16 @@ def others_figures(sent: others.Sent) -> dict[str, Any]:
     return {
         "version": sent.version,
         "messages": sent.messages,
+        "refused": sent.refused,
         "messages_per_second": result.middle([sent.sent / sent.seconds]),
         "cpu_ms_per_1000": result.middle([sent.cpu_ms_per_1000]),
     }
 
 
 def unsent(report: Report) -> list[str]:
-    """Return what other senders did not deliver, by the fleet's own count: a sentence each."""
+    """Return which other senders did not deliver enough, by the fleet's own count: a sentence each."""
     return [
         f"{name}: {sent.accepted:,} of {sent.messages:,} arrived, {sent.sent:,} were answered; refused: {sent.refused}"
         for name, sent in report.others.items()
-        if not sent.messages == sent.sent == sent.accepted
+        if min(sent.sent, sent.accepted) < sent.messages * others.ENOUGH
     ]

@@ -1,29 +1,34 @@
-"""Other senders that people use today, each in a virtual environment of its own: their pins and ours do not agree."""
+"""Other senders that people use today, beside a fan-out: firebase-admin and django-push-notifications."""
 
-import hashlib
 import json
 import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-HERE = Path(__file__).parent
-SOURCE = HERE / "baselines"
-CACHE = HERE / ".cache"
-SECONDS_TO_INSTALL = 600
+from bench import peers
+
 SECONDS_TO_SEND = 600
+ENOUGH = 0.95
+"""The share of its messages that a sender must deliver: one that gives up on some says little of its cost."""
 MESSAGES = 3_000
 """How many each sends: enough seconds of CPU to be sure of the second digit."""
-PROGRAMS = {"firebase_admin": "firebase", "django_push_notifications": "django_push"}
-"""A folder of `baselines/` by the name that figures have: its pinned `requirements.txt` and its `send.py`."""
 
 
-class OtherError(Exception):
-    """Another sender cannot be installed or run; says what to do."""
+class Program(msgspec.Struct, frozen=True):
+    """A program `baselines/python/{file}` and the environment it runs in (`bench.peers.python_with`)."""
+
+    file: str
+    environment: str
+
+
+PROGRAMS = {
+    "firebase_admin": Program("firebase_each.py", "firebase"),
+    "django_push_notifications": Program("django_push.py", "django_push"),
+}
+"""By the name that figures have."""
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -43,41 +48,18 @@ class Sent(msgspec.Struct, frozen=True):
         return self.cpu_seconds / max(self.sent, 1) * 1e6
 
 
-def install(name: str) -> Path:
-    """Return the Python of a program's environment, made when its pins are others than last time.
-
-    Raises `OtherError`.
-    """
-    pins = SOURCE / PROGRAMS[name] / "requirements.txt"
-    digest = hashlib.sha256(pins.read_bytes() + sys.version.encode()).hexdigest()[:16]
-    home = CACHE / f"{PROGRAMS[name]}-{digest}"
-    python = home / "bin" / "python"
-    if (home / "complete").exists():
-        return python
-    shutil.rmtree(home, ignore_errors=True)
-    CACHE.mkdir(exist_ok=True)
-    _do([sys.executable, "-m", "venv", str(home)])
-    _do([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(pins)])
-    (home / "complete").touch()
-    return python
-
-
-def _do(command: list[str]) -> None:
-    try:
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=SECONDS_TO_INSTALL)
-    except subprocess.CalledProcessError as error:
-        raise OtherError(f"`{' '.join(command)}` failed:\n{error.stderr.strip()[-2000:]}") from None
-    except subprocess.TimeoutExpired:
-        raise OtherError(f"`{' '.join(command)}` took longer than {SECONDS_TO_INSTALL} s") from None
+def install() -> dict[str, str]:
+    """Return the Python of each program by its name, installed on first use; raises `bench.peers.PeerError`."""
+    return {name: str(peers.python_with(program.environment)) for name, program in PROGRAMS.items()}
 
 
 def run(name: str, python: Path, plan: Path, *, messages: int, run: str) -> dict[str, Any]:
     """Let a program send the first `messages` of a plan (`bench.messages`) under another run; return what it says.
 
-    Raises `OtherError`.
+    Raises `bench.peers.PeerError`.
     """
     ca_file = json.loads(plan.read_bytes())["ca_file"]
-    command = [str(python), str(SOURCE / PROGRAMS[name] / "send.py"), str(plan), str(messages), run]
+    command = [str(python), str(peers.PYTHON / PROGRAMS[name].file), str(plan), str(messages), run]
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "REQUESTS_CA_BUNDLE": ca_file,
@@ -89,8 +71,8 @@ def run(name: str, python: Path, plan: Path, *, messages: int, run: str) -> dict
             command, env=environment, check=True, capture_output=True, text=True, timeout=SECONDS_TO_SEND
         )
     except subprocess.CalledProcessError as error:
-        raise OtherError(f"{name} failed:\n{error.stderr.strip()[-2000:]}") from None
+        raise peers.PeerError(f"{name} failed:\n{error.stderr.strip()[-2000:]}") from None
     except subprocess.TimeoutExpired:
-        raise OtherError(f"{name} did not end within {SECONDS_TO_SEND} s") from None
+        raise peers.PeerError(f"{name} did not end within {SECONDS_TO_SEND} s") from None
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer

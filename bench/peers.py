@@ -53,16 +53,21 @@ def go_command() -> list[str]:
 
 
 def python_command(peer: Peer) -> list[str]:
-    """Return how a peer is started, its environment made when its pins have changed; raises `PeerError`."""
-    pins = PYTHON / f"{peer.name}.txt"
-    folder = CACHE / f"{peer.name}-{_digest([pins])}"
+    """Return how a peer is started; raises `PeerError`."""
+    return [str(python_with(peer.name)), "-W", "ignore", str(PYTHON / f"{peer.name}_stock.py")]
+
+
+def python_with(name: str) -> Path:
+    """Return the Python of the environment `python/{name}.txt`, made when its pins have changed; raises `PeerError`."""
+    pins = PYTHON / f"{name}.txt"
+    folder = CACHE / f"{name}-{_digest([pins])}"
     python = folder / "bin" / "python"
     if not (folder / "complete").exists():
         shutil.rmtree(folder, ignore_errors=True)
         _make([sys.executable, "-m", "venv", str(folder)], PYTHON)
         _make([str(python), "-m", "pip", "install", "--quiet", "--no-deps", "-r", str(pins)], PYTHON)
         (folder / "complete").touch()
-    return [str(python), "-W", "ignore", str(PYTHON / f"{peer.name}_stock.py")]
+    return python
 
 
 def _digest(files: list[Path]) -> str:

@@ -10,7 +10,7 @@ import binascii
 import hashlib
 import uuid
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 COMMIT_WINDOW = 10.0
 """W: seconds within which a page commits after its stamp, else it is stamped anew."""
@@ -119,17 +119,42 @@ def cursor(place: bytes, now: float) -> str:
     return encode(min(place, floor(now - COMMIT_WINDOW - CLOCK_SKEW)))
 
 
-def encode(place: bytes) -> str:
-    """Return a position as the text of a cursor."""
-    return urlsafe_b64encode(b"\x01" + place).decode().rstrip("=")
+SEEN = 40
+"""Entries that a bookmark can name as seen beside its place."""
+_PREFIX = 6
+"""Bytes of an id that tell forty entries of one subscriber apart."""
+
+
+def encode(place: bytes, seen: Iterable[bytes] = ()) -> str:
+    """Return a position as the text of a cursor.
+
+    `seen` are ids (16 bytes) of entries behind the position that need not be read again; the last forty are kept.
+    """
+    prefixes = b"".join([one[:_PREFIX] for one in seen][-SEEN:])
+    raw = b"\x02" + place + prefixes if prefixes else b"\x01" + place
+    return urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def decode(text: str) -> bytes:
     """Return the position in a cursor; raises `CursorError` for anything the server did not make."""
+    return _opened(text)[0]
+
+
+def decode_seen(text: str) -> tuple[bytes, Callable[[bytes], bool]]:
+    """Return the position in a cursor, and what says of an id whether the cursor names it as seen."""
+    place, prefixes = _opened(text)
+    held = {prefixes[at : at + _PREFIX] for at in range(0, len(prefixes), _PREFIX)}
+    return place, lambda identity: identity[:_PREFIX] in held
+
+
+def _opened(text: str) -> tuple[bytes, bytes]:
     try:
         raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except (binascii.Error, ValueError, UnicodeEncodeError):
         raw = b""
-    if len(raw) != 17 or raw[0] != 1:
-        raise CursorError("This cursor was not made by this server; start without one.")
-    return raw[1:]
+    more = len(raw) - 17
+    if (raw[:1] == b"\x01" and not more) or (
+        raw[:1] == b"\x02" and 0 < more <= SEEN * _PREFIX and more % _PREFIX == 0
+    ):
+        return raw[1:17], raw[17:]
+    raise CursorError("This cursor was not made by this server; start without one.")

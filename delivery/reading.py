@@ -1,7 +1,7 @@
 """What a device may read of its subscriber's log: one way for the socket's replay and for the inbox."""
 
 import time
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from uuid import UUID
 
 import msgspec
@@ -19,7 +19,8 @@ class Reading(msgspec.Struct, frozen=True):
     """A piece of the log as one platform sees it.
 
     `last` is the position that was read up to and goes on from; `cursor` is the durable bookmark,
-    which never stands closer to now than W; `more` says whether there is more behind `last`.
+    which never stands closer to now than W, and names what it was read beyond that; `more` says
+    whether there is more behind `last`.
     """
 
     entries: list[bodies.Shown]
@@ -29,10 +30,15 @@ class Reading(msgspec.Struct, frozen=True):
     more: bool
 
 
-def read(subscriber: UUID, *, platform: str, after: bytes, limit: int) -> Reading:
-    """Return up to `limit` entries behind a position, oldest first, without repeats and recalled runs."""
+def read(
+    subscriber: UUID, *, platform: str, after: bytes, limit: int, seen: Callable[[bytes], bool] | None = None
+) -> Reading:
+    """Return up to `limit` entries behind a position, oldest first, without repeats and recalled runs.
+
+    `seen` says of an id whether its entry was read before: it is left out.
+    """
     rows = log_store().read(subscriber, after=after, limit=limit)
-    return _reading(rows, _recalled(rows), platform=platform, after=after, limit=limit)
+    return _reading(rows, _recalled(rows), platform=platform, after=after, limit=limit, seen=seen)
 
 
 def read_many(asked: Sequence[tuple[UUID, str, bytes]], *, limit: int) -> list[Reading | Exception]:
@@ -62,13 +68,21 @@ def _recalled(rows: Sequence[LogEntry]) -> set[UUID]:
 
 
 def _reading(
-    rows: Sequence[LogEntry], recalled: Container[UUID], *, platform: str, after: bytes, limit: int
+    rows: Sequence[LogEntry],
+    recalled: Container[UUID],
+    *,
+    platform: str,
+    after: bytes,
+    limit: int,
+    seen: Callable[[bytes], bool] | None = None,
 ) -> Reading:
-    entries, places, seen = [], [], set()
+    entries, places, met = [], [], set()
     for row in rows:
-        if row.notification in seen or row.run in recalled:
+        if row.notification in met or row.run in recalled:
             continue
-        seen.add(row.notification)
+        met.add(row.notification)
+        if seen is not None and seen(row.notification.bytes):
+            continue
         entry = bodies.shown(
             bodies.decode(row.body),
             platform=platform,
@@ -85,7 +99,8 @@ def _reading(
     # when everything up to now was read, the bookmark may stand where entries can no longer appear
     horizon = last if more else positions.floor(now)
     cursor = max(after, min(horizon, positions.floor(now - positions.COMMIT_WINDOW - positions.CLOCK_SKEW)))
-    return Reading(entries, places, last, positions.encode(cursor), more)
+    young = [row.notification.bytes for row in rows if row.position > cursor]
+    return Reading(entries, places, last, positions.encode(cursor, dict.fromkeys(young)), more)
 
 
 def oldest(now: float) -> bytes:

@@ -36,8 +36,9 @@ TRANSITIONS: dict[str, tuple[tuple[str, ...], str]] = {
     "pause": ((Run.State.RUNNING,), Run.State.PAUSED),
     "resume": ((Run.State.PAUSED,), Run.State.RUNNING),
     "cancel": ((Run.State.PLANNED, Run.State.RUNNING, Run.State.PAUSED), Run.State.CANCELLED),
+    "finish": ((Run.State.RUNNING,), Run.State.DONE),
 }
-"""What may be done to a run, in which states, and the state that follows."""
+"""What may become of a run, in which states, and the state that follows."""
 
 
 def launch(
@@ -293,11 +294,12 @@ def finish_due() -> int:
     cancelled = Run.objects.filter(state=Run.State.CANCELLED, finished_at__gt=yesterday)
     for run in cancelled.filter(Exists(_open(Page)) | Exists(_open(Parcel))):
         _drop_open_work(run)
-    running = Run.objects.filter(state=Run.State.RUNNING)
+    before, after = TRANSITIONS["finish"]
+    running = Run.objects.filter(state__in=before)
     idle = running.exclude(Exists(_open(Page))).exclude(Exists(_open(Parcel)))
-    ended = idle.exclude(kind=Run.Kind.STANDING).update(state=Run.State.DONE, finished_at=now)
+    ended = idle.exclude(kind=Run.Kind.STANDING).update(state=after, finished_at=now)
     standing = idle.filter(kind=Run.Kind.STANDING, created_at__lt=old)
-    return ended + standing.update(state=Run.State.DONE, finished_at=now)
+    return ended + standing.update(state=after, finished_at=now)
 
 
 def _open(model: type[Page] | type[Parcel]) -> QuerySet[Any]:

@@ -6,6 +6,7 @@ Source: "Establishing a certificate-based connection to APNs", developer.apple.c
 from __future__ import annotations
 
 import hashlib
+import secrets
 import ssl
 from datetime import UTC, datetime, timedelta
 
@@ -33,7 +34,14 @@ class ApnsCertificate(msgspec.Struct, frozen=True):
 def make_apns_certificate(topics: list[str], *, environment: Environment | None) -> ApnsCertificate:
     """Make a certificate; it is its own authority, as the fleet keeps no authority's key."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Apple Push Services: {topics[0]}"[:64])])
+    # Apple's have the bundle id as UID. The number tells authorities of one topic apart: OpenSSL looks them up by name.
+    name = x509.Name(
+        [
+            x509.NameAttribute(NameOID.USER_ID, topics[0]),
+            x509.NameAttribute(NameOID.COMMON_NAME, f"Apple Push Services: {topics[0]}"[:64]),
+            x509.NameAttribute(NameOID.SERIAL_NUMBER, secrets.token_hex(16)),
+        ]
+    )
     start = datetime.now(UTC) - timedelta(hours=1)
     certificate = (
         x509.CertificateBuilder()

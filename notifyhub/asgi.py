@@ -1,4 +1,4 @@
-"""The ASGI application: HTTP goes to Django, the socket of a device to its consumer."""
+"""The ASGI application: HTTP goes to Django, what a device stays connected with goes to the node."""
 
 import os
 from typing import Any
@@ -11,7 +11,8 @@ from django.urls import path, re_path
 
 _http = get_asgi_application()
 
-from delivery.node.consumer import DeviceConsumer  # noqa: E402  (needs the app registry of the line above)
+from delivery.node import streams  # noqa: E402  (needs the app registry of the line above)
+from delivery.node.consumer import DeviceConsumer  # noqa: E402
 
 
 async def _no_such_socket(scope: Any, receive: Any, send: Any) -> None:
@@ -20,11 +21,19 @@ async def _no_such_socket(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "websocket.close", "code": 4404})
 
 
+async def _requests(scope: Any, receive: Any, send: Any) -> None:
+    """Serve a device's stream or long poll here, where it holds no thread; everything else is Django's."""
+    if streams.serves(scope):
+        await streams.lines(scope, receive, send)
+    else:
+        await _http(scope, receive, send)
+
+
 # No session, cookie or origin middleware here: a device shows a subscriber token, and the consumer
 # checks the origin against its application's own list.
 application = ProtocolTypeRouter(
     {
-        "http": _http,
+        "http": _requests,
         "websocket": URLRouter(
             [path("ws/v1/", DeviceConsumer.as_asgi()), re_path(r"^", _no_such_socket)]  # type: ignore[arg-type]
         ),

@@ -58,6 +58,7 @@ if ROLE in ("urgent", "rest", "clock"):
     INSTALLED_APPS[_admin] = "django.contrib.admin.apps.SimpleAdminConfig"
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "notifyhub.cors.middleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -206,6 +207,7 @@ SOCKETS = env.int("NOTIFYHUB_SOCKETS", 15_000)
 SOCKETS_PER_ADDRESS = env.int("NOTIFYHUB_SOCKETS_PER_ADDRESS", 1_000)
 DRAIN_SECONDS = env.float("NOTIFYHUB_DRAIN_SECONDS", 20.0)
 SOCKET_SECONDS = env.int("NOTIFYHUB_SOCKET_SECONDS", 1_800)
+POLL_SECONDS = env.int("NOTIFYHUB_POLL_SECONDS", 60)
 REPLAYS_PER_SECOND = env.int("NOTIFYHUB_REPLAYS_PER_SECOND", 1_000)
 AGE_OBJECTIVES = {  # seconds from acceptance to delivery, by lane
     "critical": env.float("NOTIFYHUB_OBJECTIVE_CRITICAL", 1.0),

@@ -43,6 +43,7 @@ class InboxSerializer(serializers.Serializer[Any]):
     cursor = serializers.CharField()
     next = serializers.CharField(allow_null=True)
     recovered = serializers.BooleanField(help_text="False: the log no longer reaches back to the cursor.")
+    poll_after_ms = serializers.IntegerField(help_text="When a device that polls may ask again.")
 
 
 class InboxView(Scoped):
@@ -58,11 +59,22 @@ class InboxView(Scoped):
                 "after", OpenApiTypes.STR, description="A cursor; without one, from the beginning."
             ),
             OpenApiParameter("limit", OpenApiTypes.INT, description=f"1 to {inbox.MOST}."),
+            OpenApiParameter(
+                "wait",
+                OpenApiTypes.INT,
+                description="Seconds, up to 55: when there is nothing yet, wait for it so long.",
+            ),
+            OpenApiParameter(
+                "If-None-Match",
+                OpenApiTypes.STR,
+                OpenApiParameter.HEADER,
+                description="The ETag of the last answer: 304 when nothing is new.",
+            ),
         ],
-        responses=InboxSerializer,
+        responses={200: InboxSerializer, 304: None},
     )
     def get(self, request: Request) -> Response:
-        """Read what is behind a cursor."""
+        """Read what is behind a cursor. (With `wait` the node answers, before this is asked.)"""
         identity = cast(Client, request.auth).identity
         limit = read_limit(request, default=inbox.MOST, most=inbox.MOST)
         try:
@@ -74,7 +86,10 @@ class InboxView(Scoped):
             )
         except positions.CursorError as error:
             raise serializers.ValidationError({"after": [str(error)]}) from None
-        return Response(found)
+        headers = {"ETag": inbox.etag(found), "Poll-After-Ms": str(found["poll_after_ms"])}
+        if request.headers.get("If-None-Match") == headers["ETag"]:
+            return Response(status=304, headers=headers)
+        return Response(found, headers=headers)
 
 
 class ReceiptSerializer(StrictSerializer):

@@ -87,6 +87,11 @@ def reconnect(after_ms: int) -> bytes:
     return _json({"type": "reconnect", "after_ms": after_ms})
 
 
+def closed(code: int) -> bytes:
+    """Return the last event of a stream, which has no close of its own: one of the codes above."""
+    return _json({"type": "closed", "code": code})
+
+
 def error(title: str, detail: str) -> bytes:
     """Return the frame that tells a device what was wrong with its last one."""
     return _json({"type": "error", "problem": {"title": title, "detail": detail}})

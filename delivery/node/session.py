@@ -47,6 +47,7 @@ class Session:
         self._listens = listens
         self._acknowledged = asyncio.Event()
         self._replaying: asyncio.Task[None] | None = None
+        self._seen: Callable[[bytes], bool] = _nothing
         self.connection = Connection(
             device=identity.device_uid.bytes,
             subscriber=identity.subscriber_uid,
@@ -63,7 +64,7 @@ class Session:
         after = None
         if cursor:
             try:
-                after = positions.decode(cursor)
+                after, self._seen = positions.decode_seen(cursor)
             except positions.CursorError as error:
                 self._wire.write(frames.error("The cursor was not understood.", str(error)))
         # presence first, then the log: an entry that is written in between arrives live
@@ -133,8 +134,7 @@ class Session:
             while True:
                 found = await lookups.replay((connection.subscriber, connection.platform, after))
                 self._acknowledged.clear()
-                if found.pieces:
-                    connection.write(found.pieces)
+                connection.write([piece for piece in found.pieces if not self._seen(piece[0])])
                 after = found.last
                 if not found.more:
                     break
@@ -157,6 +157,10 @@ class Session:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("node.replay_failed", error=repr(error))
             self._close(frames.FAILED)
+
+
+def _nothing(identity: bytes) -> bool:
+    return False
 
 
 def uuids(ids: Sequence[str]) -> list[bytes]:

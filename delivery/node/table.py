@@ -13,7 +13,7 @@ from redis import asyncio as aioredis
 from redis.exceptions import RedisError
 
 from delivery import presence
-from delivery.node import frames, leaving
+from delivery.node import frames, leaving, lookups
 from delivery.node.admission import Admission
 from delivery.node.connection import Connection
 from delivery.node.counts import counts
@@ -164,6 +164,7 @@ class Node:
             "lines": len(self.lines.open),
             "devices": len(self.lines.by_device),
             "leaving": int(self.admission.leaving),
+            "logs_read": lookups.replay.asked,
             **refused,
             **counts,
         }

@@ -233,6 +233,29 @@ def wire_of(send: Send) -> Wire:
     return _daphne(send) or _uvicorn(send) or AsgiWire(send)
 
 
+class HttpWay:
+    """What waits behind the `send` of an HTTP response, and how to drop it: as far as the server shows it."""
+
+    def __init__(self, send: Any) -> None:
+        request = _daphne_partner(send)
+        self._twisted = request.channel.transport if request is not None else None
+        # uvicorn's `send` waits by itself when its transport is full
+        self._asyncio = getattr(getattr(send, "__self__", None), "transport", None)
+
+    @property
+    def waiting(self) -> int:
+        transport = self._twisted
+        if transport is None or not hasattr(transport, "_tempDataLen"):
+            return 0
+        return int(len(transport.dataBuffer) - transport.offset + transport._tempDataLen)
+
+    def abort(self) -> None:
+        if self._twisted is not None and self._twisted.connected:
+            self._twisted.abortConnection()
+        elif self._asyncio is not None:
+            self._asyncio.abort()
+
+
 async def refuse(
     scope: dict[str, Any], send: Send, *, status: int, reason: str, headers: dict[str, str]
 ) -> None:
@@ -253,12 +276,17 @@ async def refuse(
         await send({"type": "websocket.close"})
 
 
-def _daphne_protocol(send: Any) -> Any:
+def _daphne_partner(send: Any) -> Any:
+    """Return what Daphne's `send` speaks to: its protocol for a WebSocket, its request for HTTP."""
     server = sys.modules.get("daphne.server")
     if server is None or not isinstance(send, partial) or len(send.args) != 1:
         return None
-    is_reply = getattr(send.func, "__func__", None) is server.Server.handle_reply
-    return send.args[0] if is_reply and hasattr(send.args[0], "sendCloseFrame") else None
+    return send.args[0] if getattr(send.func, "__func__", None) is server.Server.handle_reply else None
+
+
+def _daphne_protocol(send: Any) -> Any:
+    protocol = _daphne_partner(send)
+    return protocol if hasattr(protocol, "sendCloseFrame") else None
 
 
 def _daphne(send: Any) -> DaphneWire | None:

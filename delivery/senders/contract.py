@@ -183,17 +183,6 @@ class Sender(Protocol):
         waited for. Never raises for what a message, the credential or the provider does.
         """
 
-    def steps(
-        self,
-        envelope: Envelope,
-        credential: Credential,
-        *,
-        deadline: float | None = None,
-        streams: int | None = None,
-        go_on: GoOn | None = None,
-    ) -> Steps:
-        """Do as `send`, but never wait, so that many may go on at a time (`delivery.senders.together`)."""
-
     def check(self, credential: Credential) -> None:
         """Ask the provider whether it takes the credential; nothing reaches a device.
 

@@ -35,13 +35,21 @@ class Curl:
     """Sends requests by libcurl for one thread. `proxy` is a URL; without one the environment's is used."""
 
     def __init__(
-        self, loop: Loop, *, ca_file: str, timeout: float, proxy: str = "", public_only: bool = False
+        self,
+        loop: Loop,
+        *,
+        ca_file: str,
+        timeout: float,
+        proxy: str = "",
+        public_only: bool = False,
+        certificate: str = "",
     ) -> None:
         self._loop = loop
         self._ca_file = ca_file or certifi.where()
         self._timeout = timeout
         self._proxy = proxy
         self._public_only = public_only
+        self._certificate = certificate
         self._free: list[Any] = []
         self._live: set[Any] = set()
         self._alarm: float | None = None
@@ -111,6 +119,9 @@ class Curl:
         handle.setopt(pycurl.NOPROXY, _direct_hosts())
         if self._proxy:
             handle.setopt(pycurl.PROXY, self._proxy)
+        if self._certificate:
+            handle.setopt(pycurl.SSLCERT_BLOB, self._certificate)
+            handle.setopt(pycurl.SSLKEY_BLOB, self._certificate)
         if self._public_only:
             handle.setopt(pycurl.OPENSOCKETFUNCTION, _open_public)
         handle.received = []

@@ -112,6 +112,8 @@ class Batch:
     def _judged(self, answer: Answer) -> Result:
         try:
             return self._judge(answer)
+        except RecursionError:  # brackets without end
+            return unknown_answer(answer)
         except Exception:
             # Whatever an answer holds, it must not take the others' results with it.
             log.exception("an answer with status %s cannot be judged: %r", answer.status, answer.body[:200])

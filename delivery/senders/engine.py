@@ -8,6 +8,7 @@ import base64
 import functools
 import os
 import ssl
+import tempfile
 import threading
 import time
 import urllib.parse
@@ -44,7 +45,8 @@ class Engine:
     """Sends requests for one thread; use `engine()` to get the thread's own.
 
     Names in `bare` are headers that the server shall not keep. `proxy` is a URL; without one the environment's is used.
-    `public_only` refuses addresses that are not public, for hosts that a stranger has named.
+    `public_only` refuses addresses that are not public, for hosts that a stranger has named. `certificate` is shown
+    to the server: PEM, with its private key.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Engine:
         bare: frozenset[bytes] = frozenset(),
         proxy: str = "",
         public_only: bool = False,
+        certificate: str = "",
     ) -> None:
         self._loop = thread_loop()
         self._ca_file = ca_file
@@ -62,6 +65,7 @@ class Engine:
         self._bare = bare
         self._proxy = proxy
         self._public_only = public_only
+        self._certificate = certificate
         self._pid = os.getpid()
         self._runs: dict[int, float | None] = {}
         self._origins: dict[str, Origin] = {}
@@ -182,7 +186,7 @@ class Engine:
         where = Where(
             split.hostname,
             split.port or 443,
-            _context(self._ca_file or certifi.where()),
+            _context(self._ca_file or certifi.where(), self._certificate),
             _tunnel(proxy) if proxy else None,
             self._public_only,
         )
@@ -203,6 +207,7 @@ class Engine:
                 timeout=self._timeout,
                 proxy=self._proxy,
                 public_only=self._public_only,
+                certificate=self._certificate,
             )
             _all.add(self._curl)
         self._curl.start(stream, base + stream.path)
@@ -230,15 +235,21 @@ def _tunnel(url: str) -> Proxy:
     return Proxy(split.hostname or "", split.port or 3128, authorization)
 
 
-def _context(ca_file: str) -> ssl.SSLContext:
-    return _context_of(ca_file, os.stat(ca_file).st_mtime_ns)
+def _context(ca_file: str, certificate: str) -> ssl.SSLContext:
+    return _context_of(ca_file, os.stat(ca_file).st_mtime_ns, certificate)
 
 
 @functools.lru_cache(maxsize=16)
-def _context_of(ca_file: str, _changed: int) -> ssl.SSLContext:
+def _context_of(ca_file: str, _changed: int, certificate: str) -> ssl.SSLContext:
     """Return the TLS settings for a file of authorities: reading the public ones takes 20 ms."""
     context = ssl.create_default_context(cafile=ca_file)
     context.set_alpn_protocols(ALPN)
+    if certificate:
+        # Python reads them from a file alone: one that nobody else may read, and that is gone at once.
+        with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+            file.write(certificate)
+            file.flush()
+            context.load_cert_chain(file.name)
     return context
 
 

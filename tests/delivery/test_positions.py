@@ -1,6 +1,7 @@
 """Identity, place and cursor of log entries."""
 
 import uuid
+from base64 import urlsafe_b64encode
 
 import pytest
 from hypothesis import given
@@ -60,3 +61,23 @@ def test_the_identity_depends_on_run_subscriber_and_occurrence_alone() -> None:
     assert same == positions.notification_id(run, subscriber, "a")
     assert same != positions.notification_id(run, subscriber, "b")
     assert same != positions.notification_id(uuid.uuid4(), subscriber, "a")
+
+
+@given(STAMPS, st.lists(IDS, max_size=60))
+def test_a_cursor_names_the_newest_that_were_seen_beside_its_place(
+    stamp: float, ids: list[uuid.UUID]
+) -> None:
+    place = positions.position(stamp, uuid.uuid4().bytes)
+    text = positions.encode(place, [one.bytes for one in ids])
+    found, seen = positions.decode_seen(text)
+    assert found == positions.decode(text) == place
+    assert all(seen(one.bytes) for one in ids[-positions.SEEN :])
+    assert not seen(uuid.uuid4().bytes)
+    assert len(text) <= 400
+
+
+def test_a_cursor_that_names_too_many_or_half_an_entry_is_refused() -> None:
+    for tail in (b"x", b"x" * 5, b"x" * 7, b"x" * 6 * (positions.SEEN + 1)):
+        text = urlsafe_b64encode(b"\x02" + bytes(16) + tail).decode().rstrip("=")
+        with pytest.raises(positions.CursorError):
+            positions.decode(text)

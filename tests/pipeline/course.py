@@ -13,6 +13,7 @@ from delivery.models import Page, Parcel, Run, WorkState
 from devices.models import Device, Provider
 from notifyhub.demo import hub
 from tests.pipeline.dramas import Theatre
+from tests.pipeline.recovery import Recovery, Watch
 
 LATENCY_MS = 300
 """How late providers answer while there are faults to come: long enough for calls to be under way when one strikes."""
@@ -53,6 +54,7 @@ class Held:
     model: type[Page] | type[Parcel]
     pk: int
     fence: int
+    lease_until: float
     since: float
 
     def is_held(self) -> bool:
@@ -78,7 +80,8 @@ class Course:
         self.held: list[Held] = []
         self.held_at_faults: list[int] = []
         self.left_at_faults: list[int] = []
-        self.taken_over: list[float] = []
+        self.recoveries: list[Recovery] = []
+        self._leases_ended: dict[Held, Watch] = {}
         self._arrived: dict[int, int] = {}
         self._more_to_come = first is None
         if first is None:
@@ -94,7 +97,11 @@ class Course:
         for piece in list(self.held):
             if not piece.is_held():
                 self.held.remove(piece)
-                self.taken_over.append(time.monotonic() - piece.since)
+                watch = self._leases_ended.pop(piece, None) or Watch.started(piece.since)
+                self.recoveries.append(watch.stop())
+            elif piece not in self._leases_ended and time.time() > piece.lease_until:
+                # until then nobody may take it, however long they wait for a core
+                self._leases_ended[piece] = Watch.started(piece.since)
         if self._more_to_come and self.left() < min(self.each, AHEAD):
             try:
                 self.runs.append(self.scene.launch())
@@ -144,7 +151,8 @@ class Course:
             rows = model._default_manager.filter(run__in=self.runs, state=WorkState.CLAIMED)
             if of is not None:
                 rows = rows.filter(worker__contains=f":{of}:")
-            self.held += [Held(model, pk, fence, since) for pk, fence in rows.values_list("pk", "fence")]
+            found = rows.values_list("pk", "fence", "lease_until")
+            self.held += [Held(model, *facts, since=since) for facts in found]
         self.held_at_faults.append(len(self.held) - before)
         self.left_at_faults.append(self.left())
         return self.held_at_faults[-1]
@@ -195,6 +203,7 @@ class Course:
     def report(self, **more: Any) -> dict[str, Any]:
         """Return what the runs came to, all together."""
         outcomes = [self.scene.outcome(run) for run in self.runs]
+        worst = max(self.recoveries, key=lambda one: one.own, default=Recovery(0.0, 0.0))
         return {
             "runs": len(self.runs),
             "faults": [fault for one in outcomes for fault in one["faults"]],
@@ -204,7 +213,8 @@ class Course:
             },
             "held_at_faults": self.held_at_faults,
             "left_at_faults": self.left_at_faults,
-            "taken_over_seconds": round(max(self.taken_over, default=0.0), 1),
+            "recovered_seconds": round(worst.seconds, 1),
+            "waited_seconds": round(worst.waited, 1),
             **more,
         }
 

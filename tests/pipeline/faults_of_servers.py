@@ -18,6 +18,7 @@ from notifyhub.demo import hub, stage
 from tests.pipeline.course import Course
 from tests.pipeline.crew import Crew
 from tests.pipeline.dramas import Theatre
+from tests.pipeline.recovery import Watch
 
 AWAY_SECONDS = 20.0
 
@@ -43,11 +44,11 @@ def broker_away(scene: Theatre, crew: Crew) -> dict[str, Any]:
         answers.append(_ring_the_door(scene))
         course.tend_for(0.5)
     ask("rabbitmq", "start")
-    back, back_at = time.monotonic(), time.time()
+    watch, back_at = Watch(), time.time()
     # the clocks are woken by nothing but themselves: from here on everything is the hub's own doing
     course.wait(lambda: not Event.objects.filter(decided=False).exists(), "the events' decisions")
     course.wait(lambda: course.worked_since(back_at), "work to go on")
-    recovered = time.monotonic() - back
+    course.recoveries.append(watch.stop())
     course.until_complete()
     return course.report(
         events=len(answers),
@@ -55,7 +56,6 @@ def broker_away(scene: Theatre, crew: Crew) -> dict[str, Any]:
         usual_answer=round(statistics.median(before), 3),
         middle_answer=round(statistics.median(answers), 3),
         slowest_answer=round(max(answers), 3),
-        recovered_seconds=round(recovered, 1),
     )
 
 
@@ -80,25 +80,18 @@ def memory_lost(scene: Theatre, crew: Crew) -> dict[str, Any]:
     """Flush Redis in the middle of a run, and restart it a little later: every socket gets its entries all the same."""
     course = Course(scene)
     sockets = len(scene.set_up.sockets)
-    seconds = []
     for share, forget in ((0.15, _flush), (0.4, lambda: ask("redis", "restart"))):
         course.until(share)
         course.until_busy()
         forget()
         course.fault()
-        forgotten = time.monotonic()
+        watch = Watch()
         course.wait(lambda: _presences() >= sockets, "every socket's presence")
-        seconds.append(time.monotonic() - forgotten)
+        course.recoveries.append(watch.stop())
     course.until_complete()
-    completed = time.monotonic()
     expected = course.sockets * len(course.runs)
     course.wait(lambda: course.on_sockets() >= expected, "every socket to have its entries")
-    return course.report(
-        recovered_seconds=round(max(seconds), 1),
-        sockets=expected,
-        on_sockets=course.on_sockets(),
-        caught_up_seconds=round(time.monotonic() - completed, 1),
-    )
+    return course.report(sockets=expected, on_sockets=course.on_sockets())
 
 
 def _flush() -> None:
@@ -114,12 +107,11 @@ def _presences() -> int:
 def database_away(scene: Theatre, crew: Crew) -> dict[str, Any]:
     """Restart PostgreSQL in the middle of a run, later kill it; a request in between is refused, not lost."""
     course = Course(scene)
-    seconds = []
     course.until(0.2)
     course.until_busy()
     course.fault()
     ask("postgres", "restart")
-    seconds.append(_seconds_until_work_goes_on(course))
+    _until_work_goes_on(course)
     course.until(0.5)
     course.until_busy()
     course.fault()
@@ -130,17 +122,17 @@ def database_away(scene: Theatre, crew: Crew) -> dict[str, Any]:
     except hub.HubError as error:
         refusal = str(error)
     ask("postgres", "start")
-    seconds.append(_seconds_until_work_goes_on(course))
+    _until_work_goes_on(course)
     _ring_the_door(scene)
     course.until_complete()
-    return course.report(refusal=refusal, recovered_seconds=round(max(seconds), 1))
+    return course.report(refusal=refusal)
 
 
-def _seconds_until_work_goes_on(course: Course) -> float:
-    """Wait until the hub is ready and something is closed that was not before; return how long that took."""
-    back, back_at = time.monotonic(), time.time()
+def _until_work_goes_on(course: Course) -> None:
+    """Wait until the hub is ready and something is closed that was not before, and note how long that took."""
+    watch, back_at = Watch(), time.time()
     course.wait(lambda: _is_ready() and course.worked_since(back_at), "work to go on")
-    return time.monotonic() - back
+    course.recoveries.append(watch.stop())
 
 
 def _is_ready() -> bool:
@@ -158,13 +150,13 @@ def log_node_killed(scene: Theatre, crew: Crew) -> dict[str, Any]:
     course.until_busy()
     ask("cassandra", "kill_node")
     course.fault()
-    killed, killed_at = time.monotonic(), time.time()
+    watch, killed_at = Watch(), time.time()
     course.wait(lambda: course.worked_since(killed_at), "work to go on without the node")
-    seconds = time.monotonic() - killed
+    course.recoveries.append(watch.stop())
     arrived = course.arrived()
     course.wait(lambda: course.arrived() >= arrived + course.each / 2, "half a run without the node")
     ask("cassandra", "start_node")
     back_at = time.time()
     course.wait(lambda: course.worked_since(back_at), "work to go on with the node")
     course.until_complete()
-    return course.report(recovered_seconds=round(seconds, 1))
+    return course.report()

@@ -72,12 +72,7 @@ def site(
         "DATABASE_URL": _database(postgres, database),
     }
     if cassandra is not None:
-        environment |= {
-            "NOTIFYHUB_LOG_STORE": "cassandra",
-            "NOTIFYHUB_CASSANDRA_HOSTS": ",".join(cassandra.hosts),
-            "NOTIFYHUB_CASSANDRA_PORT": str(cassandra.port),
-            "NOTIFYHUB_CASSANDRA_KEYSPACE": database,
-        }
+        environment |= {**cassandra.environment(), "NOTIFYHUB_CASSANDRA_KEYSPACE": database}
     made = Site(folder, environment)
     done = made.run("manage.py", "prepare", within=120)
     assert done.returncode == 0, done.stdout

@@ -21,8 +21,29 @@ _ID = re.compile(r"[A-Za-z0-9]{10}")
 _TOPIC = re.compile(r"[A-Za-z0-9.-]{1,255}")
 
 
+def topic_of(credential: Credential) -> str:
+    """Return the topic of a credential: the bundle identifier of the app; raises `CredentialError` without one."""
+    topic = credential.settings.get("topic")
+    if not isinstance(topic, str) or not _TOPIC.fullmatch(topic):
+        raise CredentialError(
+            "bad_topic_setting",
+            'The settings need a topic, the bundle identifier of the app: {"topic": "com.example.app"}.',
+        )
+    return topic
+
+
+def prefix_of(credential: Credential, *, sandbox: bool) -> str:
+    """Return the URL of a device without its token."""
+    production = credential.base_url or BASE_URL
+    own = credential.sandbox_url or credential.base_url or SANDBOX_URL
+    return (own if sandbox else production) + "/3/device/"
+
+
 class Key(TokenCredentials):  # type: ignore[misc]  # apns2 has no types
     """The key of one credential; raises `CredentialError` when it is not well-formed."""
+
+    by_certificate = False
+    pem = ""
 
     def __init__(self, credential: Credential) -> None:
         secret = credential.secret
@@ -33,19 +54,14 @@ class Key(TokenCredentials):  # type: ignore[misc]  # apns2 has no types
                     f"bad_{name}",
                     f"The {name} must be the ten letters and digits that Apple's developer site shows.",
                 )
-        topic = credential.settings.get("topic")
-        if not isinstance(topic, str) or not _TOPIC.fullmatch(topic):
-            raise CredentialError(
-                "bad_topic_setting",
-                'The settings need a topic, the bundle identifier of the app: {"topic": "com.example.app"}.',
-            )
+        topic = topic_of(credential)
         private_key = secret.get("private_key")
         super().__init__(private_key if isinstance(private_key, str) else "", key_id, team_id)
         self.topic = topic
         self.identity = f"{team_id}:{key_id}:{hashlib.sha256(str(private_key).encode()).hexdigest()[:16]}"
         """The same for all credentials with this key: APNs counts tokens and connections by it."""
-        self._base_url = credential.base_url or BASE_URL
-        self._sandbox_url = credential.sandbox_url or (credential.base_url or SANDBOX_URL)
+        self.name = f"key {key_id} for {topic}"
+        self._credential = credential
         self.mint()
 
     @staticmethod
@@ -69,4 +85,4 @@ class Key(TokenCredentials):  # type: ignore[misc]  # apns2 has no types
 
     def prefix(self, *, sandbox: bool) -> str:
         """Return the URL of a device without its token."""
-        return (self._sandbox_url if sandbox else self._base_url) + "/3/device/"
+        return prefix_of(self._credential, sandbox=sandbox)

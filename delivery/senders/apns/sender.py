@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import msgspec
 
 from delivery.content import Content
+from delivery.senders.apns.certificate import Certificate
 from delivery.senders.apns.errors import EXPIRED_PROVIDER_TOKEN, judge
 from delivery.senders.apns.headers import lines, place
 from delivery.senders.apns.identity import apns_id
@@ -49,7 +50,7 @@ class ApnsSender:
     def __init__(self, tokens: SharedTokens, *, streams: int = STREAMS) -> None:
         self._tokens = tokens
         self._streams = streams
-        self._keys: Kept[Key] = Kept(Key)
+        self._keys: Kept[Key | Certificate] = Kept(_read)
         self._templates = Templates(_build, ttl=lambda ends, now, platform: int(now), limit=limit)
 
     def send(
@@ -132,10 +133,11 @@ class ApnsSender:
         headers = [
             f"apns-topic: {key.topic}",
             "apns-push-type: alert",
-            f"authorization: bearer {token}",
             "content-type: application/json",
             "Expect:",
         ]
+        if token:
+            headers.append(f"authorization: bearer {token}")
         url = key.prefix(sandbox=False) + BAD_TOKEN
         answer = next(iter(_engine(key, credential).run([(0, url, headers, b'{"aps":{}}')])))
         if answer.error:
@@ -144,12 +146,15 @@ class ApnsSender:
         if result.verdict is Verdict.SHUT:
             raise CredentialError(
                 result.reason,
-                f"APNs refuses key {credential.secret['key_id']} for {key.topic}: {result.reason}.",
+                f"APNs refuses {key.name}: {result.reason}.",
             )
         if result.verdict in (Verdict.RETRY, Verdict.SLOW):
             raise UnreachableError(result.reason, f"APNs cannot say now: {result.reason}.")
 
-    def _token(self, key: Key, *, refused: str) -> str:
+    def _token(self, key: Key | Certificate, *, refused: str) -> str:
+        """Return the provider token, empty where the connection itself shows who sends."""
+        if isinstance(key, Certificate):
+            return ""
         if refused:
             return self._tokens.renewed(f"apns:{key.identity}", key.mint, refused=refused)
         return self._tokens.current(f"apns:{key.identity}", key.mint)
@@ -162,7 +167,7 @@ Heading = tuple[list[str], bool]
 class _Headings:
     """The header lines that an envelope's messages share, by their options and end."""
 
-    def __init__(self, envelope: Envelope, key: Key) -> None:
+    def __init__(self, envelope: Envelope, key: Key | Certificate) -> None:
         self._envelope = envelope
         self._key = key
         self._made: dict[tuple[bytes, float | None, str], Heading | str] = {}
@@ -183,18 +188,25 @@ class _Headings:
             kind = kind_of(content)
         except ContentError as error:
             return str(error)
+        if self._key.by_certificate and not kind.by_certificate:
+            return "needs_signing_key"
         made = lines(content, kind, topic=self._key.topic, urgent=self._envelope.urgent, expires_at=ends)
-        made.append(f"authorization: bearer {token}")
+        if token:
+            made.append(f"authorization: bearer {token}")
         chosen = place(content, self._envelope)
         if chosen and kind.collapses:
             made.append(f"apns-collapse-id: {chosen}")
         return made, kind.collapses and not chosen
 
 
-def _engine(key: Key, credential: Credential) -> Engine:
+def _read(credential: Credential) -> Key | Certificate:
+    return Certificate(credential) if "certificate" in credential.secret else Key(credential)
+
+
+def _engine(key: Key | Certificate, credential: Credential) -> Engine:
     # A connection takes the tokens of one key only (UnrelatedKeyIdInToken). APNs keeps little of the headers and asks
     # for the token to be left out of it.
-    return engine(f"apns:{key.identity}", ca_file=credential.ca_file, bare=BARE)
+    return engine(f"apns:{key.identity}", ca_file=credential.ca_file, bare=BARE, certificate=key.pem)
 
 
 def _build(content: Content, envelope: Envelope, marks: Marks, platform: str) -> bytes | str:

@@ -11,6 +11,7 @@ import functools
 import importlib.metadata
 import json
 import resource
+import ssl
 import sys
 import tempfile
 import time
@@ -61,13 +62,21 @@ def set_up(plan: dict, key_path: str) -> None:
     )
     messaging._get_messaging_service(app)._client.session.mount(f"{place.scheme}://{place.netloc}", adapter)
 
+    import aioapns.connection
     from aioapns import NotificationRequest, PushType
     from aioapns.connection import APNsProductionClientProtocol
     from push_notifications import apns_async
 
+    def context() -> ssl.SSLContext:
+        made = ssl.create_default_context()
+        made.set_alpn_protocols(["h2"])
+        return made
+
     def patiently(answer: object, timeout: float) -> object:
         return asyncio.wait_for(answer, PATIENCE)
 
+    # APNs speaks HTTP/2 without being asked to, and the library does not ask; the fleet wants it to.
+    aioapns.connection.ssl = types.SimpleNamespace(**{**vars(ssl), "create_default_context": context})
     apns_async.asyncio = types.SimpleNamespace(**{**vars(asyncio), "wait_for": patiently})
     # Apple calls this header required and the fleet insists on it; the library never sets it.
     apns_async.NotificationRequest = functools.partial(NotificationRequest, push_type=PushType.ALERT)
@@ -93,6 +102,7 @@ def main(plan_path: str, count: str, run: str) -> None:
 
 def send(fcm: list, apns: list, run: str) -> None:
     from push_notifications.apns_async import Alert
+    from push_notifications.exceptions import APNSError
     from push_notifications.models import APNSDevice, GCMDevice
 
     GCMDevice.objects.bulk_create(
@@ -113,13 +123,14 @@ def send(fcm: list, apns: list, run: str) -> None:
                 refused[type(answer.exception).__name__] += 1
     for start in range(0, len(iphones), AT_ONCE):
         chosen = APNSDevice.objects.filter(pk__in=iphones[start : start + AT_ONCE])
-        # it puts `extra` beside `aps`, where ours stands under `nh`
-        for answers in chosen.send_message(Alert(title=title, body=body), extra={"nh": {"run": run}}):
-            for answer in answers.values():
-                if answer == "Success":
-                    sent += 1
-                else:
-                    refused[answer] += 1
+        try:
+            # it puts `extra` beside `aps`, where ours stands under `nh`
+            chosen.send_message(Alert(title=title, body=body), extra={"nh": {"run": run}})
+        except APNSError as error:  # it says only what went wrong, with a comma between
+            faults = str(error).rpartition("errors: ")[2].split(", ")
+            refused.update(faults)
+            sent -= len(faults)
+        sent += len(iphones[start : start + AT_ONCE])
     seconds, used = time.monotonic() - began, cpu() - before
     versions = ", ".join(
         f"{name} {importlib.metadata.version(name)}"
