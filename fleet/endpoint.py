@@ -152,20 +152,21 @@ class Connection(asyncio.Protocol):
         if self._talk is None or endpoint.silent:
             return
         self._talk.receive(data)
-        if endpoint.slow_read:
+        if endpoint.slow_read and not self._transport.is_closing():
             self._transport.pause_reading()
             asyncio.get_running_loop().call_later(len(data) / endpoint.slow_read, self._read_on)
 
     def _read_on(self) -> None:
-        if self._talk is not None:
+        if not self._transport.is_closing():
             self._transport.resume_reading()
 
     def pause_writing(self) -> None:
         """The client does not read: read no more of it either."""
-        self._transport.pause_reading()
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        self._transport.resume_reading()
+        self._read_on()
 
     def handle(self, request: Request) -> Reply:
         return cast(Reply, self._endpoint.handler(request))

@@ -198,6 +198,7 @@ def test_a_delayed_answer_is_given_later_and_not_to_who_has_left():
     for stream, reply in wire.delayed:
         wire.server.release(stream, reply)
     wire.server.flush()
+    assert wire._to_client.count(b"late") == 1
     wire.talk()
     assert [event.stream_id for event in wire.of(events.StreamEnded)] == [stays]
 
