@@ -41,7 +41,7 @@ def work_parcel(parcel: Parcel) -> None:
             _write_to_sockets(parcel, part, going, ledger, now)
         else:
             pushing.push(parcel, part, going, ledger)
-    _write(parcel, run, outgoing, ledger)
+    _write(parcel, run, outgoing, ledger, asked_at=now)
 
 
 def _still_wanted(run: Run, outgoing: Outgoing, ledger: Ledger, now: float) -> list[int]:
@@ -110,7 +110,7 @@ def _write_to_sockets(parcel: Parcel, part: Outgoing, going: list[int], ledger: 
             ledger.onward[index] = (target.then, known, 0.0 if too_late else wait)
 
 
-def _write(parcel: Parcel, run: Run, outgoing: Outgoing, ledger: Ledger) -> None:
+def _write(parcel: Parcel, run: Run, outgoing: Outgoing, ledger: Ledger, *, asked_at: float) -> None:
     """Retire dead tokens, write the outcomes, close the parcel and make those of what is tried again."""
     now = dbclock.now()
     rest = _rest(parcel, outgoing, ledger, now)
@@ -118,6 +118,7 @@ def _write(parcel: Parcel, run: Run, outgoing: Outgoing, ledger: Ledger) -> None
         retirement.retire(
             {outgoing.targets[index].device: since for index, since in ledger.dead.items()},
             tokens={target.device: target.token for target in outgoing.targets},
+            asked_at=asked_at,
         )
     at = time.time()
     targets = outgoing.targets

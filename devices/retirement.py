@@ -1,4 +1,4 @@
-"""Dead tokens: a device whose token the provider refuses for good is never sent to again."""
+"""Dead tokens: a device whose token the provider refuses for good is never pushed to again."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -6,22 +6,33 @@ from datetime import UTC, datetime
 from django.db.models import Q
 from django.utils import timezone
 
-from devices.models import Device
+from devices.models import Device, Provider
+
+DEAD_TOKEN = "dead_token"
+DEAD_SUBSCRIPTION = "dead_subscription"
 
 
-def retire(dead: Mapping[int, float | None], *, tokens: Mapping[int, str], reason: str = "dead_token") -> int:
+def retire(dead: Mapping[int, float | None], *, tokens: Mapping[int, str], asked_at: float) -> int:
     """Retire devices by primary key; return how many were.
 
-    `dead` gives the instant (epoch seconds) since when the provider knows the token to be dead,
-    where it says; a token registered after that is alive again and stays. So does a device that
-    has another token by now than the one in `tokens`.
+    `dead` gives the instant (epoch seconds) since when the provider knows the token to be dead, where it says, else it
+    is known since the provider was asked (`asked_at`); a token registered after that is alive again and stays. So does
+    a device that has another token by now than the one in `tokens`.
+
+    A browser whose push subscription is dead is still there when its page is opened: it is a WebSocket device again.
     """
+    now = timezone.now()
     retired = 0
     for device, since in dead.items():
-        same = Q(pk=device, state=Device.State.ACTIVE, token=tokens[device])
-        if since is not None:
-            same &= Q(registered_at__lte=datetime.fromtimestamp(since, UTC))
-        retired += Device.objects.filter(same).update(
-            state=Device.State.RETIRED, retired_at=timezone.now(), retired_reason=reason
+        known = datetime.fromtimestamp(asked_at if since is None else since, UTC)
+        same = Device.objects.filter(
+            Q(pk=device, state=Device.State.ACTIVE, token=tokens[device], registered_at__lte=known)
         )
+        retired += same.filter(provider=Provider.WEBPUSH).update(
+            provider=Provider.SOCKET,
+            token="",
+            token_digest="",
+            retired_at=now,
+            retired_reason=DEAD_SUBSCRIPTION,
+        ) or same.update(state=Device.State.RETIRED, retired_at=now, retired_reason=DEAD_TOKEN)
     return retired

@@ -19,6 +19,7 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey, OKPKey
 
+from devices import freshness
 from devices.models import Application, Device, SigningKey, Subscriber
 from devices.short_memory import ShortMemory
 
@@ -182,8 +183,10 @@ def verify_many(shown: Sequence[str]) -> list[tuple[Identity, Sequence[str]] | T
             "subscriber__external_id",
             "subscriber__revoked_before",
             "application_id",
+            "seen_at",
         )
     }
+    freshness.see([row[0] for row in rows.values() if freshness.is_due(row[7])])
     for token, one in zip(shown, read, strict=True):
         try:
             if isinstance(one, TokenError):
@@ -191,7 +194,7 @@ def verify_many(shown: Sequence[str]) -> list[tuple[Identity, Sequence[str]] | T
             key, claims = one
             row = rows.get(claims.device)
             if row is not None and row[4] == claims.sub and row[6] == key.application_id:
-                device_id, platform, subscriber_id, subscriber_uid, _, revoked_before, _ = row
+                device_id, platform, subscriber_id, subscriber_uid, _, revoked_before, _, _ = row
                 _refuse_revoked(claims, revoked_before)
                 identity = _identity(key, claims, subscriber_id, subscriber_uid, device_id, platform)
             else:
@@ -293,7 +296,9 @@ def _loaded(key: SigningKey) -> OctKey | OKPKey:
 
 
 def _device(uid: UUID, subscriber: Subscriber, unregistered: bool) -> tuple[int | None, str]:
-    device = Device.objects.filter(uid=uid).only("pk", "subscriber_id", "state", "platform").first()
+    device = (
+        Device.objects.filter(uid=uid).only("pk", "subscriber_id", "state", "platform", "seen_at").first()
+    )
     if device is None:
         if unregistered:
             return None, ""
@@ -302,4 +307,6 @@ def _device(uid: UUID, subscriber: Subscriber, unregistered: bool) -> tuple[int 
         raise TokenError("This token's device belongs to somebody else.")
     if device.state != Device.State.ACTIVE and not unregistered:
         raise TokenError("This token's device is retired; register it again.")
+    if freshness.is_due(device.seen_at):
+        freshness.see([device.pk])
     return device.pk, device.platform

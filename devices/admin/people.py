@@ -10,6 +10,7 @@ from django.utils.html import format_html
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
+from devices import freshness
 from devices.confirmation import RefusedError, confirmed
 from devices.models import Category, Device, Preference, Subscriber
 from devices.scoped_admin import ReadOnlyAdmin, ScopedAdmin
@@ -88,18 +89,46 @@ class SubscriberAdmin(ScopedAdmin):
         super().save_formset(request, form, formset, change)
 
 
+class FreshnessFilter(admin.SimpleListFilter):
+    """Devices by how long ago they gave a sign of life."""
+
+    title = "last sign of life"
+    parameter_name = "freshness"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [
+            (freshness.FRESH, "In the last 30 days"),
+            (freshness.STALE, "Stale: 30 days ago and more"),
+            (freshness.LAPSED, "Lapsed: 270 days ago and more"),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return queryset.filter(freshness.condition(self.value())) if self.value() else queryset
+
+
 @admin.register(Device)
 class DeviceAdmin(ReadOnlyAdmin):
     """Devices: applications register them through the API; here they are looked at and retired."""
 
-    list_display = ["__str__", "application", "subscriber", "provider", "state_shown", "seen_at"]
-    list_filter = ["application", "platform", "provider", "state"]
+    list_display = ["__str__", "application", "subscriber", "provider", "state_shown", "freshness", "seen_at"]
+    list_filter = ["application", "platform", "provider", "state", FreshnessFilter]
     list_select_related = ["application", "subscriber"]
     search_fields = ["subscriber__external_id"]
     search_help_text = "The person's id in your own system"
     secret_fields = ("token", "token_digest")
     fieldsets = [
-        (None, {"fields": ["application", "subscriber", ("platform", "provider"), "token_shown", "sandbox"]}),
+        (
+            None,
+            {
+                "fields": [
+                    "application",
+                    "subscriber",
+                    ("platform", "provider"),
+                    "token_shown",
+                    ("sandbox", "purpose"),
+                ]
+            },
+        ),
         ("State", {"fields": ["state", ("registered_at", "seen_at"), ("retired_at", "retired_reason")]}),
         ("Installation", {"fields": [("locale", "time_zone"), "app_version", "uid"]}),
     ]
@@ -109,6 +138,11 @@ class DeviceAdmin(ReadOnlyAdmin):
     @display(description="Token")
     def token_shown(self, device: Device) -> str:
         return mask(device.token)
+
+    @display(description="Sign of life", label={"Stale": "warning", "Lapsed": "danger"})
+    def freshness(self, device: Device) -> str:
+        found = freshness.freshness(device.seen_at, timezone.now())
+        return "" if found == freshness.FRESH else found.capitalize()
 
     @display(description="State", ordering="state", label={"Active": "success", "Retired": "warning"})
     def state_shown(self, device: Device) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, serializers
@@ -12,7 +13,7 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from devices import purposes, push_subscriptions, registration
+from devices import freshness, purposes, push_subscriptions, registration
 from devices.api.values import LocaleField, ZoneField
 from devices.authentication import ApiKeyAuthentication, Client, SubscriberTokenAuthentication
 from devices.isolation import ScopedRelatedField, ScopedViewSet
@@ -48,6 +49,9 @@ class DeviceSerializer(StrictModelSerializer):
     )
     locale = LocaleField()
     time_zone = ZoneField()
+    freshness = serializers.SerializerMethodField(
+        help_text="fresh; stale: no sign of life for 30 days; lapsed: for 270, after which FCM refuses it."
+    )
 
     class Meta:
         model = Device
@@ -67,8 +71,12 @@ class DeviceSerializer(StrictModelSerializer):
             "retired_reason",
             "registered_at",
             "seen_at",
+            "freshness",
         ]
         read_only_fields = ["state", "retired_reason", "registered_at", "seen_at"]
+
+    def get_freshness(self, device: Device) -> str:
+        return freshness.freshness(device.seen_at, timezone.now())
 
     def validate(self, attrs: Any) -> Any:
         now = self.instance

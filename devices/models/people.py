@@ -95,12 +95,17 @@ class Device(models.Model):
     app_version = models.CharField(max_length=32, blank=True)
     version_order = VersionOrderField(max_length=27, blank=True, editable=False)
     state = models.CharField(max_length=8, choices=State.choices, default=State.ACTIVE)
-    retired_at = models.DateTimeField(null=True, blank=True, editable=False)
+    retired_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="When it was retired, or a browser lost its subscription.",
+    )
     retired_reason = models.CharField(max_length=64, blank=True, editable=False)
     registered_at = models.DateTimeField(
         default=timezone.now, help_text="When the token was last registered."
     )
-    seen_at = models.DateTimeField(default=timezone.now)
+    seen_at = models.DateTimeField(default=timezone.now, help_text="Its last sign of life, to a day.")
     acknowledged = models.CharField(
         max_length=64, blank=True, editable=False, help_text="Durable cursor (position)."
     )

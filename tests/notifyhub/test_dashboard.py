@@ -1,14 +1,17 @@
 """The admin's first page and menu: true numbers of the member's applications, and only of theirs."""
 
 import time
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from delivery import ages
-from delivery.models import Page, Parcel, Run, WorkState
-from devices.models import Membership, Role
+from delivery.models import Credential, Page, Parcel, Run, WorkState
+from devices.models import Device, Membership, Role, Subscriber
 from tests.admin_world import World, build, member
 
 pytestmark = pytest.mark.django_db(databases=["default", "log"])
@@ -96,3 +99,38 @@ def test_accounts_are_only_in_a_superusers_menu(meadow: World) -> None:
     client.force_login(member("viewer", meadow.application, Role.VIEWER))
     assert reverse("admin:auth_user_changelist") not in client.get(reverse("admin:index")).content.decode()
     assert client.get(reverse("admin:auth_user_changelist")).status_code == 403
+
+
+def test_it_counts_devices_that_went_silent_and_tokens_that_were_lost(meadow: World) -> None:
+    holder, now = meadow.of(Subscriber), timezone.now()
+
+    def add(**values: Any) -> None:
+        Device.objects.create(
+            application=meadow.application, subscriber=holder, platform="web", provider="socket", **values
+        )
+
+    for days in (31, 100, 271):
+        add(seen_at=now - timedelta(days=days))
+    add(state="retired", retired_at=now, retired_reason="dead_token")
+    add(retired_at=now, retired_reason="dead_subscription")
+    add(state="retired", retired_at=now, retired_reason="removed")
+    add(state="retired", retired_at=now - timedelta(days=2), retired_reason="dead_token")
+    client = Client()
+    client.force_login(meadow.of(Membership).user)
+    response = client.get(reverse("admin:index"))
+    shown = response.context
+    assert (shown["devices"], shown["stale"], shown["lapsed"], shown["lost"]) == (5, 2, 1, 2)
+    assert "2 gave no sign of life for 30 days" in response.content.decode()
+    page = client.get(reverse("admin:devices_device_changelist") + "?state__exact=active&freshness=stale")
+    assert page.context["cl"].result_count == 2 and "Stale" in page.content.decode()
+
+
+def test_it_warns_of_credentials_that_end_or_are_refused(meadow: World) -> None:
+    client = Client()
+    client.force_login(meadow.of(Membership).user)
+    assert "Add their successor" not in client.get(reverse("admin:index")).content.decode()
+    stored = Credential.objects.filter(pk=meadow.of(Credential).pk)
+    stored.update(expires_at=timezone.now() + timedelta(days=20))
+    assert "end on" in client.get(reverse("admin:index")).content.decode()
+    stored.update(expires_at=None, refused_at=timezone.now(), refused_reason="bad_topic")
+    assert "are refused by the provider: bad_topic" in client.get(reverse("admin:index")).content.decode()
