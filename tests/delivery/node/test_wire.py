@@ -142,12 +142,14 @@ def test_a_device_that_reads_late_gets_every_byte_in_order(dial: Dial, way: str)
     sizes = [300, 65_536] * 100
     for start in range(0, len(sizes), 10):
         told(line, write=sizes[start : start + 10])
-    told(line, ask="waiting")
+    if way != "daphne-plain":  # which does not say
+        other, most = dial(), 0
+        while most < 100_000:  # until the server's own buffers hold something
+            told(other, ask="most waiting")
+            most = int(other.text())
     line.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1_000_000)  # from here on it reads fast
     wanted = b"".join(frame(payload(size)) for size in sizes)
     assert line.take(len(wanted)) == wanted
-    waiting = int(line.text())
-    assert waiting > 100_000 or way == "daphne-plain", "nothing waited: this test proves nothing"
     told(line, ask="waiting")
     assert line.text() == "0"
 

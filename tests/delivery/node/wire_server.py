@@ -7,6 +7,9 @@ from typing import Any
 import notifyhub  # noqa: F401  (prepares imports that daphne needs)
 from delivery.node.wire import Wire, wire_of
 
+_wires: list[Wire] = []
+"""Of all connections there have been."""
+
 
 def payload(size: int) -> bytes:
     return (b"%d," % size * size)[:size]
@@ -19,6 +22,8 @@ def obey(wire: Wire, order: dict[str, Any]) -> bool:
         wire.write(order["say"].encode())
     if order.get("ask") == "waiting":
         wire.write(b"%d" % wire.waiting)
+    if order.get("ask") == "most waiting":
+        wire.write(b"%d" % max(each.waiting for each in _wires))
     if order.get("ask") == "way":
         wire.write(type(wire).__name__.encode())
     if "close" in order:
@@ -38,6 +43,7 @@ def application(*, fast: bool) -> Any:
         await receive()
         await send({"type": "websocket.accept"})
         wire = wire_of(send if fast else wrapped)
+        _wires.append(wire)
         wire.listen(lambda text: obey(wire, json.loads(text)))
         while (message := await receive())["type"] == "websocket.receive":
             obey(wire, json.loads(message["text"]))
