@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from jh2 import events
 from jh2.config import H2Configuration
 from jh2.connection import H2Connection
 
 from fleet import frames
+from fleet.endpoint import Endpoint
 from fleet.http import Broken, Goaway, Reply, Request, Reset
 from fleet.http2 import Http2
 
@@ -230,6 +233,26 @@ def test_fewer_streams_are_announced_and_held_to_once_the_client_knows():
     wire.talk()
     assert wire.client.remote_settings.max_concurrent_streams == 2
     assert len(wire.requests) == 4 and not wire.of(events.StreamReset)
+
+
+def test_connections_that_stand_are_told_of_fewer_streams_once():
+    told = []
+
+    class Standing:
+        """A connection that only listens to its endpoint."""
+
+        def announce(self, most: int) -> None:
+            told.append(most)
+
+        def cut(self) -> None:
+            """Nothing is under way."""
+
+    endpoint = Endpoint(lambda request: ECHO)
+    endpoint.connections.add(Standing())
+    endpoint.limit_streams(2)
+    endpoint.limit_streams(2)
+    assert told == [2]
+    asyncio.run(endpoint.stop())
 
 
 def test_a_reset_takes_the_answers_place():
