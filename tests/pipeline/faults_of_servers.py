@@ -155,6 +155,8 @@ def log_node_killed(scene: Theatre, crew: Crew) -> dict[str, Any]:
     course.recoveries.append(watch.stop())
     arrived = course.arrived()
     course.wait(lambda: course.arrived() >= arrived + course.each / 2, "half a run without the node")
+    # while the node starts nobody looks at what lies about
+    course.wait(lambda: not course.held, "all that lay about to be taken")
     ask("cassandra", "start_node")
     back_at = time.time()
     course.wait(lambda: course.worked_since(back_at), "work to go on with the node")
