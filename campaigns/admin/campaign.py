@@ -5,20 +5,24 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html_join
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from campaigns import launching
-from campaigns.admin import rehearsed
+from campaigns import editing, launching
+from campaigns.admin import composer, rehearsed
 from campaigns.admin.campaign_form import CampaignForm
+from campaigns.admin.composer import public_url
+from campaigns.admin.preview import preview_view
 from campaigns.admin.reach import reach_of
 from campaigns.admin.versions import VersionInline, is_edited, runs_of
 from campaigns.admin.why import why_view
 from campaigns.models import Campaign
 from delivery.models import Run
+from devices import staff
 from devices.confirmation import RefusedError, confirmed
 from devices.models import Role
 from devices.scoped_admin import ScopedAdmin
@@ -43,37 +47,8 @@ class CampaignAdmin(ScopedAdmin):
     list_select_related = ["application", "segment"]
     search_fields = ["name", "title"]
     date_hierarchy = "created_at"
-    fieldsets = [
-        (None, {"fields": ["application", "name", "state_now"]}),
-        ("Content", {"fields": ["title", "body", "link", "image"]}),
-        (
-            "By platform",
-            {"fields": ["subtitle", "sound", "data", "android", "ios", "web"], "classes": ["collapse"]},
-        ),
-        ("Audience", {"fields": ["segment", "category"]}),
-        ("When", {"fields": ["send_at", "ttl"]}),
-        (
-            "Policy",
-            {
-                "fields": [
-                    ("local_time", "local_date", "local_late"),
-                    ("rate", "rate_per", "ramp", "window_end"),
-                    "jitter",
-                    "when_capped",
-                    "transactional",
-                    "critical_override",
-                ],
-                "classes": ["collapse"],
-            },
-        ),
-        (
-            "More",
-            {
-                "fields": ["lane", "silence_across_devices", "locales", "overrides"],
-                "classes": ["collapse"],
-            },
-        ),
-    ]
+    fieldsets = composer.FIELDSETS
+    change_form_template = "admin/campaigns/campaign/change_form.html"
     readonly_fields = ["state_now"]
     actions_detail = [
         "launch",
@@ -130,13 +105,35 @@ class CampaignAdmin(ScopedAdmin):
         def why(request: HttpRequest) -> HttpResponse:
             return why_view(self, request)
 
-        return [path("why/", self.admin_site.admin_view(why), name="campaigns_why"), *super().get_urls()]
+        def preview(request: HttpRequest) -> HttpResponse:
+            if not staff.may(request, Role.VIEWER):
+                raise PermissionDenied
+            return preview_view(self, request)
+
+        mine = [
+            path("why/", self.admin_site.admin_view(why), name="campaigns_why"),
+            path("preview/", self.admin_site.admin_view(preview), name="campaigns_preview"),
+        ]
+        return [*mine, *super().get_urls()]
+
+    # -- the composer
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change=change, **kwargs)
+        form.public_url = public_url(request)
+        return form
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        context.update(composer.context_of(request, kwargs.get("obj")))
+        return super().render_change_form(request, context, *args, **kwargs)
 
     # -- saving
 
     def save_model(self, request: HttpRequest, obj: Campaign, form: Any, change: bool) -> None:
         if not change:
             obj.created_by_id = request.user.pk
+        form.save_picture()
+        editing.note(obj, f"user:{request.user.get_username()}")
         super().save_model(request, obj, form, change)
         if obj.state in launching.IN_FORCE and is_edited(obj):
             messages.info(

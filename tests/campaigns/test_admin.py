@@ -35,7 +35,7 @@ def sign_in(world: World, role: Role) -> Client:
 
 def content(**changes: Any) -> dict[str, Any]:
     whole = {"name": "Autumn", "title": "20 % off", "body": "Until Sunday", "lane": "bulk", "ttl": 3600}
-    return {**whole, "data": "{}", "locales": "{}", "overrides": "{}", **changes}
+    return {**whole, **changes}
 
 
 def add(client: Client, model: str, posted: dict[str, Any]) -> Any:
@@ -73,17 +73,39 @@ def test_an_editor_writes_a_draft(meadow: World) -> None:
         ({"body": "One\n{% if x %}two"}, "body", "Line"),
         ({"body": "One\n{{ x | shout }}"}, "body", "Line 2: unknown filter 'shout'"),
         ({"title": "", "body": ""}, "title", "write a title or a body"),
-        ({"data": '{"screen": "{{ x | shout }}"}'}, "data", "screen, line 1: unknown filter"),
-        ({"data": '{"screen": 5}'}, "data", "must be a text"),
-        ({"locales": '{"de": {"title": "{{ x | shout }}"}}'}, "locales", "de, title, line 1: unknown filter"),
-        ({"locales": '{"de": {"titel": "Hallo"}}'}, "locales", "did you mean “title”?"),
         (
-            {"overrides": '{"tv": {"body": "{{ x | shout }}"}}'},
-            "overrides",
-            "tv, body, line 1: unknown filter",
+            {"data-0-key": "screen", "data-0-value": "{{ x | shout }}"},
+            "data",
+            "screen, line 1: unknown filter",
         ),
-        ({"overrides": '{"phone": {}}'}, "overrides", "unknown platform"),
+        ({"data-0-value": "offers"}, "data", "has no key"),
+        ({"data-0-key": "a", "data-1-key": "a"}, "data", "stands there twice"),
+        (
+            {"locales-0-tag": "de", "locales-0-title": "{{ x | shout }}"},
+            "locales",
+            "de, title, line 1: unknown",
+        ),
+        ({"locales-0-title": "Hallo"}, "locales", "Say which language"),
+        ({"locales-0-tag": "de", "locales-1-tag": "DE"}, "locales", "stands there twice"),
+        ({"locales-0-tag": "d e", "locales-0-title": "x"}, "locales", "BCP 47"),
+        ({"locales-0-tag": "de", "locales-0-link": "JavaScript:alert(1)"}, "locales", "must not begin with"),
+        ({"tv__body": "{{ x | shout }}"}, "tv__body", "Line 1: unknown filter"),
+        ({"overrides": '{"phone": {"data": {"a": "b"}}}'}, "overrides", "unknown platform"),
         ({"image": "http://x"}, "image", "https://"),
+        ({"link": "javascript:alert(1)"}, "link", "must not begin with javascript:"),
+        ({"link": " java\nscript:alert(1)"}, "link", "must not begin with javascript:"),
+        ({"ios__link": "data:text/html,x"}, "ios__link", "must not begin with data:"),
+        ({"buttons-0-label": "Buy", "buttons-0-link": "javascript:x"}, "buttons", "https://"),
+        ({"buttons-0-link": "https://x"}, "buttons", "needs a label"),
+        ({"android_color": "red"}, "android_color", "a colour as"),
+        ({"badge": "-1"}, "badge", "greater than or equal to 0"),
+        ({"body": "{% for i in (1..100000000) %}x{% endfor %}"}, "body", "loop iteration limit"),
+        ({"repeat-kind": "daily", "repeat-zone": "Mars/Olympus"}, "repeat", "no time zone"),
+        ({"repeat-kind": "weekly"}, "repeat", "at least one day"),
+        ({"repeat-kind": "daily", "repeat-at": "25:99"}, "repeat", "no time"),
+        ({"repeat-kind": "crontab", "repeat-crontab": "* * * * *"}, "repeat", "more often than"),
+        ({"repeat-kind": "crontab", "repeat-crontab": "61 * * * *"}, "repeat", "cannot be read"),
+        ({"repeat-kind": "daily", "repeat-until": "2020-01-01"}, "repeat", "ends before it begins"),
     ],
 )
 def test_what_is_wrong_with_a_text_stands_beside_its_field(
