@@ -66,8 +66,9 @@ def note(campaign: Campaign, author: str) -> None:
     """Note on a campaign about to be saved that `author` (as `user:eva`) has edited it."""
     campaign.revision += 1
     campaign.edited_by = author.partition(":")[2][:150]
-    if author not in campaign.authors:
-        campaign.authors = [*campaign.authors, author]
+    written = [] if campaign.settled else campaign.authors
+    campaign.authors = written if author in written else [*written, author]
+    campaign.settled = False
 
 
 def _digest(value: Any) -> str:

@@ -161,6 +161,9 @@ class Campaign(models.Model):
         default=0, editable=False, help_text="Counts the edits: of two at once the second is told."
     )
     edited_by = models.CharField(max_length=150, blank=True, editable=False)
+    settled = models.BooleanField(
+        default=False, editable=False, help_text="What it says is approved or launched as it stands."
+    )
     authors = models.JSONField(
         default=list,
         editable=False,
@@ -185,6 +188,9 @@ class CampaignVersion(models.Model):
     digest = models.CharField(max_length=64)
     launch_at = models.DateTimeField(null=True, help_text="When the clock is to start it.")
     launched_at = models.DateTimeField(null=True)
+    approved_audience = models.PositiveIntegerField(
+        null=True, help_text="People whom its approvals were given for; null: it needed none."
+    )
     canary = models.PositiveSmallIntegerField(
         default=0, help_text="Per cent of the audience that are told first; 0: all at once."
     )
