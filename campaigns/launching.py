@@ -322,7 +322,7 @@ def _next_time(campaign: Campaign, *, after: datetime) -> datetime | None:
 
 
 def _plan_next(version: CampaignVersion, now: datetime) -> None:
-    """Plan the next time of a recurring campaign, with what was approved last; a time missed for long is not made up."""
+    """Plan the next time of a recurring campaign, in the words approved last; missed times are not made up."""
     campaign = version.campaign
     if not campaign.repeat:
         return

@@ -1,23 +1,18 @@
 """The composer's live preview: what the form holds now, rendered for somebody as a launch would; nothing is stored."""
 
 import difflib
-from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import available_timezones
 
 import msgspec
 from django.http import HttpRequest, JsonResponse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from campaigns import composing, editing, launching, previewing
+from campaigns.admin.when import viewer_zone, when_sentences
 from campaigns.models import Campaign
-from campaigns.recurrence import RepeatError, sentence
-from campaigns.schedule import CrontabError, ZoneError
-from campaigns.timetable import shown, timetable
 from delivery.snapshot import Snapshot
 from devices import staff
-from devices.known_zones import known_locales, known_zones
+from devices.known_zones import known_locales
 from devices.models import Application, Role, Segment, Subscriber
 
 MOST_BYTES = 128 * 1024
@@ -93,7 +88,7 @@ def _answer(request: HttpRequest, form: Any, application: Application) -> dict[s
         "problems": problems,
         "missing": missing,
         "untold": _untranslated(snapshot, application),
-        "when": _when(request, campaign, snapshot),
+        "when": when_sentences(campaign, snapshot, viewer_zone(request, application.time_zone)),
     }
 
 
@@ -136,46 +131,3 @@ def _untranslated(snapshot: Snapshot, application: Application) -> list[dict[str
         if language not in spoken:
             found[language] = found.get(language, 0) + people
     return [{"locale": locale, "people": people} for locale, people in list(found.items())[:5]]
-
-
-def _when(request: HttpRequest, campaign: Campaign, snapshot: Snapshot) -> list[str]:
-    """Return, a sentence each, when it would really be told."""
-    asked = request.POST.get("viewer_zone", "")
-    home = campaign.application.time_zone
-    zone = asked if asked in available_timezones() else home
-    now = datetime.now(UTC)
-    begins = campaign.send_at if campaign.send_at and campaign.send_at > now else now
-    zones = known_zones(campaign.application_id) if snapshot.policy.local_time else []
-    try:
-        plan = timetable(
-            policy=snapshot.policy,
-            home=home,
-            zones=zones,
-            begins=begins,
-            crontab=campaign.repeat,
-            crontab_zone=campaign.repeat_zone,
-            until=campaign.repeat_until,
-        )
-    except (CrontabError, ZoneError, RepeatError):
-        return []
-    said = []
-    if campaign.send_at and campaign.send_at <= timezone.now():
-        said.append(_("The time to send is past: a launch starts at once."))
-    if campaign.repeat:
-        said.append(sentence(campaign.repeat, campaign.repeat_zone or home))
-        if plan.coming:
-            said.append(_("Next: %(times)s.") % {"times": "; ".join(shown(at, zone) for at in plan.coming)})
-    elif not campaign.send_at:
-        said.append(_("It begins as soon as it is launched."))
-    if campaign.send_at or campaign.repeat or snapshot.policy.local_time:
-        said.append(_("First for you: %(at)s.") % {"at": shown(plan.first, zone)})
-    if snapshot.policy.local_time and plan.first != plan.last:
-        said.append(
-            _("First recipients: %(first)s. Last recipients: %(last)s; for you %(yours)s.")
-            % {
-                "first": shown(plan.first, plan.first_zone),
-                "last": shown(plan.last, plan.last_zone),
-                "yours": shown(plan.last, zone),
-            }
-        )
-    return [*said, *plan.notes]

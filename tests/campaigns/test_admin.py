@@ -1,6 +1,8 @@
 """The marketers' pages: composing, approving and launching, and the events and rules, as members use them."""
 
+import html
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -54,7 +56,8 @@ def press(client: Client, button: str, campaign: Campaign) -> Any:
 
 
 def look(client: Client, button: str, campaign: Campaign) -> str:
-    return str(client.get(reverse(f"admin:campaigns_campaign_{button}", args=[campaign.pk])).content.decode())
+    address = reverse(f"admin:campaigns_campaign_{button}", args=[campaign.pk])
+    return html.unescape(client.get(address, follow=True).content.decode())
 
 
 # -- composing
@@ -149,7 +152,8 @@ def test_the_page_before_a_launch_says_whom_it_reaches_and_when(meadow: World) -
             Preference.objects.create(subscriber=person, category=category, allowed=False)
     page = look(sign_in(meadow, Role.APPROVER), "launch", campaign)
     assert "It reaches 7 people now: the segment “Meadow segment”, without 5 who do not want it." in page
-    assert "It starts at once." in page and "Launch to 7 people now" in page and "FCM is shut" in page
+    assert "It starts at once when it is launched." in page and "Launch to 7 people now" in page
+    assert "The gate to FCM is shut" in page
     assert not Run.objects.filter(title=campaign.name).exists()
 
 
@@ -166,10 +170,11 @@ def test_the_page_before_a_launch_rehearses_it(meadow: World) -> None:
         )
     Campaign.objects.update(rate=1, send_at=timezone.now().replace(hour=12) + timedelta(days=1))
     page = look(sign_in(meadow, Role.APPROVER), "launch", campaign)
-    assert "Rehearsed: 2 of 3 people are told when it starts." in page
-    assert "1 later. The subscriber has quiet hours" in page
-    assert "2 have no device" in page and "At its rate it takes about 3 seconds." in page
-    assert "p0 reads: Meadow title — Hello" in page
+    rows = re.findall(r"<tr><th scope=.row.>(\d+)</th>.*?<td>([^<]+)</td></tr>", page)
+    assert ("2", "are told when it starts") in rows
+    assert any(count == "1" and "has quiet hours" in words for count, words in rows)
+    assert "2 of those have no device" in page and "It takes: 3 seconds." in page
+    assert page.count("Meadow title</p>") == 3 and "p0 · de" in page
 
 
 @pytest.mark.parametrize(
@@ -233,7 +238,7 @@ def test_launching_twice_makes_one_run_and_says_why(meadow: World) -> None:
 def test_a_launch_at_a_time_waits_for_it_and_can_be_taken_back(meadow: World) -> None:
     client, campaign = sign_in(meadow, Role.APPROVER), meadow.of(Campaign)
     Campaign.objects.update(send_at=timezone.now() + timedelta(days=1))
-    assert "Plan it for" in look(client, "launch", campaign)
+    assert "Launch as planned" in look(client, "launch", campaign)
     press(client, "launch", campaign)
     assert campaign.versions.filter(launched_at=None, launch_at__isnull=False).count() == 1
     press(client, "unschedule", campaign)
@@ -244,7 +249,7 @@ def test_a_campaign_that_does_not_render_cannot_be_launched(meadow: World) -> No
     client, campaign = sign_in(meadow, Role.APPROVER), meadow.of(Campaign)
     Campaign.objects.update(body="{{ x | shout }}")
     page = look(client, "launch", campaign)
-    assert "unknown filter" in page and "people now</button>" not in page
+    assert "unknown filter" in page and "Not yet" in page and "people now</button>" not in page
     press(client, "launch", campaign)
     assert campaign.state == "draft"
 
@@ -278,9 +283,8 @@ def test_an_edit_of_what_is_approved_says_that_rules_go_on_without_it(meadow: Wo
     versions = {"versions-TOTAL_FORMS": 0, "versions-INITIAL_FORMS": 0}
     page = editor.post(address, {**content(title="New words"), **versions}, follow=True)
     assert "Rules go on with the approved text" in page.content.decode()
-    assert (
-        reverse("admin:campaigns_campaign_approve", args=[campaign.pk])
-        in approver.get(address).content.decode()
+    assert reverse("admin:campaigns_campaign_approve", args=[campaign.pk]) in look(
+        approver, "preflight", campaign
     )
     press(approver, "approve", campaign)
     assert campaign.versions.first().snapshot["texts"]["en"]["title"] == "New words"

@@ -127,6 +127,8 @@
 
   // -- the preview
 
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "";
+  document.cookie = `nh_zone=${encodeURIComponent(zone)}; path=/; max-age=31536000; samesite=lax`;
   const DEBOUNCE = 350;
   const person = one("[data-as-person]");
   const locale = one("[data-as-locale]");
@@ -148,7 +150,7 @@
     content.set("campaign", root.dataset.campaign);
     content.set("as_person", person.value || drawn);
     content.set("as_locale", locale.value);
-    content.set("viewer_zone", Intl.DateTimeFormat().resolvedOptions().timeZone || "");
+    content.set("viewer_zone", zone);
     try {
       const answer = await fetch(root.dataset.preview, {
         method: "POST", body: content, signal: asked.signal, credentials: "same-origin",
