@@ -14,7 +14,7 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.translation import gettext as _
 
 from campaigns.models import Approval, Campaign
-from delivery.snapshot import Snapshot
+from delivery.snapshot import Snapshot, digest
 from devices import segments
 from devices.models import Application
 
@@ -66,7 +66,7 @@ def audience_of(campaign: Campaign) -> int:
 def digest_of(campaign: Campaign, snapshot: Snapshot) -> str:
     """Return a hash of all that an approval is given for: content, policy, audience's definition, lane and times."""
     said = {
-        "snapshot": snapshot,
+        "snapshot": digest(snapshot),
         "lane": campaign.lane,
         "times": [
             campaign.send_at and campaign.send_at.isoformat(),

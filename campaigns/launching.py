@@ -5,7 +5,6 @@ What is live is a version: an edit of an approved or live campaign becomes one w
 approved or launched, and runs keep theirs.
 """
 
-import hashlib
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -24,7 +23,7 @@ from campaigns.policy import build as build_policy
 from campaigns.schedule import CrontabError, ZoneError
 from delivery import dryrun, rendering, runs, weighing
 from delivery.models import Credential, Run
-from delivery.snapshot import WHOLE, Share, Snapshot, from_json, to_json
+from delivery.snapshot import WHOLE, Share, Snapshot, digest, from_json, to_json
 
 log = structlog.get_logger(__name__)
 
@@ -132,7 +131,7 @@ def save_version(campaign: Campaign) -> CampaignVersion:
     with transaction.atomic():
         _lock(campaign)
         newest = campaign.versions.first()
-        if newest is not None and newest.digest == _digest(snapshot) and newest.launch_at is None:
+        if newest is not None and newest.digest == digest(snapshot) and newest.launch_at is None:
             return newest
         return _new_version(campaign, snapshot, newest)
 
@@ -149,16 +148,16 @@ def approve(
     _check_override(campaign, may_override)
     snapshot = checked_snapshot(campaign)
     author, audience = approval.author_of(by), approval.audience_of(campaign)
-    digest = approval.digest_of(campaign, snapshot)
+    signed = approval.digest_of(campaign, snapshot)
     with transaction.atomic():
         _lock(campaign)
-        found = approval.standing(campaign, digest=digest, audience=audience)
+        found = approval.standing(campaign, digest=signed, audience=audience)
         if refusal := approval.refusal(campaign, author, found):
             raise LaunchError(NOT_APPROVED, refusal)
         approval.record(
-            campaign, digest=digest, numbers={**(numbers or {}), "audience": audience}, author=author
+            campaign, digest=signed, numbers={**(numbers or {}), "audience": audience}, author=author
         )
-        found = approval.standing(campaign, digest=digest, audience=audience)
+        found = approval.standing(campaign, digest=signed, audience=audience)
         if not found.complete:
             if campaign.state == State.DRAFT:
                 move(campaign, "submit")
@@ -466,13 +465,9 @@ def _new_version(
         campaign=campaign,
         number=newest.number + 1 if newest else 1,
         snapshot=to_json(snapshot),
-        digest=_digest(snapshot),
+        digest=digest(snapshot),
         launch_at=launch_at,
     )
-
-
-def _digest(snapshot: Snapshot) -> str:
-    return hashlib.sha256(msgspec.json.encode(snapshot, order="deterministic")).hexdigest()
 
 
 def _lock(campaign: Campaign) -> None:

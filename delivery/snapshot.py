@@ -105,6 +105,22 @@ class Named(msgspec.Struct, frozen=True, array_like=True):
     accepted_at: float | None = None
 
 
+def digest(snapshot: Snapshot) -> str:
+    """Return a hash of what a snapshot says, the same wherever its values came from.
+
+    Written out whole: what `omit_defaults` leaves out depends on which object an equal text is.
+    """
+    return hashlib.sha256(msgspec.json.encode(_whole(snapshot), order="deterministic")).hexdigest()
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, msgspec.Struct):
+        return {name: _whole(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, dict):
+        return {key: _whole(inner) for key, inner in value.items()}
+    return value
+
+
 def to_json(snapshot: Snapshot) -> Any:
     """Return the snapshot as plain JSON values, for a database field."""
     return msgspec.to_builtins(snapshot)
