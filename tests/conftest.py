@@ -53,7 +53,12 @@ _ = settings.DATABASES
 
 pytest_plugins = [
     name
-    for name in ("tests.servers.fixtures", "tests.browser.chromium", "tests.pipeline.live_hub")
+    for name in (
+        "tests.servers.fixtures",
+        "tests.browser.chromium",
+        "tests.browser.admin_hub",
+        "tests.pipeline.live_hub",
+    )
     if importlib.util.find_spec(name)
 ]
 
