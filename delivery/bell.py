@@ -19,7 +19,14 @@ from devices.statements import fetch
 
 log = structlog.get_logger(__name__)
 
-TASKS = {"decide": "campaigns.decide", "plan": "delivery.plan"}
+TASKS = {
+    "decide": "campaigns.decide",
+    "plan": "delivery.plan",
+    "count": "delivery.count",
+    "alert": "delivery.alert",
+}
+SHARED = {"count": ("plan", "bulk"), "alert": ("plan", "normal")}
+"""Stages without queues of their own, which have little to do: the stage and lane whose queue they share."""
 SEND = "delivery.send"
 PUBLISH_SECONDS = 5.0
 """The longest that a publish may take; a broker that is only slow, as on a busy machine, is not left."""
@@ -67,7 +74,7 @@ def _send(producer: Any, stage: str, lane: str) -> None:
     current_app.send_task(
         TASKS.get(stage, SEND),
         args=[lane] if stage in TASKS else [stage, lane],
-        queue=lanes.queue(stage, lane),
+        queue=lanes.queue(*SHARED.get(stage, (stage, lane))),
         producer=producer,
         retry=False,
         ignore_result=True,

@@ -1,0 +1,5 @@
+"""x"""
+
+
+def send_one() -> bool:
+    return False
