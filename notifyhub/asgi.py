@@ -37,7 +37,7 @@ application = ProtocolTypeRouter(
         "http": _requests,
         "websocket": URLRouter(
             [
-                path("ws/v1/", DeviceConsumer.as_asgi()),  # type: ignore[arg-type]
+                path("ws/v1/", DeviceConsumer.as_asgi()),
                 path("ws/admin/runs/<int:run>/", run_socket),  # type: ignore[arg-type]
                 re_path(r"^", _no_such_socket),  # type: ignore[arg-type]
             ]

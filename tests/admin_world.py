@@ -8,7 +8,18 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from campaigns.models import Campaign, CampaignVersion, Decision, Event, EventType, Rule, Schedule
-from delivery.models import Credential, Gate, Hold, Page, Parcel, Run, WorkState
+from delivery.models import (
+    AlertNote,
+    AlertRule,
+    Credential,
+    Gate,
+    Hold,
+    Incident,
+    Page,
+    Parcel,
+    Run,
+    WorkState,
+)
 from delivery.snapshot import Snapshot, Text, to_json
 from devices.models import (
     ApiKey,
@@ -144,7 +155,21 @@ def build(mark: str) -> World:
     schedule = Schedule.objects.create(
         application=application, name=f"{mark} schedule", event_type=event_type, crontab="0 9 * * *"
     )
+    alert_rule = AlertRule.objects.create(
+        application=application,
+        name=f"{mark} alerts",
+        way=AlertRule.Way.WEBHOOK,
+        url=f"https://{mark.lower()}.example/hook",
+        secret=f"whsec_{mark}Secret00",
+    )
+    incident = Incident.objects.create(
+        application=application, kind="gate_shut", key="fcm", sentence=f"{mark} gate is shut"
+    )
+    AlertNote.objects.create(
+        rule=alert_rule, incident=incident, says="opened", due_at=now, state="sent", error=f"{mark} error"
+    )
+    secrets.append(alert_rule.secret)
     membership = Membership.objects.get(user=owner)
     rows = [application, membership, key, signing, person, device, category, segment, run, page, parcel]
-    rows += [credential, gate, hold, campaign, event_type, rule, event, schedule]
+    rows += [credential, gate, hold, campaign, event_type, rule, event, schedule, alert_rule, incident]
     return World(application, rows, secrets)

@@ -1,5 +1,6 @@
 """Alerts to the staff: who is told of what, the incidents, and the notes that tell of them."""
 
+import base64
 import secrets
 
 from django.db import models
@@ -25,7 +26,7 @@ def every_kind() -> list[str]:
 
 def new_secret() -> str:
     """Return a secret that a webhook's receiver checks signatures with."""
-    return f"whsec_{secrets.token_urlsafe(32)}"
+    return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
 class AlertRule(models.Model):
@@ -72,6 +73,7 @@ class Incident(models.Model):
     sentence = models.CharField(_("what"), max_length=400)
     path = models.CharField(max_length=200, blank=True, help_text="Where in the admin to look.")
     opened_at = models.DateTimeField(_("since"), default=timezone.now)
+    seen_at = models.DateTimeField(default=timezone.now, help_text="When it was last found to be so.")
     resolved_at = models.DateTimeField(_("over"), null=True, blank=True)
 
     class Meta:
