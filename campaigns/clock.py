@@ -11,7 +11,7 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
-from campaigns import alerting, launching
+from campaigns import alerting, experimenting, launching
 from campaigns.intake import Sender, accept
 from campaigns.models import Event, IdempotencyKey, Schedule
 from campaigns.schedule import CrontabError, ZoneError, last_due, next_due
@@ -26,6 +26,8 @@ FORGET_EVERY = 600
 
 ALERT_EVERY = 5
 """Seconds between two looks for what needs a person."""
+DECIDE_EVERY = 300
+"""Seconds between two looks at experiments that choose their winner by themselves."""
 
 
 def tick(now: datetime) -> dict[str, int]:
@@ -114,10 +116,12 @@ def ring_again(now: datetime) -> int:
 
 
 def alert(now: datetime) -> int:
-    """Every few seconds find what the staff is to be told of; ring for counting and for notes that are due."""
+    """Every few seconds find what the staff is to be told of, and winners; ring for counting and for notes."""
     if counting.waiting(now.timestamp()):
         bell.ring("count", "bulk")
     changed = alerting.look(now) if int(now.timestamp()) % ALERT_EVERY == 0 else 0
+    if int(now.timestamp()) % DECIDE_EVERY < 2:
+        changed += experimenting.decide_due(now)
     if alerts.waiting(now.timestamp()):
         bell.ring("alert", "normal")
     return changed

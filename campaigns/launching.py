@@ -15,11 +15,12 @@ import structlog
 from django.db import transaction
 from django.utils import timezone
 
+from campaigns import experimenting
 from campaigns.content import BASE, ContentError, build
 from campaigns.models import Campaign, CampaignVersion
 from campaigns.policy import PolicyError
 from campaigns.policy import build as build_policy
-from delivery import dryrun, rendering, runs, weighing
+from delivery import dryrun, experiments, rendering, runs, weighing
 from delivery.models import Credential, Run
 from delivery.snapshot import Snapshot, from_json, to_json
 
@@ -64,7 +65,7 @@ def snapshot_of(campaign: Campaign) -> Snapshot:
         policy = build_policy(campaign, overridable=bool(category and category.critical_overrides))
     except PolicyError as error:
         raise LaunchError(error.field, error.reason) from None
-    return Snapshot(
+    snapshot = Snapshot(
         texts=content.texts,
         locale=locale,
         overrides=content.overrides,
@@ -74,6 +75,10 @@ def snapshot_of(campaign: Campaign) -> Snapshot:
         policy=policy,
         silence_across_devices=campaign.silence_across_devices,
     )
+    try:
+        return experimenting.add_to(snapshot, campaign)
+    except experimenting.ExperimentError as error:
+        raise LaunchError("experiment", f"Its experiment: {error.reason}") from None
 
 
 def checked_snapshot(campaign: Campaign) -> Snapshot:
@@ -86,6 +91,12 @@ def checked_snapshot(campaign: Campaign) -> Snapshot:
         elif problem.field.startswith("texts."):
             field = f"locales.{field}"
         raise LaunchError(field, f"{field}, line {problem.line}: {problem.reason}.")
+    for variant in snapshot.experiment.variants if snapshot.experiment else ():
+        for problem in rendering.check(experiments.told(snapshot, variant.key)):
+            where = f"variant {variant.key}, {problem.field.removeprefix('texts.')}"
+            raise LaunchError(
+                "experiment", f"Its experiment, {where}, line {problem.line}: {problem.reason}."
+            )
     if found := weighing.too_large(snapshot, _providers_of(campaign)):
         raise LaunchError(found.field, f"{found.field}: {found.reason}.")
     return snapshot
@@ -245,7 +256,7 @@ def run_uid(version: CampaignVersion) -> UUID:
 
 def _begin(version: CampaignVersion, now: datetime) -> Run:
     campaign = version.campaign
-    snapshot = from_json(version.snapshot)
+    snapshot = experimenting.with_winner(from_json(version.snapshot))
     CampaignVersion.objects.filter(pk=version.pk).update(launched_at=now)
     return runs.launch(
         application=campaign.application,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.contrib import messages
+from django.forms import Form
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -26,12 +27,13 @@ def confirmed(
     problems: Sequence[str] = (),
     danger: bool = False,
     words: str = "",
+    form: Form | None = None,
 ) -> HttpResponse:
     """Ask first (GET); on yes (POST) do it, note it in the object's history and go back to its page.
 
     `do` returns the sentence that says what was done, or raises `RefusedError`. With `problems`
     there is nothing to confirm: they are shown and a POST changes nothing. `words` must be typed
-    to go on, letter case and spaces around them apart.
+    to go on, letter case and spaces around them apart. `form` is asked besides; `do` validates it.
     """
     meta = obj._meta
     back = reverse(f"{admin.admin_site.name}:{meta.app_label}_{meta.model_name}_change", args=[obj.pk])
@@ -56,6 +58,7 @@ def confirmed(
         "button": button,
         "danger": danger,
         "back": back,
+        "form": form,
         "words": words,
         "typed": typed,
         "mistyped": request.method == "POST" and not agreed,

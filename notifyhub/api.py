@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 
 from campaigns.api.campaigns import CampaignViewSet
 from campaigns.api.events import EventView
+from campaigns.api.experiments import ExperimentView
 from campaigns.api.notifications import NotificationView
 from campaigns.api.rules import EventTypeViewSet, RuleViewSet, ScheduleViewSet
 from campaigns.api.why import WhyView
@@ -82,6 +83,7 @@ urlpatterns = [
     path("receipts", ReceiptsView.as_view(), name="receipts"),
     path("web-push-key", WebPushKeyView.as_view(), name="web-push-key"),
     path("why", WhyView.as_view(), name="why"),
+    path("campaigns/<uuid:uid>/experiment", ExperimentView.as_view(), name="campaigns-experiment"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("", include(router.urls)),
     re_path(r"^(?P<rest>.*)$", elsewhere, name="api-nothing"),

@@ -34,6 +34,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "items": [
                 _item("Campaigns", "campaign", "campaigns_campaign"),
                 _item("Runs", "rocket_launch", "delivery_run"),
+                _item("Experiments", "science", "campaigns_experiment"),
                 {
                     "title": "Why?",
                     "icon": "help",

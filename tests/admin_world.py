@@ -7,7 +7,17 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from campaigns.models import Campaign, CampaignVersion, Decision, Event, EventType, Rule, Schedule
+from campaigns.models import (
+    Campaign,
+    CampaignVersion,
+    Decision,
+    Event,
+    EventType,
+    Experiment,
+    Rule,
+    Schedule,
+    Variant,
+)
 from delivery.models import (
     AlertNote,
     AlertRule,
@@ -155,6 +165,11 @@ def build(mark: str) -> World:
     schedule = Schedule.objects.create(
         application=application, name=f"{mark} schedule", event_type=event_type, crontab="0 9 * * *"
     )
+    experiment = Experiment.objects.create(
+        application=application, campaign=campaign, goal=event_type, control=10
+    )
+    Variant.objects.create(experiment=experiment, key="A")
+    Variant.objects.create(experiment=experiment, key="B", title=f"{mark} other title")
     alert_rule = AlertRule.objects.create(
         application=application,
         name=f"{mark} alerts",
@@ -171,5 +186,17 @@ def build(mark: str) -> World:
     secrets.append(alert_rule.secret)
     membership = Membership.objects.get(user=owner)
     rows = [application, membership, key, signing, person, device, category, segment, run, page, parcel]
-    rows += [credential, gate, hold, campaign, event_type, rule, event, schedule, alert_rule, incident]
+    rows += [
+        credential,
+        gate,
+        hold,
+        campaign,
+        event_type,
+        rule,
+        event,
+        schedule,
+        alert_rule,
+        incident,
+        experiment,
+    ]
     return World(application, rows, secrets)

@@ -2,7 +2,8 @@
 
 from campaigns.admin.campaign import CampaignAdmin
 from campaigns.admin.event import EventAdmin, EventTypeAdmin
+from campaigns.admin.experiment import ExperimentAdmin
 from campaigns.admin.rule import RuleAdmin
 from campaigns.admin.schedule import ScheduleAdmin
 
-__all__ = ["CampaignAdmin", "EventAdmin", "EventTypeAdmin", "RuleAdmin", "ScheduleAdmin"]
+__all__ = ["CampaignAdmin", "EventAdmin", "EventTypeAdmin", "ExperimentAdmin", "RuleAdmin", "ScheduleAdmin"]

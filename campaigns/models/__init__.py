@@ -2,6 +2,7 @@
 
 from campaigns.models.campaign import Campaign, CampaignVersion
 from campaigns.models.event import Decision, Event, EventType, IdempotencyKey, Rule, Schedule
+from campaigns.models.experiment import Experiment, Variant
 
 __all__ = [
     "Campaign",
@@ -9,7 +10,9 @@ __all__ = [
     "Decision",
     "Event",
     "EventType",
+    "Experiment",
     "IdempotencyKey",
     "Rule",
     "Schedule",
+    "Variant",
 ]

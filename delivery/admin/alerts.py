@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar
 
-from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -22,7 +21,7 @@ from delivery.models.alert import KINDS, new_secret
 from devices.confirmation import confirmed
 from devices.models import Role
 from devices.scoped_admin import ReadOnlyAdmin, ScopedAdmin
-from devices.scoped_form import ScopedForm
+from devices.scoped_form import ChoicesField, ScopedForm
 
 MOST_ADDRESSES = 20
 
@@ -30,12 +29,7 @@ MOST_ADDRESSES = 20
 class AlertRuleForm(ScopedForm):
     """An alert rule; what its way does not need may stay empty."""
 
-    kinds = forms.MultipleChoiceField(
-        label=_("tells of"),
-        choices=list(KINDS.items()),
-        widget=forms.CheckboxSelectMultiple,
-        initial=list(KINDS),
-    )
+    kinds = ChoicesField(label=_("tells of"), choices=list(KINDS.items()), initial=list(KINDS))
 
     class Meta:
         model = AlertRule
