@@ -33,7 +33,7 @@ class ExperimentError(ValueError):
 
 def of(campaign: Campaign) -> Experiment | None:
     """Return a campaign's experiment with its variants, None without one; two queries."""
-    if campaign.pk is None:
+    if not campaign.pk:
         return None
     found = Experiment.objects.filter(campaign=campaign).select_related("goal").prefetch_related("variants")
     return found.first()

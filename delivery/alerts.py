@@ -256,6 +256,11 @@ def _send(note: AlertNote) -> None:
     AlertNote.objects.filter(pk=note.pk).update(state=AlertNote.State.SENT, sent_at=timezone.now(), error="")
 
 
+def link(incident: Incident) -> str:
+    """Return the address of the page where an incident is looked at."""
+    return (settings.PUBLIC_URL or f"http://127.0.0.1:{settings.PORT}") + incident.path
+
+
 def document(note: AlertNote) -> dict[str, Any]:
     """Return what a webhook is told (docs/how-to/get-alerts.md)."""
     application, incident = note.rule.application, note.incident
@@ -269,7 +274,7 @@ def document(note: AlertNote) -> dict[str, Any]:
             "id": incident.pk,
             "kind": incident.kind,
             "sentence": incident.sentence,
-            "url": f"{settings.URL}{incident.path}",
+            "url": link(incident),
             "opened_at": incident.opened_at.isoformat(),
             "resolved_at": incident.resolved_at.isoformat() if incident.resolved_at else None,
         }
@@ -311,7 +316,7 @@ def _mail(note: AlertNote) -> None:
         lines = [incident.sentence, "", f"Since {incident.opened_at:%Y-%m-%d %H:%M} UTC."]
         if over and incident.resolved_at:
             lines.append(f"Over since {incident.resolved_at:%Y-%m-%d %H:%M} UTC.")
-        lines += ["", f"{settings.URL}{incident.path}"]
+        lines += ["", link(incident)]
     EmailMessage(
         subject=f"[{application.name}] {subject}".replace("\n", " ")[:200],
         body="\n".join(lines),

@@ -161,7 +161,7 @@ CHANNEL_LAYERS = {
 }
 
 # -- alerts to the staff
-URL = env.str("NOTIFYHUB_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
+PUBLIC_URL = env.str("NOTIFYHUB_PUBLIC_URL", "").rstrip("/")
 _EMAIL = env.str("NOTIFYHUB_EMAIL_URL", "")
 EMAIL_SET = bool(_EMAIL)
 vars().update(env.email_url_config(_EMAIL or "dummymail://"))

@@ -16,6 +16,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from campaigns import experimenting
 from campaigns.models import Experiment, Variant
+from delivery import statistics
 from delivery.experiments import CONTROL
 from devices.confirmation import RefusedError, confirmed
 from devices.models import Role
@@ -151,7 +152,7 @@ class ExperimentAdmin(ScopedAdmin):
                     }
                     for arm in arms
                 ),
-                experimenting.statistics.decide(arms).because,
+                statistics.decide(arms).because,
             ],
             button=gettext("Choose it"),
             do=do,

@@ -58,7 +58,11 @@ class ExperimentSerializer(StrictSerializer):
     winner = serializers.CharField(
         max_length=16, allow_blank=True, default="", help_text="A variant's key; empty: all are tried."
     )
-    variants = VariantSerializer(many=True, default=list, max_length=experimenting.MOST_VARIANTS)
+    variants = VariantSerializer(
+        many=True,
+        default=list,
+        max_length=experimenting.MOST_VARIANTS,  # type: ignore[call-arg]  # with `many` it is the list's
+    )
     because = serializers.CharField(read_only=True)
     decided_at = serializers.DateTimeField(read_only=True)
 
