@@ -1,6 +1,5 @@
 """From a campaign's experiment to what delivery is handed down, and from what came of it to a winner."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -112,27 +111,18 @@ def choose(experiment: Experiment, key: str, *, by: object) -> None:
 
 
 def runs_of(experiment: Experiment) -> list[Run]:
-    """Return the latest runs of the campaign that compared something of this experiment."""
+    """Return the latest runs of the campaign that compared something of this experiment, newest first."""
     rows = Run.objects.filter(
         application=experiment.application_id,
         origin__startswith=f"campaign:{experiment.campaign.uid}:",
         snapshot__experiment__key=str(experiment.uid),
-    )
-    return list(rows.order_by("-created_at")[:MOST_RUNS])
+    ).exclude(snapshot__experiment__has_key="winner")
+    return list(rows.defer("snapshot").order_by("-created_at")[:MOST_RUNS])
 
 
-def pooled(runs: Sequence[Run]) -> list[statistics.Arm]:
-    """Return the variants with the people whom all of some runs told; runs that told a winner alone are left out."""
-    people: dict[str, int] = defaultdict(int)
-    did: dict[str, int] = defaultdict(int)
-    for run in runs:
-        trial = reports.of(run).experiment
-        if trial is None or run.snapshot["experiment"].get("winner"):
-            continue
-        for one in trial.variants:
-            people[one.key] += one.people
-            did[one.key] += one.did
-    return [statistics.Arm(key, people[key], did[key]) for key in people]
+def pooled(experiment: Experiment, runs: Sequence[Run]) -> list[statistics.Arm]:
+    """Return the variants with the people whom all of some runs told, and who of them did what is measured."""
+    return reports.pooled([run.pk for run in runs], experiment.metric)
 
 
 def decide_due(now: datetime) -> int:
@@ -149,7 +139,7 @@ def decide_due(now: datetime) -> int:
         mine = Experiment.objects.filter(pk=experiment.pk, looks=experiment.looks, winner="")
         if not mine.update(looks=F("looks") + 1, looked_until=runs[0].created_at):
             continue
-        decision = statistics.decide(pooled(runs), look=experiment.looks + 1)
+        decision = statistics.decide(pooled(experiment, runs), look=experiment.looks + 1)
         Experiment.objects.filter(pk=experiment.pk).update(because=decision.because[:300])
         if decision.winner:
             found += Experiment.objects.filter(pk=experiment.pk, winner="").update(

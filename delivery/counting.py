@@ -7,7 +7,7 @@ that no crash counts twice. `recount` makes a run's tallies anew from the log.
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
 from uuid import UUID
@@ -47,7 +47,7 @@ class Facts(msgspec.Struct, frozen=True):
     locale: str
     fallback: str
     locales: frozenset[str]
-    experiment: Experiment | None
+    arm: Callable[[bytes], str] | None
     as_of: float = 0.0
     held: bool = False
 
@@ -60,7 +60,7 @@ class _Counts:
 
     def add(self, facts: Facts, row: ReceiptRow, *, platform: str, locale: str, person: bool) -> None:
         """Count a device that did something, and its person if it is the first of their devices."""
-        variant = _variant(facts, row.subscriber)
+        variant = facts.arm(row.subscriber.bytes) if facts.arm else ""
         spoken = best_locale(locale or facts.locale, facts.locales, facts.fallback)
         device = row.device != heard.NOBODY
         for dimension, value in (
@@ -194,27 +194,22 @@ def _facts(runs: Iterable[UUID]) -> dict[UUID, Facts]:
         "uid", "pk", "application__locale", "recount__as_of", "recount__lease_until"
     )
     for uid, key, locale, as_of, lease in rows:
-        fallback, locales, experiment = _frozen(key)
-        found[uid] = Facts(
-            key, locale, fallback, locales, experiment, as_of or 0.0, bool(lease and lease > now)
-        )
+        fallback, locales, arm = _frozen(uid)
+        found[uid] = Facts(key, locale, fallback, locales, arm, as_of or 0.0, bool(lease and lease > now))
     return found
 
 
 @lru_cache(maxsize=1_000)
-def _frozen(run: int) -> tuple[str, frozenset[str], Experiment | None]:
+def _frozen(run: UUID) -> tuple[str, frozenset[str], Callable[[bytes], str] | None]:
     """Return what a run's snapshot says of languages and variants; it never changes."""
-    ((snapshot,),) = Run.objects.filter(pk=run).values_list("snapshot")
+    ((snapshot,),) = Run.objects.filter(uid=run).values_list("snapshot")
     given = snapshot.get("experiment")
     experiment = msgspec.convert(given, Experiment) if given else None
     texts = set(snapshot["texts"])
     for variant in experiment.variants if experiment else ():
         texts.update(variant.texts)
-    return snapshot.get("locale", "en").lower(), frozenset(name.lower() for name in texts), experiment
-
-
-def _variant(facts: Facts, subscriber: UUID) -> str:
-    return experiments.arms(facts.experiment)(subscriber.bytes) if facts.experiment else ""
+    arm = experiments.arms(experiment) if experiment else None
+    return snapshot.get("locale", "en").lower(), frozenset(name.lower() for name in texts), arm
 
 
 def _places(rows: Sequence[ReceiptRow]) -> tuple[dict[UUID, str], dict[UUID, str]]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 from django.db.models import Sum
 
-from delivery import experiments, runs, snapshot, spread, statistics
+from delivery import experiments, runs, snapshot, spread, statistics, sums
 from delivery.models import Page, Parcel, Run, Tally
 from devices.models import Platform
 
@@ -210,6 +210,16 @@ def _arm(arm: statistics.Arm, control: statistics.Arm | None) -> VariantLine:
         statistics.difference(arm, control) if control is not None else None,
         statistics.lift(arm, control) if control is not None else None,
     )
+
+
+def pooled(chosen: Sequence[int], metric: str) -> list[statistics.Arm]:
+    """Return the variants of some runs (primary keys) with the people that all of them told and who did the metric."""
+    told = spread.by_variant(sums.of_two(Page, "spread", chosen).get(spread.LOCALE, {}))
+    rows = Tally.objects.filter(run__in=chosen, kind=metric, dimension=Tally.Dimension.PLATFORM)
+    did = dict(rows.order_by().values_list("variant").annotate(Sum("people")))
+    return [
+        statistics.Arm(key, people, min(did.get(key) or 0, people)) for key, people in told.items() if key
+    ]
 
 
 # -- from the tallies

@@ -436,7 +436,7 @@ def by_platform(run: Run, so_far: spread.Spread) -> dict[str, dict[str, int]]:
 
     `so_far` is what `told` returned.
     """
-    outcomes = sums.of_two(Parcel, "platforms", run.pk)
+    outcomes = sums.of_two(Parcel, "platforms", [run.pk])
     addressed = spread.by_value(so_far.get(spread.PLATFORM, {}))
     return {
         platform: {"addressed": addressed.get(platform, 0), **outcomes.get(platform, {})}
@@ -446,7 +446,7 @@ def by_platform(run: Run, so_far: spread.Spread) -> dict[str, dict[str, int]]:
 
 def told(run: Run) -> spread.Spread:
     """Return to whom a run's notifications went so far (`delivery.spread`)."""
-    return sums.of_two(Page, "spread", run.pk)
+    return sums.of_two(Page, "spread", [run.pk])
 
 
 def by_provider(run: Run) -> dict[str, dict[str, int]]:

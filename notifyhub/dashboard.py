@@ -5,6 +5,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 from django.db.models import Count, F, Min, Q, Sum
 from django.db.models.functions import Floor
 from django.http import HttpRequest
@@ -18,8 +19,9 @@ from delivery import ages, charts
 from delivery.lanes import LANES
 from delivery.models import Credential, Gate, Hold, Incident, Page, Parcel, Run, WorkState
 from delivery.reasons import outcome_sentence
-from devices import freshness, retirement, staff
-from devices.models import Application, Device, Role, Subscriber
+from devices import staff
+from devices.models import Application, Device, Role
+from notifyhub import census
 
 ENDING_DAYS = 30
 GOING = (Run.State.PLANNED, Run.State.RUNNING, Run.State.PAUSED)
@@ -59,8 +61,7 @@ def numbers(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "holds": Hold.objects.filter(application__in=mine).select_related("application"),
         "stoppable": Application.objects.filter(pk__in=staff.enters(request, Role.APPROVER))[:12],
         "ages": delivered(mine, since.timestamp() + 24 * 3600),
-        "people": Subscriber.objects.filter(application__in=mine).count(),
-        **tokens(mine, since),
+        **msgspec.structs.asdict(census.of(mine)),
         "ending": ending(mine),
         "in_review": Campaign.objects.filter(application__in=mine, state=Campaign.State.IN_REVIEW).count(),
     }
@@ -192,19 +193,6 @@ def planned(applications: list[int]) -> list[tuple[datetime, str, str]]:
         if at is not None
     ]
     return sorted(found)[:6]
-
-
-def tokens(applications: list[int], since: datetime) -> dict[str, int]:
-    """Return how many devices there are, how many gave no sign of life for long, and how many were lost since."""
-    mine = Device.objects.filter(application__in=applications)
-    active = mine.filter(state=Device.State.ACTIVE)
-    dead = (retirement.DEAD_TOKEN, retirement.DEAD_SUBSCRIPTION)
-    return {
-        "devices": active.count(),
-        "stale": active.filter(freshness.condition(freshness.STALE)).count(),
-        "lapsed": active.filter(freshness.condition(freshness.LAPSED)).count(),
-        "lost": mine.filter(retired_at__gte=since, retired_reason__in=dead).count(),
-    }
 
 
 def ending(applications: list[int]) -> list[Credential]:

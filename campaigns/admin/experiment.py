@@ -122,7 +122,7 @@ class ExperimentAdmin(ScopedAdmin):
     @action(description=_("Choose the winner"), permissions=["approve"], icon="emoji_events")
     def choose_winner(self, request: HttpRequest, object_id: str) -> HttpResponse:
         experiment: Experiment = self.get_object(request, object_id)
-        arms = experimenting.pooled(experimenting.runs_of(experiment))
+        arms = experimenting.pooled(experiment, experimenting.runs_of(experiment))
         keys = [variant.key for variant in experiment.variants.all()]
         form = WinnerForm(request.POST or None, keys=keys)
 

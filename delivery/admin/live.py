@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import structlog
 from django.conf import settings
@@ -111,7 +111,7 @@ async def run_socket(scope: Any, receive: Receive, send: Send) -> None:
     headers = {name: value.decode("latin-1") for name, value in scope.get("headers", ())}
     shown = None
     if _open < MOST and same_origin(headers, secure=scope.get("scheme") == "wss"):
-        shown = await _apart(viewer_of, headers.get(b"cookie", ""), run, headers.get(b"accept-language", ""))
+        shown = await _apart(viewer_of, headers.get(b"cookie", ""), run, language_of(scope))
     if shown is None:
         await send({"type": "websocket.close", "code": REFUSED})
         return
@@ -177,14 +177,22 @@ def look(shown: Shown) -> str | None:
     return _frame("numbers", html=html, state=state, going=context["going"])
 
 
-def viewer_of(cookies: str, run: int, accepted: str) -> Shown | None:
+def language_of(scope: Any) -> str:
+    """Return the language that the page is in, as its address says; the hub's for one that it does not have."""
+    asked = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("language", [""])[0]
+    try:
+        return translation.get_supported_language_variant(asked)
+    except LookupError:
+        return settings.LANGUAGE_CODE
+
+
+def viewer_of(cookies: str, run: int, language: str) -> Shown | None:
     """Return what whoever holds these cookies may be shown of a run; None when that is nothing.
 
     What the admin's own page asks is asked here too, so that the two cannot differ.
     """
     request = HttpRequest()
     request.COOKIES = parse_cookie(cookies)
-    request.META["HTTP_ACCEPT_LANGUAGE"] = accepted
     session = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
     if not session:
         return None
@@ -199,7 +207,7 @@ def viewer_of(cookies: str, run: int, accepted: str) -> Shown | None:
         return None
     if not page.has_view_permission(request, found):
         return None
-    return Shown(found.pk, translation.get_language_from_request(request), page.may_operate(request, found))
+    return Shown(found.pk, language, page.may_operate(request, found))
 
 
 def same_origin(headers: Mapping[bytes, str], *, secure: bool) -> bool:

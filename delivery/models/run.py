@@ -187,6 +187,11 @@ class Parcel(Work):
                 name="parcels_open_by_lane",
             ),
             models.Index(fields=["run", "state"], name="parcels_of_run"),
+            models.Index(
+                fields=["application", "closed_at"],
+                condition=models.Q(closed_at__isnull=False),
+                name="parcels_by_close",
+            ),
             models.Index(fields=["application"], condition=models.Q(state="dead"), name="parcels_dead"),
         ]
 

@@ -116,6 +116,13 @@ def test_only_a_page_of_this_hub_may_open_the_socket(origin: str, host: str, all
     assert live.same_origin({b"origin": origin, b"host": host}, secure=False) is allowed
 
 
+@pytest.mark.parametrize(
+    ("asked", "found"), [("de", "de"), ("de-at", "de"), ("xx", "en"), ("", "en"), ("../x", "en")]
+)
+def test_the_numbers_come_in_the_language_of_the_page(asked: str, found: str) -> None:
+    assert live.language_of({"query_string": f"language={asked}".encode()}) == found
+
+
 # -- what a viewer is sent
 
 

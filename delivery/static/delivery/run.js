@@ -9,6 +9,8 @@
   var said = document.getElementById("run-said");
   var going = box.dataset.going === "yes";
   var state = box.dataset.state;
+  var reload = document.getElementById("run-reload");
+  if (reload) reload.remove();  // for browsers without scripts
   var socket = null, polling = null, heardAt = 0, wait = 1000;
 
   function tell(name) { if (how) how.textContent = how.dataset[name] || ""; }
