@@ -25,7 +25,7 @@ LOST_FOR = timedelta(hours=24)
 
 
 class Census(msgspec.Struct, frozen=True, array_like=True):
-    """An application's people, its devices in use, those silent for long, those lost in a day; `at` in epoch seconds."""
+    """An application's people, devices in use, those silent for long, those lost in a day; `at` in epoch seconds."""
 
     people: int = 0
     devices: int = 0
@@ -51,9 +51,13 @@ def of(applications: Iterable[int]) -> Census:
     old = [one for one, count in zip(ours, counts, strict=True) if time.time() - count.at > FRESH]
     if old:
         threading.Thread(target=_renew, args=(old,), name="census", daemon=True).start()
-    names = ("people", "devices", "stale", "lapsed", "lost")
     return Census(
-        *(sum(getattr(one, name) for one in counts) for name in names), at=min(one.at for one in counts)
+        people=sum(one.people for one in counts),
+        devices=sum(one.devices for one in counts),
+        stale=sum(one.stale for one in counts),
+        lapsed=sum(one.lapsed for one in counts),
+        lost=sum(one.lost for one in counts),
+        at=min(one.at for one in counts),
     )
 
 
@@ -68,7 +72,12 @@ def _counted(application: int) -> Census:
     )
     people = Subscriber.objects.filter(application=application).count()
     found = Census(
-        people, devices["devices"], devices["stale"], devices["lapsed"], devices["lost"], at=time.time()
+        people=people,
+        devices=devices["devices"],
+        stale=devices["stale"],
+        lapsed=devices["lapsed"],
+        lost=devices["lost"],
+        at=time.time(),
     )
     body = msgspec.msgpack.encode(found)
     redis_client.ask(lambda redis: redis.set(_key(application), body, ex=KEPT), None)

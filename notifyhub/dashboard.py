@@ -106,7 +106,7 @@ def sent_by_hour(applications: list[int], now: datetime) -> dict[str, Any] | Non
     table = [(datetime.fromtimestamp(hour * 3600, UTC), *rows.get(hour, (0, 0))) for hour in hours]
     names = [gettext("Sent"), gettext("Failed")]
     return {
-        "picture": charts.columns(
+        "picture": charts.lines(
             [f"{at:%H:%M}" for at, _, _ in table],
             [(names[0], [sent for _, sent, _ in table]), (names[1], [failed for _, _, failed in table])],
             says=gettext("Messages by hour; the table beneath has the numbers"),

@@ -126,6 +126,7 @@ def comparison(admin: Any, request: HttpRequest) -> HttpResponse:
                 charts.bars(
                     [(one.run.title, one.share(name) or 0.0, _percent(one.share(name))) for one in compared],
                     says=str(STAGES[name][0]),
+                    half=True,
                 ),
             )
             for name in names
@@ -165,7 +166,7 @@ def _bars(lines: list[reports.Line], base: str) -> Any:
         rows.append((line.label, share, gettext("%(count)s opened · %(share)s") % _said(line.opened, share)))
     widest = max((share for _, share, _ in rows), default=0.0) or 1.0
     says = "; ".join(f"{label}: {value}" for label, _, value in rows)
-    return charts.bars([(label, share / widest, value) for label, share, value in rows], says=says)
+    return charts.bars([(label, share / widest, value) for label, share, value in rows], says=says, half=True)
 
 
 def _said(count: int, share: float) -> dict[str, str]:
@@ -177,7 +178,7 @@ def _hourly(report: reports.Report) -> Any:
         return ""
     labels = [f"{parse_datetime(hour.at):%d.%m. %H:%M}" for hour in report.hours]
     series = [(str(word), [getattr(hour, kind) for hour in report.hours]) for kind, word in KINDS.items()]
-    return charts.columns(labels, series, says=gettext("People by hour; the table beneath has the numbers"))
+    return charts.lines(labels, series, says=gettext("People by hour; the table beneath has the numbers"))
 
 
 def _trial_lines(trial: reports.Trial | None) -> list[dict[str, Any]]:
@@ -210,8 +211,5 @@ def _intervals(trial: reports.Trial | None) -> Any:
     for one in trial.variants:
         shown = one.difference if one.difference is not None else one.share
         rows.append((one.key, shown.low, shown.value, shown.high))
-    low = min(row[1] for row in rows)
-    high = max(row[3] for row in rows)
-    margin = (high - low) * 0.1 or 0.01
     says = "; ".join(f"{key}: {value:.1%} ({begin:.1%} to {end:.1%})" for key, begin, value, end in rows)
-    return charts.interval(rows, says=says, low=low - margin, high=high + margin)
+    return charts.intervals(rows, says=says)

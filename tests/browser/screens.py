@@ -13,7 +13,8 @@ def shoot(page: Page, name: str) -> None:
     """Take a picture of the whole page in each size and scheme; the page is left as it was on a laptop, light."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     for scheme in reversed(SCHEMES):
-        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        # the admin follows a choice of its own, kept in the browser: this is what it makes of it
+        page.evaluate("dark => document.documentElement.classList.toggle('dark', dark)", scheme == "dark")
         for size, (width, height) in reversed(SIZES.items()):
             page.set_viewport_size({"width": width, "height": height})
             page.screenshot(path=FOLDER / f"{name}-{size}-{scheme}.png", full_page=True)

@@ -145,5 +145,5 @@ def test_a_report_takes_as_many_queries_for_a_large_run(
 def test_pictures_say_in_words_what_they_show_and_escape_what_people_wrote() -> None:
     drawn = charts.bars([("<b>Sale</b>", 0.5, "1 & 2")], says='"quoted"')
     assert "&lt;b&gt;Sale" in drawn and "1 &amp; 2" in drawn and 'aria-label="&quot;quoted&quot;"' in drawn
-    assert "NaN" not in charts.columns(["00:00"], [("Sent", [0])], says="nothing")
+    assert "NaN" not in charts.lines(["00:00"], [("Sent", [0])], says="nothing")
     assert charts.stacked([("none", 0, charts.BLUE)], says="nothing").count("<rect") == 0
