@@ -1,6 +1,6 @@
 """Alerts: incidents are found, told once to whoever has an alert rule, and told once more when they are over.
 
-What is to be told stands in the database as notes; a worker sends them, and tries again for an hour.
+What is to be told stands in the database as notes; a worker sends them, and tries again for half an hour.
 """
 
 import base64
