@@ -29,7 +29,7 @@ MOST_ADDRESSES = 20
 class AlertRuleForm(ScopedForm):
     """An alert rule; what its way does not need may stay empty."""
 
-    kinds = ChoicesField(label=_("tells of"), choices=list(KINDS.items()), initial=list(KINDS))
+    kinds = ChoicesField(label=_("Tells of"), choices=list(KINDS.items()), initial=list(KINDS))
 
     class Meta:
         model = AlertRule
@@ -83,6 +83,10 @@ class AlertRuleAdmin(ScopedAdmin):
     search_fields = ["name"]
     readonly_fields = ["latest"]
     actions_detail = ["test", "new_secret"]
+    conditional_fields: ClassVar[dict[str, str]] = {
+        "emails": "typeof way == 'undefined' || way == 'email'",
+        "url": "typeof way == 'undefined' || way == 'webhook'",
+    }
     fieldsets: ClassVar[list[Any]] = [
         (None, {"fields": ["application", "name", "enabled", "kinds"]}),
         (_("Where to"), {"fields": ["way", "emails", "url"]}),
