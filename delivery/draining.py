@@ -104,17 +104,16 @@ def drain(stage: str, lane: str, step: Callable[[], bool]) -> None:
     turn = _turn_of(stage, lane)
     if not turn.begin():
         return
-    until = time.monotonic() + BUDGET
+    until, left = time.monotonic() + BUDGET, False
     try:
-        while True:
+        while not left:
             if step():
-                if time.monotonic() > until:
-                    bell.ring(stage, lane)
-                    return
+                left = time.monotonic() > until
             elif not turn.look_again():
                 return
     finally:
         turn.end()
+    bell.ring(stage, lane)
 
 
 def plan_one(lane: str) -> bool:

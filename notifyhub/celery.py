@@ -8,6 +8,7 @@ acknowledgement would only keep bells ringing for work that is long done.
 
 import os
 import sys
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,6 +34,9 @@ MAX_BELLS = 10_000
 """RabbitMQ drops the oldest bells of a queue beyond these: workers that were away need one, not a million."""
 
 KNOCK_SECONDS = 1.0
+
+HELP_EVERY = 0.25
+"""Seconds between two bells for other workers while this one is at it itself."""
 
 
 def _queues(*, quorum: bool) -> list[Queue]:
@@ -127,6 +131,7 @@ class _Own:
         self._worker = worker
         self._pool = pool
         self._queues = frozenset(worker.amqp.queues.consume_from)
+        self._asked: dict[tuple[str, str], float] = {}
         from delivery.draining import take_up  # it imports models, which Django has by now
 
         self._take_up = take_up
@@ -134,9 +139,15 @@ class _Own:
     def __call__(self, stage: str, lane: str) -> bool:
         if lanes.queue(stage, lane) not in self._queues:
             return False
-        return self._take_up(
+        if self._take_up(
             stage, lane, lambda: self._pool.apply_async(self._work, (stage, lane), callback=_nothing)
-        )
+        ):
+            return True
+        now, asked = time.monotonic(), self._asked.get((stage, lane), 0.0)
+        if now - asked < HELP_EVERY:
+            return True
+        self._asked[(stage, lane)] = now
+        return False
 
     def _work(self, stage: str, lane: str) -> None:
         name, arguments = bell.task_of(stage, lane)

@@ -85,10 +85,26 @@ def test_what_is_going_on_already_is_rung_for_others_and_looked_at_once_more(
     bell.ring("plan", "bulk")
     bell.ring("plan", "bulk")
     assert rung == [("plan", "bulk")], "about to begin"
+    bell.ring("plan", "bulk")
+    assert rung == [("plan", "bulk")], "a moment ago"
     [begin] = pool.handed
+    monkeypatch.setattr(wiring, "HELP_EVERY", 0.0)
     begin()
     assert looks == 2
     assert rung == [("plan", "bulk")] * 2, "going on"
+
+
+def test_what_is_left_when_a_turns_time_is_over_is_begun_anew(
+    pool: Pool, rung: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("delivery.tasks.plan_one", lambda lane: True)
+    monkeypatch.setattr(draining, "BUDGET", -1.0)
+    bell.ring("plan", "bulk")
+    pool.handed.pop()()
+    assert len(pool.handed) == 1
+    pool.ended = True
+    pool.handed.pop()()
+    assert rung == [("plan", "bulk")], "the worker ends: the broker has it"
 
 
 def test_other_queues_and_a_worker_that_ends_leave_it_to_the_broker(
