@@ -82,16 +82,6 @@ class Engine:
         `deadline` (`time.monotonic()`) what is under way is given up as unknown and no more is
         taken. Several runs of one engine may be interleaved.
         """
-        for answer in self.steps(requests, deadline=deadline, streams=streams):
-            if answer is None:
-                self._loop.turn()
-            else:
-                yield answer
-
-    def steps(
-        self, requests: Iterable[Request], *, deadline: float | None = None, streams: int = STREAMS
-    ) -> Generator[Answer | None, None, None]:
-        """Do as `run`, but never wait: yield None where only the thread's loop can bring more."""
         answers: list[Answer] = []
         waiting = iter(requests)
         more = True
@@ -108,7 +98,7 @@ class Engine:
                     self._start(request, answers)
                     under_way += 1
                 if under_way and not answers:
-                    yield None
+                    self._loop.turn()
                 if deadline is not None and time.monotonic() >= deadline:
                     more = False
                     self._drop(answers)

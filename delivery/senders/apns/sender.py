@@ -20,7 +20,6 @@ from delivery.senders.contract import (
     GoOn,
     Message,
     Result,
-    Steps,
     UnreachableError,
     Verdict,
     notification_text,
@@ -29,7 +28,6 @@ from delivery.senders.dispatch import Batch
 from delivery.senders.engine import STREAMS, Answer, Engine, Own, Request, engine
 from delivery.senders.keeping import Kept
 from delivery.senders.template import Marks
-from delivery.senders.together import alone
 from delivery.senders.tokens import SharedTokens
 from delivery.senders.wording import Templates
 
@@ -63,18 +61,6 @@ class ApnsSender:
         go_on: GoOn | None = None,
     ) -> Iterator[Result]:
         """Yield one result for every message (`Sender.send`)."""
-        yield from alone(self.steps(envelope, credential, deadline=deadline, streams=streams, go_on=go_on))
-
-    def steps(
-        self,
-        envelope: Envelope,
-        credential: Credential,
-        *,
-        deadline: float | None = None,
-        streams: int | None = None,
-        go_on: GoOn | None = None,
-    ) -> Steps:
-        """Do as `send`, but never wait (`Sender.steps`)."""
         try:
             key = self._keys.of(credential)
         except CredentialError as error:
@@ -124,7 +110,7 @@ class ApnsSender:
             deadline=deadline,
             streams=self._streams if streams is None else min(streams, self._streams),
             go_on=go_on,
-        ).steps()
+        ).results()
 
     def check(self, credential: Credential) -> None:
         """Ask APNs to send to a token that is no device's (`Sender.check`)."""

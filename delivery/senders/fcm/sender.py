@@ -11,7 +11,6 @@ from delivery.senders.contract import (
     GoOn,
     Message,
     Result,
-    Steps,
     UnreachableError,
     Verdict,
     notification_text,
@@ -24,7 +23,6 @@ from delivery.senders.fcm.errors import UNAUTHENTICATED, judge
 from delivery.senders.fcm.payload import LIMIT, ContentError, parameters, time_to_live, weight
 from delivery.senders.keeping import Kept, digest
 from delivery.senders.template import Marks
-from delivery.senders.together import alone
 from delivery.senders.tokens import SharedTokens
 from delivery.senders.wording import Templates
 
@@ -50,18 +48,6 @@ class FcmSender:
         go_on: GoOn | None = None,
     ) -> Iterator[Result]:
         """Yield one result for every message (`Sender.send`)."""
-        yield from alone(self.steps(envelope, credential, deadline=deadline, streams=streams, go_on=go_on))
-
-    def steps(
-        self,
-        envelope: Envelope,
-        credential: Credential,
-        *,
-        deadline: float | None = None,
-        streams: int | None = None,
-        go_on: GoOn | None = None,
-    ) -> Steps:
-        """Do as `send`, but never wait (`Sender.steps`)."""
         try:
             account = self._accounts.of(credential)
         except CredentialError as error:
@@ -98,7 +84,7 @@ class FcmSender:
             deadline=deadline,
             streams=self._streams if streams is None else min(streams, self._streams),
             go_on=go_on,
-        ).steps()
+        ).results()
 
     def check(self, credential: Credential) -> None:
         """Ask FCM to validate a message to nobody (`Sender.check`)."""

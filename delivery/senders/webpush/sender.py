@@ -20,7 +20,6 @@ from delivery.senders.contract import (
     GoOn,
     Message,
     Result,
-    Steps,
     UnreachableError,
     Verdict,
     notification_text,
@@ -30,7 +29,6 @@ from delivery.senders.engine import STREAMS, Answer, Engine, Request, engine
 from delivery.senders.fitting import TooLargeError, fitted
 from delivery.senders.http2.link import NOT_PUBLIC
 from delivery.senders.keeping import Kept
-from delivery.senders.together import alone
 from delivery.senders.tokens import SharedTokens
 from delivery.senders.webpush.encryption import LIMIT, encrypt
 from delivery.senders.webpush.errors import KEY_MISMATCH, judge
@@ -71,18 +69,6 @@ class WebPushSender:
         go_on: GoOn | None = None,
     ) -> Iterator[Result]:
         """Yield one result for every message (`Sender.send`)."""
-        yield from alone(self.steps(envelope, credential, deadline=deadline, streams=streams, go_on=go_on))
-
-    def steps(
-        self,
-        envelope: Envelope,
-        credential: Credential,
-        *,
-        deadline: float | None = None,
-        streams: int | None = None,
-        go_on: GoOn | None = None,
-    ) -> Steps:
-        """Do as `send`, but never wait (`Sender.steps`)."""
         try:
             keys = self._keys.of(credential)
         except CredentialError as error:
@@ -90,7 +76,7 @@ class WebPushSender:
                 yield Result(index, Verdict.SHUT, error.code, left=False)
             return
         batch = _Batch(self, envelope, credential, keys, deadline=deadline, go_on=go_on)
-        yield from batch.steps(self._streams if streams is None else min(streams, self._streams))
+        yield from batch.results(self._streams if streams is None else min(streams, self._streams))
 
     def check(self, credential: Credential) -> None:
         """Sign a token and show it to a push service with a message for nobody (`Sender.check`).
@@ -151,18 +137,15 @@ class _Batch:
         self._cut: set[int] = set()
         self._end: Result | None = None
 
-    def steps(self, streams: int) -> Steps:
-        """Yield one result for every message, and None where only the thread's loop can bring more."""
+    def results(self, streams: int) -> Iterator[Result]:
+        """Yield one result for every message."""
         answered = False
         unsent: list[int] = []
         for private, browsers in self._sorted().items():
             waiting = iter(browsers)
             sending = engine_for(self._credential, private=private)
             requests = self._requests(waiting)
-            for answer in sending.steps(requests, deadline=self._deadline, streams=streams):
-                if answer is None:
-                    yield None
-                    continue
+            for answer in sending.run(requests, deadline=self._deadline, streams=streams):
                 result = self._judged(answer)
                 if result is not None:
                     answered = answered or not answer.error
