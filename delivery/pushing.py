@@ -147,13 +147,18 @@ def _pace(parcel: Parcel, started: int, allowed: allowance.Allowance, ledger: Le
 
 def _spare_devices(parcel: Parcel, run: Run, ledger: Ledger) -> None:
     """Pause the run instead of retiring devices when refused tokens come in a wave; their messages wait."""
-    if not ledger.dead or run.brake == Run.Brake.OFF:
+    suspects = [
+        index
+        for index, (ended, reason, _) in ledger.ends.items()
+        if ended == "failed" and reason in brake.SUSPECT
+    ]
+    if not suspects or run.brake == Run.Brake.OFF:
         return
-    suspects = [index for index in ledger.dead if ledger.ends[index][1] in brake.SUSPECT]
     answered = sum(outcome in ("sent", "failed") for outcome, _, _ in ledger.ends.values())
     refused = Counter(ledger.ends[index][1] for index in suspects)
     if advice := brake.wave(parcel, answered=answered, refused=refused):
         runs.halt(run, advice)
         for index in suspects:
-            del ledger.ends[index], ledger.dead[index]
+            del ledger.ends[index]
+            ledger.dead.pop(index, None)
             ledger.held[index] = 0.0
