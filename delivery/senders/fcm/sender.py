@@ -1,6 +1,9 @@
 """The sender of FCM HTTP v1: envelopes in, results out."""
 
+import time
 from collections.abc import Iterator
+
+import msgspec
 
 from delivery.content import Content
 from delivery.senders.contract import (
@@ -20,11 +23,21 @@ from delivery.senders.engine import STREAMS, Answer, Request, engine
 from delivery.senders.fcm.account import Account
 from delivery.senders.fcm.builder import Builder
 from delivery.senders.fcm.errors import UNAUTHENTICATED, judge
-from delivery.senders.fcm.payload import LIMIT, ContentError, parameters, time_to_live, weight
+from delivery.senders.fcm.payload import (
+    LIMIT,
+    TOPIC_LIMIT,
+    ContentError,
+    parameters,
+    parameters_of_many,
+    time_to_live,
+    weight,
+)
+from delivery.senders.fitting import TooLargeError, fitted
 from delivery.senders.keeping import Kept, digest
 from delivery.senders.template import Marks
 from delivery.senders.tokens import SharedTokens
-from delivery.senders.wording import Templates
+from delivery.senders.wording import BAD_CONTENT, Templates
+from devices.fcm_addresses import MANY, address_of
 
 
 class FcmSender:
@@ -60,10 +73,15 @@ class FcmSender:
         shortened: set[int] = set()
 
         def build(index: int, message: Message, token: str) -> Request | Result:
-            payload = wording.payload(message, notification_text(message))
+            payload: bytes | str
+            if message.token.startswith(MANY):
+                payload, is_cut = _to_many(message, envelope)
+            else:
+                payload = wording.payload(message, notification_text(message))
+                is_cut = wording.shortened
             if isinstance(payload, str):
                 return Result(index, Verdict.FAILED, payload, left=False)
-            if wording.shortened:
+            if is_cut:
                 shortened.add(index)
             lines = headers.get(token) or headers.setdefault(token, account.headers(token))
             return index, endpoint, lines, payload
@@ -124,6 +142,31 @@ def _build(content: Content, envelope: Envelope, marks: Marks, platform: str) ->
     except ContentError as error:
         return str(error)
     return _builder.payload(**words)
+
+
+def _to_many(message: Message, envelope: Envelope) -> tuple[bytes | str, bool]:
+    """Return the payload of a message to a topic or condition, or why there is none, and whether its text was cut.
+
+    There are few of them, so each is built by itself.
+    """
+    content, address, now = envelope.contents[message.content], address_of(message.token), time.time()
+    ends = envelope.expires_at if message.expires_at is None else message.expires_at
+    own = msgspec.structs.replace(envelope, expires_at=ends)
+
+    def build(content: Content) -> bytes:
+        notification = notification_text(message)
+        words = parameters_of_many(content, own, address=address, notification=notification, now=now)
+        return _builder.payload(**words)
+
+    try:
+        cut = fitted(content, lambda shorter: weight(build(shorter)), TOPIC_LIMIT)
+        return build(cut), cut is not content
+    except TooLargeError as error:
+        return error.reason, False
+    except ContentError as error:
+        return str(error), False
+    except (TypeError, ValueError):
+        return BAD_CONTENT, False
 
 
 _builder = Builder()

@@ -4,7 +4,8 @@ Sources: RFC 8030 sections 5, 7.3 and 8.4, RFC 8292 section 4.2; "Sending web pu
 browsers" (developer.apple.com/documentation/usernotifications/
 sending-web-push-notifications-in-web-apps-and-browsers); autopush's "Error codes"
 (mozilla-services.github.io/autopush-rs/errors.html); "Troubleshooting push notifications" of Windows
-(learn.microsoft.com/windows/apps/develop/notifications/push-notifications/troubleshooting). Google documents none of its own.
+(learn.microsoft.com/windows/apps/develop/notifications/push-notifications/troubleshooting).
+Google documents none of its own.
 """
 
 from delivery.senders.contract import Result, Verdict
