@@ -19,7 +19,7 @@ from delivery.senders.contract import (
     notification_text,
 )
 from delivery.senders.dispatch import Batch
-from delivery.senders.engine import STREAMS, Answer, Request, engine
+from delivery.senders.engine import STREAMS, Answer, Engine, Request, engine
 from delivery.senders.fcm.account import Account
 from delivery.senders.fcm.builder import Builder
 from delivery.senders.fcm.errors import UNAUTHENTICATED, judge
@@ -34,6 +34,7 @@ from delivery.senders.fcm.payload import (
 )
 from delivery.senders.fitting import TooLargeError, fitted
 from delivery.senders.keeping import Kept, digest
+from delivery.senders.network import DIRECT, Network
 from delivery.senders.template import Marks
 from delivery.senders.tokens import SharedTokens
 from delivery.senders.wording import BAD_CONTENT, Templates
@@ -45,10 +46,11 @@ class FcmSender:
 
     provider = "fcm"
 
-    def __init__(self, tokens: SharedTokens, *, streams: int = STREAMS) -> None:
+    def __init__(self, tokens: SharedTokens, *, streams: int = STREAMS, network: Network = DIRECT) -> None:
         self._tokens = tokens
         self._streams = streams
-        self._accounts: Kept[Account] = Kept(Account)
+        self._network = network
+        self._accounts: Kept[Account] = Kept(lambda credential: Account(credential, network=network))
         self._templates = Templates(_build, ttl=time_to_live, limit=lambda content: LIMIT, weigh=weight)
 
     def send(
@@ -94,7 +96,7 @@ class FcmSender:
 
         yield from Batch(
             envelope,
-            engine=engine(self.provider, ca_file=credential.ca_file),
+            engine=self._engine(credential),
             build=build,
             judge=judged,
             authorize=lambda refused: self._token(account, credential, refused=refused),
@@ -110,7 +112,7 @@ class FcmSender:
         token, _ = account.mint()
         body = account.payload(fcm_token="x", data_payload={"nh_check": "1"}, dry_run=True)
         request = (0, account.endpoint, account.headers(token), body)
-        answer = next(iter(engine(self.provider, ca_file=credential.ca_file).run([request])))
+        answer = next(iter(self._engine(credential).run([request])))
         if answer.error:
             raise UnreachableError("unreachable", f"{account.endpoint} cannot be reached: {answer.error}.")
         result = judge(answer)
@@ -120,6 +122,9 @@ class FcmSender:
             )
         if result.verdict in (Verdict.RETRY, Verdict.SLOW):
             raise UnreachableError(result.reason, f"FCM cannot say now: {result.reason}.")
+
+    def _engine(self, credential: Credential) -> Engine:
+        return engine(self.provider, ca_file=credential.ca_file, network=self._network)
 
     def _token(self, account: Account, credential: Credential, *, refused: str) -> str:
         key = f"fcm:{credential.uid}:{digest(credential)}"

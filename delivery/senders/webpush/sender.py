@@ -29,6 +29,7 @@ from delivery.senders.engine import STREAMS, Answer, Engine, Request, engine
 from delivery.senders.fitting import TooLargeError, fitted
 from delivery.senders.http2.link import NOT_PUBLIC
 from delivery.senders.keeping import Kept
+from delivery.senders.network import DIRECT, Network
 from delivery.senders.tokens import SharedTokens
 from delivery.senders.webpush.encryption import LIMIT, encrypt
 from delivery.senders.webpush.errors import KEY_MISMATCH, judge
@@ -54,9 +55,10 @@ class WebPushSender:
 
     provider = "webpush"
 
-    def __init__(self, tokens: SharedTokens, *, streams: int = STREAMS) -> None:
+    def __init__(self, tokens: SharedTokens, *, streams: int = STREAMS, network: Network = DIRECT) -> None:
         self._tokens = tokens
         self._streams = streams
+        self._network = network
         self._keys: Kept[Keys] = Kept(Keys)
 
     def send(
@@ -86,7 +88,7 @@ class WebPushSender:
         keys = self._keys.of(credential)
         origin = origin_of(credential.base_url)
         headers = ["ttl: 0", self.authorization(keys.newest, origin), "Expect:"]
-        sending = engine_for(credential, private=_private(origin, credential))
+        sending = self.engine(credential, private=_private(origin, credential))
         answer = next(iter(sending.run([(0, f"{origin}/wpush/v2/notifyhub-check", headers, b"")])))
         if answer.error:
             raise UnreachableError(UNREACHABLE, f"{origin} cannot be reached: {answer.error}.")
@@ -101,14 +103,13 @@ class WebPushSender:
         token = self._tokens.current(f"webpush:{signer.identity}:{origin}", lambda: signer.mint(origin))
         return f"authorization: vapid t={token}, k={signer.public_key}"
 
+    def engine(self, credential: Credential, *, private: bool) -> Engine:
+        """Return the engine for endpoints: a browser has named them, so it connects to public addresses alone.
 
-def engine_for(credential: Credential, *, private: bool) -> Engine:
-    """Return the engine for endpoints: a browser has named them, so it connects to public addresses alone.
-
-    It connects to the addresses that it has looked at, so a name that resolves to something else a moment later leads
-    nowhere else (DNS rebinding). `private`: the operator has named the host.
-    """
-    return engine("webpush", ca_file=credential.ca_file, public_only=not private)
+        It connects to the addresses that it has looked at, so a name that resolves to something else a moment later
+        leads nowhere else (DNS rebinding). `private`: the operator has named the host.
+        """
+        return engine("webpush", ca_file=credential.ca_file, network=self._network, public_only=not private)
 
 
 def _private(endpoint: str, credential: Credential) -> bool:
@@ -143,7 +144,7 @@ class _Batch:
         unsent: list[int] = []
         for private, browsers in self._sorted().items():
             waiting = iter(browsers)
-            sending = engine_for(self._credential, private=private)
+            sending = self._sender.engine(self._credential, private=private)
             requests = self._requests(waiting)
             for answer in sending.run(requests, deadline=self._deadline, streams=streams):
                 result = self._judged(answer)
