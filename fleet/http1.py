@@ -154,7 +154,9 @@ class Http1:
     def _ask(self, head: _Head, body: bytes) -> None:
         path, _, query = head.target.partition("?")
         host = self._host
-        answer = host.handle(Request(head.method, path, query, head.headers, body, head.repeated, host.peer))
+        answer = host.handle(
+            Request(head.method, path, query, head.headers, body, head.repeated, host.peer, host.first)
+        )
         if not isinstance(answer, Reply):
             self._busy = True
             self._task = asyncio.ensure_future(self._await(answer))

@@ -118,6 +118,7 @@ def test_a_request_has_as_long_as_is_set(send: Send, proxy: Tunnels, fleet: Flee
 def test_an_old_connection_makes_room_for_a_new_one(
     proxy: Tunnels, fleet: Fleet, provider: str, send: Send
 ) -> None:
+    fleet.reset()
     fleet.set_faults(provider, latency_ms=50)
     young = Network(proxy=proxy.url, connection_seconds=0.2)
     assert tally(send(young, streams=5)) == {(Verdict.SENT, "")}
