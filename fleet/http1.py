@@ -17,6 +17,7 @@ class Host(Protocol):
     """Who owns a connection's transport and knows what to answer."""
 
     peer: str
+    first: str
     most_body: int
 
     def write(self, data: bytes) -> None: ...
