@@ -48,6 +48,7 @@ class Endpoint:
         self.most_body = most_body
         self.most_streams = MOST_STREAMS
         self.slow_read = 0
+        self.streams_at_once = False
         self.silent = False
         self.connections: set[Connection] = set()
         self._delays = _Delays()
@@ -92,6 +93,7 @@ class Endpoint:
     async def suffer(self, faults: Faults) -> None:
         """Let what goes wrong below HTTP be as the faults say."""
         self.slow_read = faults.slow_read
+        self.streams_at_once = faults.streams_at_once
         self.limit_streams(faults.most_streams or MOST_STREAMS)
         await self.fall_silent(faults.silent)
         await (self.refuse() if faults.refuse_connections else self.welcome())
@@ -148,7 +150,7 @@ class Connection(asyncio.Protocol):
             return
         shown = tls.getpeercert(binary_form=True) if tls is not None else None
         self.peer = hashlib.sha256(shown).hexdigest() if shown else ""
-        self._is_proven = self._is_proven or bool(shown)
+        self._is_proven = self._is_proven or bool(shown) or self._endpoint.streams_at_once
         self._endpoint.connections.add(self)
         self._talk = Http2(self) if chosen == "h2" else Http1(self)  # type: ignore[arg-type]
 

@@ -126,6 +126,13 @@ def test_a_connection_has_one_stream_until_a_good_provider_token_came(fleet, hea
         assert talk.limit == 1000
 
 
+def test_a_connection_may_have_all_its_streams_at_once_when_it_is_told_so(fleet, headers, tokens):
+    fleet.set_faults("apns", streams_at_once=True)
+    with contextlib.closing(Talk(fleet)) as talk:
+        assert talk.limit == 1000
+        assert talk.ask(tokens[0], headers)[0] == "200"
+
+
 def test_who_opens_two_streams_too_soon_has_one_refused(fleet, headers, tokens):
     fleet.set_faults("apns", latency_ms=50)
     with contextlib.closing(Talk(fleet)) as talk:
