@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from delivery import allowance, brake
+from delivery import allowance, brake, device_quota
 from delivery.senders import dispatch
 from delivery.senders.apns import errors as apns
 from delivery.senders.apns import options as apns_options
@@ -109,6 +109,8 @@ def test_what_comes_without_an_answer_stands_there(text: str) -> None:
         (fcm_payload.TOPIC_LIMIT, "| {:,} bytes | the same to a topic"),
         (fcm_payload.LONGEST_TTL, "| {:,} s | the longest time to live, four weeks"),
         (allowance.PER_MINUTE["fcm"], "| {:,} messages a minute |"),
+        (device_quota.WINDOWS[0][1], "| {} messages a minute, 5,000 an hour | to one Android device"),
+        (device_quota.WINDOWS[1][1], "| 240 messages a minute, {:,} an hour | to one Android device"),
         (fcm_addresses.MOST_TOPICS, "| {} | topics in a condition"),
         (freshness.STALE_AFTER.days, "| {} days, 270 days |"),
         (freshness.LAPSED_AFTER.days, "| 30 days, {} days |"),
