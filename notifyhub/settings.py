@@ -3,11 +3,10 @@
 from pathlib import Path
 from urllib.parse import quote
 
-import environ
-
+from notifyhub.environment import Environment
 from notifyhub.folder import read_secret
 
-env = environ.FileAwareEnv()
+env = Environment()
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.str("NOTIFYHUB_DATA_DIR", str(BASE_DIR / "var"))).resolve()
 
@@ -177,6 +176,12 @@ PAGE_PEOPLE = env.int("NOTIFYHUB_PAGE_PEOPLE", 500 if _ON_SQLITE else 1_000)
 SHARDS = env.int("NOTIFYHUB_SHARDS", 1 if _ON_SQLITE else 4)
 PAGE_PAUSE_MS = env.int("NOTIFYHUB_PAGE_PAUSE_MS", 20 if _ON_SQLITE else 0)
 STREAMS = env.int("NOTIFYHUB_PROVIDER_STREAMS", 500)
+# how providers are reached (`delivery.senders.network`); no proxy: the environment's own; no file: public authorities
+PROVIDER_PROXY = env.str("NOTIFYHUB_PROVIDER_PROXY", "")
+PROVIDER_CA_FILE = env.str("NOTIFYHUB_PROVIDER_CA_FILE", "")
+PROVIDER_SECONDS = env.float("NOTIFYHUB_PROVIDER_SECONDS", 10.0)
+PROVIDER_CONNECTION_SECONDS = env.float("NOTIFYHUB_PROVIDER_CONNECTION_SECONDS", 3_600.0)
+PROVIDER_PING_SECONDS = env.float("NOTIFYHUB_PROVIDER_PING_SECONDS", 30.0)
 # hosts of push services that a browser's subscription may name; `*.` stands for any one or more labels
 WEB_PUSH_HOSTS = env.list(
     "NOTIFYHUB_WEB_PUSH_HOSTS",
