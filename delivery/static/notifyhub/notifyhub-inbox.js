@@ -1,0 +1,2 @@
+/* notifyhub: notifyhub-inbox.js. Its source and licence: the npm package notifyhub. */
+

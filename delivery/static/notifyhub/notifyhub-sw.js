@@ -1,0 +1,2 @@
+/* notifyhub: notifyhub-sw.js. Its source and licence: the npm package notifyhub. */
+
