@@ -23,8 +23,6 @@ def output(name: str) -> str:
     return f"/* notifyhub: {name}. Its source and licence: the npm package notifyhub. */\n{script}\n"
 
 
-
-
 def main() -> None:
     """Write every served file."""
     for name in BUILT:

@@ -46,7 +46,6 @@
   var TRANSPORTS = ["websocket", "stream", "poll"];
   var EVENTS = ["entry", "recall", "marked", "state", "error", "land"];
   var MOST_IDS = 500;                               // in one receipt
-  var BATCH = 100;                                  // receipts in one request
   var REMEMBERED = 500;                             // ids, to drop repeats
   var QUEUED = 100;                                 // receipts kept while there is no connection
   var KINDS = ["displayed", "opened", "dismissed", "read"];
@@ -102,7 +101,7 @@
     function take(frame) {
       if (frame.type === "closed") { return end(frame.code); }
       if (Array.isArray(frame.entries)) {
-        sent.push({seq: frame.seq, ids: frame.entries.map(function (entry) { return entry && entry.id; })});
+        sent.push({seq: frame.seq, cursor: frame.cursor, ids: idsOf(frame.entries)});
       }
       if (line.onmessage) { line.onmessage({data: frame}); }
     }
@@ -160,20 +159,23 @@
     }
 
     function send(text) {
-      var frame = JSON.parse(text), ids = [], said = [];
+      var frame = JSON.parse(text), ids = [], said = [], last;
       if (frame.type === "resume" || frame.type === "auth") {
         cursor = frame.cursor;
         if (streams) { stream(); } else { poll(0); }
       } else if (frame.type === "ack") {
-        while (sent.length && sent[0].seq <= frame.seq) { ids = ids.concat(sent.shift().ids); }
+        while (sent.length && sent[0].seq <= frame.seq) {
+          last = sent.shift();
+          ids = ids.concat(last.ids);
+        }
         while (ids.length) { said.push({kind: "acknowledged", ids: ids.splice(0, MOST_IDS)}); }
-        while (said.length) { post(said.splice(0, BATCH)); }
+        if (said.length) { post({receipts: said, cursor: last.cursor}); }
       } else if (frame.type === "receipt") {
-        post([{kind: frame.kind, ids: frame.ids}], frame);
+        post({receipts: [{kind: frame.kind, ids: frame.ids}]}, frame);
       }
     }
     function post(said, frame) {
-      request(Request, "POST", api + "receipts", token, {receipts: said}, function (status) {
+      request(Request, "POST", api + "receipts", token, said, function (status) {
         if (frame && (!status || status === 401 || status >= 500) && line.onunsent) { line.onunsent(frame); }
       });
     }
@@ -682,6 +684,10 @@
     var text = root.atob(base64url.replace(/-/g, "+").replace(/_/g, "/")), bytes = new root.Uint8Array(text.length), i;
     for (i = 0; i < text.length; i += 1) { bytes[i] = text.charCodeAt(i); }
     return bytes;
+  }
+
+  function idsOf(entries) {
+    return entries.filter(function (entry) { return isObject(entry) && entry.id; }).map(function (entry) { return entry.id; });
   }
 
   function localStorageOf(place) {

@@ -42,9 +42,7 @@ def test_where_a_proxy_blocks_websockets_a_stream_brings_the_entries(page: Page,
 
 
 @pytest.mark.parametrize("how", ["blocked", "held"])
-def test_where_a_proxy_spoils_streams_too_polls_bring_the_entries(
-    page: Page, hub: FakeHub, how: str
-) -> None:
+def test_where_a_proxy_spoils_streams_too_polls_bring_the_entries(page: Page, hub: FakeHub, how: str) -> None:
     hub.blocked = {"websocket"}
     getattr(hub, how).add("stream")
     over(page, hub, "poll", more="extra.times.hello = 300;")
@@ -145,7 +143,9 @@ def test_a_stream_that_is_told_to_stay_away_stays_away(
 
 @pytest.mark.parametrize("transport", ["stream", "poll"])
 def test_a_refused_token_is_replaced_on_every_transport(page: Page, hub: FakeHub, transport: str) -> None:
-    open_client(page, hub, tokens=["stale", "token-1"], options={"transports": [transport], "times": {"base": 20}})
+    open_client(
+        page, hub, tokens=["stale", "token-1"], options={"transports": [transport], "times": {"base": 20}}
+    )
     wait(page, "hub.state === 'connected'")
     hub.push("one")
     wait(page, "told.entries.length === 1")
@@ -160,6 +160,7 @@ def test_a_hub_that_is_full_is_left_alone_for_the_time_it_names(page: Page, hub:
     }"""
     hub.retry_after = 30
     open_client(page, hub, before=counting, clock=True)
+    page.clock.run_for(100)
     wait(page, "asked === 1 && hub.state === 'reconnecting'")
     page.clock.run_for(29_000)
     assert page.evaluate("asked") == 1
@@ -247,7 +248,11 @@ def test_what_an_entry_points_at_is_fetched_at_a_random_moment(page: Page, hub: 
 
 
 def test_marks_of_other_devices_reach_the_page(page: Page, hub: FakeHub) -> None:
-    connected(page, hub, before="() => { window.extra = {onMarked: (ids, state) => told.recalls.push(ids + state)}; }")
+    connected(
+        page,
+        hub,
+        before="() => { window.extra = {onMarked: (ids, state) => told.recalls.push(ids + state)}; }",
+    )
     hub.say({"type": "marked", "ids": ["a", "b"], "state": "read"})
     wait(page, "told.recalls.length === 1")
     assert told(page, "recalls") == ["a,bread"]
