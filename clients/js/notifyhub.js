@@ -329,7 +329,6 @@
         asking = false;
         token = typeof value === "string" && value ? value : null;
         if (!token) { complain("No token", "getToken gave none; asking again later"); }
-        tellWorker();
         flush();
       }
       try { options.getToken(done); } catch (error) { complain("getToken failed", error); done(null); }
@@ -525,7 +524,7 @@
             ask("PUT", "devices/" + hub.device, {platform: "web", provider: "webpush", subscription: value},
                 function (problem) {
                   if (problem) { return fail(problem); }
-                  tellWorker();
+                  tellWorker(key);
                   done(null);
                 });
           })["catch"](fail);
@@ -533,11 +532,11 @@
       })["catch"](fail);
     }
     /* The worker says by itself what was displayed and opened, as long as the token is good. */
-    function tellWorker() {
+    function tellWorker(key) {
       var container = root.navigator && root.navigator.serviceWorker;
       if (!container || !options.worker || !token) { return; }
       container.ready.then(function (registration) {
-        registration.active.postMessage({notifyhub: {api: api, token: token, device: hub.device}});
+        registration.active.postMessage({notifyhub: {api: api, token: token, device: hub.device, key: key}});
       });
     }
 
@@ -557,6 +556,7 @@
         current = connection;
         next = null;
         hub.device = device;
+        tellWorker();
         way = connection.way;
         misses = 0;
         worked[way] = true;

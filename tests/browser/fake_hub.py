@@ -6,10 +6,13 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any, TypeAlias, TypeVar
+
+from urllib.parse import urlencode
 
 from aiohttp import WSMsgType, web
 
@@ -19,6 +22,19 @@ PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'"
 }
+WIDGET_PAGE = """<!doctype html>
+<html lang="{lang}" dir="{dir}"><head><meta charset="utf-8"><title>Corner Cinema</title>
+<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
+<link rel="stylesheet" href="/static/notifyhub/notifyhub-inbox.css">
+<script src="/static/notifyhub/notifyhub.js"></script>
+<script src="/static/notifyhub/notifyhub-inbox.js"></script>
+<script src="/widget/start.js" defer></script></head>
+<body><header><a href="/widget/">Home</a> <notifyhub-inbox{attributes}></notifyhub-inbox></header>
+<main><h1>Corner Cinema</h1><p>Tonight: a film.</p><button type="button">Buy</button></main></body></html>"""
+WIDGET_START = """
+window.hub = NotifyHub.connect({url: "/ws/v1/", token: "token-1", times: {base: 50}});
+document.querySelector("notifyhub-inbox").hub = window.hub;
+"""
 WAIT_SECONDS = 10.0
 Frame: TypeAlias = dict[str, Any]
 T = TypeVar("T")
@@ -65,6 +81,9 @@ class FakeHub:
         self.receipts: list[Frame] = []  # what was posted to /api/v1/receipts, a kind at a time
         self.asked: list[tuple[str, str]] = []  # method and path of the other REST requests
         self.answers: dict[tuple[str, str], Any] = {}  # what they are answered with
+        self.states: dict[str, str] = {}  # of entries, by id: read or archived
+        self.preferences: Frame = {"consent": True, "categories": []}
+        self.broken = False  # True: every REST request is answered with 503
         self._changed = threading.Condition()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fake-hub", daemon=True)
@@ -88,6 +107,10 @@ class FakeHub:
     def blank_url(self) -> str:
         """A page with nothing but the client."""
         return f"http://127.0.0.1:{self.port}/blank/"
+
+    def widget_url(self, **more: str) -> str:
+        """A page with the inbox widget; `dir`, `lang` and attributes of the element may be given."""
+        return f"http://127.0.0.1:{self.port}/widget/?" + urlencode(more)
 
     # -- what the hub does to its clients
 
@@ -205,6 +228,8 @@ class FakeHub:
         app.router.add_get("/demo/", self._page)
         app.router.add_get("/blank/", self._blank)
         app.router.add_post("/demo/token/", self._token)
+        app.router.add_get("/widget/", self._widget)
+        app.router.add_get("/widget/start.js", self._widget_start)
         app.router.add_get("/ws/v1/", self._socket)
         app.router.add_get("/api/v1/inbox/stream", self._stream)
         app.router.add_get("/api/v1/inbox", self._poll)
@@ -229,6 +254,16 @@ class FakeHub:
     async def _blank(self, request: web.Request) -> web.Response:
         html = '<!doctype html><title>blank</title><script src="/static/notifyhub/notifyhub.js"></script>'
         return web.Response(text=html, content_type="text/html")
+
+    async def _widget(self, request: web.Request) -> web.Response:
+        given = dict(request.query)
+        page = {name: given.pop(name, default) for name, default in (("dir", "ltr"), ("lang", "en"))}
+        attributes = "".join(f' {name}="{escape(value)}"' for name, value in given.items())
+        html = WIDGET_PAGE.format(**page, attributes=attributes)
+        return web.Response(text=html, content_type="text/html", headers=PAGE_HEADERS)
+
+    async def _widget_start(self, request: web.Request) -> web.Response:
+        return web.Response(text=WIDGET_START, content_type="text/javascript")
 
     async def _token(self, request: web.Request) -> web.Response:
         self._note(lambda: setattr(self, "tokens_given", self.tokens_given + 1))
@@ -287,7 +322,46 @@ class FakeHub:
         self._note(lambda: self.asked.append(what))
         if request.headers.get("Authorization") != f"Bearer {self.token}":
             return web.json_response({"type": "/problems/not-authenticated", "title": "No"}, status=401)
+        if self.broken:
+            return web.json_response({"title": "Away", "status": 503}, status=503)
+        if what == ("GET", "inbox/latest"):
+            return web.json_response(self._latest(request.query))
+        if what == ("POST", "inbox/marks"):
+            return web.json_response({"marked": self._mark(await request.json())})
+        if what[1] == "preferences":
+            if request.method == "PATCH":
+                self._choose(await request.json())
+            return web.json_response(self.preferences)
         return web.json_response(self.answers[what])
+
+    def _latest(self, query: Mapping[str, str]) -> Frame:
+        there = [
+            {**entry, "state": self.states.get(entry["id"], "unread")}
+            for entry in reversed(self.log)
+            if self.states.get(entry["id"]) != "archived"
+        ]
+        start, limit = int(query.get("before", 0)), int(query["limit"])
+        unread = sum(entry["state"] == "unread" for entry in there)
+        older = start + limit if len(there) > start + limit else None
+        first = {"unread": min(unread, 99), "more_unread": unread > 99}
+        return {
+            "entries": there[start : start + limit],
+            "before": older and str(older),
+            **(first if not start else dict.fromkeys(first)),
+        }
+
+    def _mark(self, said: Frame) -> list[str]:
+        ids = said.get("ids") or [one["id"] for one in self.log if one["id"] not in self.states]
+        self._note(lambda: self.states.update(dict.fromkeys(ids, said["state"])))
+        return list(ids)
+
+    def _choose(self, said: Frame) -> None:
+        def choose() -> None:
+            self.preferences["consent"] = said.get("consent", self.preferences["consent"])
+            for category in self.preferences["categories"]:
+                category["allowed"] = said.get("categories", {}).get(category["key"], category["allowed"])
+
+        self._note(choose)
 
     def _wake(self) -> None:
         """Tell every long poll that there is something to read."""
