@@ -25,6 +25,11 @@
     categories: "What I want to hear of", saved: "Saved", push: "Also when this page is closed",
     failed: "That did not work. Try again.", untitled: "Notification"
   };
+  // Engines before 2016 name no keys; the last two are the back keys of Tizen's and webOS's remote controls.
+  var KEYS = {
+    13: "Enter", 27: "Escape", 32: " ", 35: "End", 36: "Home", 37: "ArrowLeft", 38: "ArrowUp", 39: "ArrowRight",
+    40: "ArrowDown", 46: "Delete", 10009: "Escape", 461: "Escape"
+  };
   var MOST_UNREAD = 99;
   var PAGE = 20;
   var count = 0;
@@ -171,7 +176,7 @@
       item.main.tabIndex = 0;
       item.main.addEventListener("click", function () { follow(item); });
       item.main.addEventListener("keydown", function (event) {
-        if ((event.key === " " || event.key === "Enter") && !item.main.href) {
+        if (/^( |Enter)$/.test(KEYS[event.keyCode]) && !item.main.href) {
           event.preventDefault();
           follow(item);
         }
@@ -354,9 +359,18 @@
       isOpen = true;
       panel.hidden = false;
       showList();
+      place();
       draw();
       panel.focus();
       seen(items.map(function (item) { return item.entry; }));
+    }
+    /* To the side where there is room. */
+    function place() {
+      var box;
+      panel.className = "nh-panel";
+      box = panel.getBoundingClientRect();
+      if (box.left < 0) { panel.className += " nh-rightward"; }
+      if (box.right > document.documentElement.clientWidth) { panel.className += " nh-leftward"; }
     }
     function close() {
       var inside = panel.contains(document.activeElement);
@@ -372,8 +386,8 @@
     }
     function keys(event) {
       var focus = document.activeElement, isRtl = root.getComputedStyle(host).direction === "rtl";
-      var place = -1, item, within, to;
-      if (event.key === "Escape" || event.key === "Esc") {
+      var key = KEYS[event.keyCode], place = -1, item, within, to;
+      if (key === "Escape") {
         event.preventDefault();
         if (choices.hidden) { close(); } else { showList(); panel.focus(); }
         return;
@@ -381,18 +395,18 @@
       if (listView.hidden || event.altKey || event.ctrlKey || event.metaKey) { return; }
       items.forEach(function (one, at) { if (one.element.contains(focus)) { place = at; } });
       item = items[place];
-      switch (event.key) {
-      case "ArrowDown": case "Down": to = items[place + 1]; break;
-      case "ArrowUp": case "Up": to = items[place - 1]; break;
+      switch (key) {
+      case "ArrowDown": to = items[place + 1]; break;
+      case "ArrowUp": to = items[place - 1]; break;
       case "Home": to = items[0]; break;
       case "End": to = items[items.length - 1]; break;
-      case "Delete": case "Del": if (item) { archive(item); } break;
-      case "ArrowRight": case "Right": case "ArrowLeft": case "Left":
+      case "Delete": if (item) { archive(item); } break;
+      case "ArrowRight": case "ArrowLeft":
         if (!item) { return; }
         within = Array.prototype.filter.call(item.element.querySelectorAll("a, button"), function (stop) {
           return !stop.hidden;
         });
-        to = within[within.indexOf(focus) + (/Right/.test(event.key) === isRtl ? -1 : 1)];
+        to = within[within.indexOf(focus) + ((key === "ArrowRight") === isRtl ? -1 : 1)];
         if (to) { event.preventDefault(); to.focus(); }
         return;
       default: return;

@@ -11,7 +11,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any, TypeAlias, TypeVar
-
 from urllib.parse import urlencode
 
 from aiohttp import WSMsgType, web
@@ -24,7 +23,7 @@ PAGE_HEADERS = {
 }
 WIDGET_PAGE = """<!doctype html>
 <html lang="{lang}" dir="{dir}"><head><meta charset="utf-8"><title>Corner Cinema</title>
-<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
+<meta name="viewport" content="width=device-width">
 <link rel="stylesheet" href="/static/notifyhub/notifyhub-inbox.css">
 <script src="/static/notifyhub/notifyhub.js"></script>
 <script src="/static/notifyhub/notifyhub-inbox.js"></script>
