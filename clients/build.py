@@ -1,4 +1,4 @@
-"""Makes what the hub serves of `clients/js`: scripts without comments and long names, other files as they are.
+"""Makes what the hub serves of `clients/js`, the npm package: scripts without comments and long names.
 
 `python -m clients.build` writes the files; a test fails while one of them is older than its source.
 """

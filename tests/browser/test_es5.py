@@ -27,10 +27,10 @@ LATER_MEMBERS = {"assign", "entries", "values", "fromEntries", "includes", "star
                  "append", "prepend", "before", "after", "replaceWith", "closest", "replaceAll", "trimStart",
                  "at", "finally", "then", "remove"}  # fmt: skip
 # What has such a name and is none (`entries` and `before` of answers), or is asked for where it must be there: Web Push
-# and service workers come with promises.
+# and service workers come with promises, custom elements with Reflect.
 ALLOWED = {
     "notifyhub.js": {"entries", "then"},
-    "notifyhub-inbox.js": {"entries", "before"},
+    "notifyhub-inbox.js": {"entries", "before", "Reflect"},
     "notifyhub-sw.js": {"then", "Promise", "URL", "fetch"},
 }
 
