@@ -79,6 +79,7 @@ class FakeHub:
         self.polls: list[str] = []  # the queries of the long polls, in order
         self.receipts: list[Frame] = []  # what was posted to /api/v1/receipts, a kind at a time
         self.asked: list[tuple[str, str]] = []  # method and path of the other REST requests
+        self.bodies: list[Frame] = []  # what they had in them, where it was something
         self.answers: dict[tuple[str, str], Any] = {}  # what they are answered with
         self.states: dict[str, str] = {}  # of entries, by id: read or archived
         self.preferences: Frame = {"consent": True, "categories": []}
@@ -229,6 +230,7 @@ class FakeHub:
         app.router.add_post("/demo/token/", self._token)
         app.router.add_get("/widget/", self._widget)
         app.router.add_get("/widget/start.js", self._widget_start)
+        app.router.add_get("/notifyhub-sw.js", self._worker)
         app.router.add_get("/ws/v1/", self._socket)
         app.router.add_get("/api/v1/inbox/stream", self._stream)
         app.router.add_get("/api/v1/inbox", self._poll)
@@ -263,6 +265,10 @@ class FakeHub:
 
     async def _widget_start(self, request: web.Request) -> web.Response:
         return web.Response(text=WIDGET_START, content_type="text/javascript")
+
+    async def _worker(self, request: web.Request) -> web.Response:
+        line = 'importScripts("/static/notifyhub/notifyhub-sw.js");'
+        return web.Response(text=line, content_type="text/javascript")
 
     async def _token(self, request: web.Request) -> web.Response:
         self._note(lambda: setattr(self, "tokens_given", self.tokens_given + 1))
@@ -312,12 +318,17 @@ class FakeHub:
         return web.json_response({**found, "poll_after_ms": 0, "device": self.device})
 
     async def _receipts(self, request: web.Request) -> web.Response:
+        if request.headers.get("Authorization") != f"Bearer {self.token}":
+            return web.json_response({"type": "/problems/not-authenticated", "title": "No"}, status=401)
         said = (await request.json())["receipts"]
         self._note(lambda: self.receipts.extend(said))
         return web.json_response({"recorded": len(said)}, status=202)
 
     async def _rest(self, request: web.Request) -> web.Response:
         what = (request.method, request.match_info["path"])
+        if request.can_read_body:
+            body = await request.json()
+            self._note(lambda: self.bodies.append(body))
         self._note(lambda: self.asked.append(what))
         if request.headers.get("Authorization") != f"Bearer {self.token}":
             return web.json_response({"type": "/problems/not-authenticated", "title": "No"}, status=401)
