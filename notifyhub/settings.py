@@ -249,7 +249,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "RunState": "delivery.models.run.Run.State",
         "RunKind": "delivery.models.run.Run.Kind",
-        "EntryState": "delivery.api.inbox.STATES",
+        "EntryState": "delivery.browsing.STATES",
         "ReceiptKind": "delivery.receipts.KINDS",
         "DeviceState": "devices.models.people.Device.State",
         "Platform": "devices.models.people.Platform",
