@@ -96,6 +96,10 @@ USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
 WHITENOISE_USE_FINDERS = True
+MEDIA_URL = "/media/"
+MEDIA_ROOT = DATA_DIR / "media"
+# where devices and providers reach the hub, for pictures that were uploaded to it
+PUBLIC_URL = env.str("NOTIFYHUB_PUBLIC_URL", "").rstrip("/")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATA_UPLOAD_MAX_MEMORY_SIZE = env.int("NOTIFYHUB_BODY_LIMIT", 1024 * 1024)
 

@@ -7,7 +7,16 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from campaigns.models import Campaign, CampaignVersion, Decision, Event, EventType, Rule, Schedule
+from campaigns.models import (
+    Campaign,
+    CampaignVersion,
+    Decision,
+    Event,
+    EventType,
+    Rule,
+    Schedule,
+    TestDevice,
+)
 from delivery.models import Credential, Gate, Hold, Page, Parcel, Run, WorkState
 from delivery.snapshot import Snapshot, Text, to_json
 from devices.models import (
@@ -144,7 +153,8 @@ def build(mark: str) -> World:
     schedule = Schedule.objects.create(
         application=application, name=f"{mark} schedule", event_type=event_type, crontab="0 9 * * *"
     )
+    tested = TestDevice.objects.create(application=application, name=f"{mark} phone", device=device)
     membership = Membership.objects.get(user=owner)
     rows = [application, membership, key, signing, person, device, category, segment, run, page, parcel]
-    rows += [credential, gate, hold, campaign, event_type, rule, event, schedule]
+    rows += [credential, gate, hold, campaign, event_type, rule, event, schedule, tested]
     return World(application, rows, secrets)

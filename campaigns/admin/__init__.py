@@ -4,5 +4,6 @@ from campaigns.admin.campaign import CampaignAdmin
 from campaigns.admin.event import EventAdmin, EventTypeAdmin
 from campaigns.admin.rule import RuleAdmin
 from campaigns.admin.schedule import ScheduleAdmin
+from campaigns.admin.test_device import TestDeviceAdmin
 
-__all__ = ["CampaignAdmin", "EventAdmin", "EventTypeAdmin", "RuleAdmin", "ScheduleAdmin"]
+__all__ = ["CampaignAdmin", "EventAdmin", "EventTypeAdmin", "RuleAdmin", "ScheduleAdmin", "TestDeviceAdmin"]

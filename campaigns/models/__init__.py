@@ -1,9 +1,10 @@
 """The rows of who hears what, and when."""
 
-from campaigns.models.campaign import Campaign, CampaignVersion
+from campaigns.models.campaign import Approval, Campaign, CampaignVersion, TestDevice
 from campaigns.models.event import Decision, Event, EventType, IdempotencyKey, Rule, Schedule
 
 __all__ = [
+    "Approval",
     "Campaign",
     "CampaignVersion",
     "Decision",
@@ -12,4 +13,5 @@ __all__ = [
     "IdempotencyKey",
     "Rule",
     "Schedule",
+    "TestDevice",
 ]
