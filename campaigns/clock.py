@@ -11,17 +11,21 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
-from campaigns import launching
+from campaigns import alerting, launching
 from campaigns.intake import Sender, accept
 from campaigns.models import Event, IdempotencyKey, Schedule
 from campaigns.schedule import CrontabError, ZoneError, last_due, next_due
-from delivery import bell, dbclock, runs
+from delivery import alerts, bell, counting, dbclock, runs
 from delivery.log.store import log_store
 
 log = structlog.get_logger(__name__)
 
 FORGET_EVERY = 600
 """Seconds between two rounds of forgetting; each lasts two ticks, in case one comes late."""
+
+
+ALERT_EVERY = 5
+"""Seconds between two looks for what needs a person."""
 
 
 def tick(now: datetime) -> dict[str, int]:
@@ -37,6 +41,7 @@ def tick(now: datetime) -> dict[str, int]:
         "finished": lambda _: runs.finish_due(),
         "ended": lambda _: launching.end_finished(),
         "rung": ring_again,
+        "alerted": alert,
     }
     if int(now.timestamp()) % FORGET_EVERY < 2:
         jobs["forgotten"] = forget
@@ -106,6 +111,16 @@ def ring_again(now: datetime) -> int:
     for lane in lanes:
         bell.ring("decide", lane)
     return len(lanes) + bell.ring_due()
+
+
+def alert(now: datetime) -> int:
+    """Every few seconds find what the staff is to be told of; ring for counting and for notes that are due."""
+    if counting.waiting(now.timestamp()):
+        bell.ring("count", "bulk")
+    changed = alerting.look(now) if int(now.timestamp()) % ALERT_EVERY == 0 else 0
+    if alerts.waiting(now.timestamp()):
+        bell.ring("alert", "normal")
+    return changed
 
 
 def forget(now: datetime) -> int:

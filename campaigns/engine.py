@@ -22,7 +22,7 @@ from campaigns import reasons
 from campaigns.deciding import Verdict, judge, told
 from campaigns.models import Decision, Event
 from campaigns.rulebook import Ready, rulebooks
-from delivery import dbclock, runs
+from delivery import dbclock, goals, heard, runs
 from delivery.lanes import lower_of
 from delivery.models import Run
 from delivery.snapshot import Named
@@ -89,6 +89,13 @@ def decide(lane: str, *, limit: int = 500) -> int:
             _close(batch.events, claim)
             _release(events[len(batch.events) :], claim)
             _write(batch)
+            goals.note(
+                [
+                    heard.Met(event.application_id, event.subject, event.type, event.received_at)
+                    for event in batch.events
+                    if event.subject
+                ]
+            )
     except _ClaimLostError:
         log.warning("events.claim_lost", lane=lane, events=len(events))
         return 0

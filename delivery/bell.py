@@ -22,7 +22,14 @@ from devices.statements import fetch
 
 log = structlog.get_logger(__name__)
 
-TASKS = {"decide": "campaigns.decide", "plan": "delivery.plan"}
+TASKS = {
+    "decide": "campaigns.decide",
+    "plan": "delivery.plan",
+    "count": "delivery.count",
+    "alert": "delivery.alert",
+}
+SHARED = {"count": ("plan", "bulk"), "alert": ("plan", "normal")}
+"""Stages without queues of their own, which have little to do: the stage and lane whose queue they share."""
 SEND = "delivery.send"
 PUBLISH_SECONDS = 5.0
 """The longest that a publish may take; a broker that is only slow, as on a busy machine, is not left."""
@@ -71,12 +78,17 @@ def task_of(stage: str, lane: str) -> tuple[str, list[str]]:
     return (TASKS[stage], [lane]) if stage in TASKS else (SEND, [stage, lane])
 
 
+def queue_of(stage: str, lane: str) -> str:
+    """Return the name of the queue that rings for a stage and lane."""
+    return lanes.queue(*SHARED.get(stage, (stage, lane)))
+
+
 def _send(producer: Any, stage: str, lane: str) -> None:
     name, arguments = task_of(stage, lane)
     current_app.send_task(
         name,
         args=arguments,
-        queue=lanes.queue(stage, lane),
+        queue=queue_of(stage, lane),
         producer=producer,
         retry=False,
         ignore_result=True,

@@ -66,7 +66,7 @@ def work_page(page: Page, *, stages: Sequence[Stage] = STAGES) -> None:
         return
     routes = silence.routes(work.outgoing, page.lane, across=prepared.snapshot.silence_across_devices)
     if reservations is not None:
-        reservations.release((one.person.uid, one.notification) for one in work.unrendered)
+        reservations.release((one.person.uid, one.notification) for one in work.untold)
     while True:
         _log(run, work, stamp)
         with transaction.atomic():
@@ -159,6 +159,7 @@ def _commit(
         no_device=work.no_device,
         deferred=sum(len(put_off) for put_off in work.deferred.values()),
         reasons=dict(reasons),
+        spread=work.spread,
     )
     if page.shard_id is not None:
         _move_shard(page, run, prepared, place, stamp)

@@ -14,6 +14,7 @@ STOPPED = {
     "unknown_subscriber": "The subscriber was deleted before their turn came.",
     "render_failed": "The text could not be rendered with this subscriber's attributes.",
     "given_up": "Their page could not be planned, and somebody gave it up.",
+    "control_group": "The subscriber is in the experiment's control group, which is told nothing.",
 }
 """Subscribers whom the planner stopped: they have no entry in their log."""
 

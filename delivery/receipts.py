@@ -7,7 +7,7 @@ from uuid import UUID
 import structlog
 from redis.exceptions import RedisError
 
-from delivery import presence
+from delivery import heard, presence
 from delivery.log.store import ReceiptRow, log_store
 from devices.models import Device
 
@@ -33,10 +33,16 @@ def record(
     if len(ids) > MOST_IDS:
         raise ReceiptError(f"{len(ids)} ids at once; at most {MOST_IDS}.")
     when = time.time() if at is None else at
-    log_store().write_receipts([ReceiptRow(subscriber, item, device, kind, when) for item in ids])
+    store([ReceiptRow(subscriber, item, device, kind, when) for item in ids])
     if kind in MARKING:
         mark(subscriber, ids, MARKING[kind], at=when)
     return len(ids)
+
+
+def store(rows: Sequence[ReceiptRow]) -> None:
+    """Write receipts to the log, and keep them to be counted for the reports of their runs."""
+    log_store().write_receipts(rows)
+    heard.note_receipts(rows)
 
 
 def mark(subscriber: UUID, ids: Sequence[UUID], state: str, *, at: float) -> None:

@@ -1,5 +1,6 @@
 """The page that asks before something is done that people will notice."""
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,15 +25,19 @@ def confirmed(
     facts: Sequence[str] = (),
     problems: Sequence[str] = (),
     danger: bool = False,
+    words: str = "",
 ) -> HttpResponse:
     """Ask first (GET); on yes (POST) do it, note it in the object's history and go back to its page.
 
     `do` returns the sentence that says what was done, or raises `RefusedError`. With `problems`
-    there is nothing to confirm: they are shown and a POST changes nothing.
+    there is nothing to confirm: they are shown and a POST changes nothing. `words` must be typed
+    to go on, letter case and spaces around them apart.
     """
     meta = obj._meta
     back = reverse(f"{admin.admin_site.name}:{meta.app_label}_{meta.model_name}_change", args=[obj.pk])
-    if request.method == "POST" and not problems:
+    typed = request.POST.get("words", "")
+    agreed = _plain(typed) == _plain(words) if words else True
+    if request.method == "POST" and not problems and agreed:
         try:
             done = do()
         except RefusedError as error:
@@ -51,5 +56,13 @@ def confirmed(
         "button": button,
         "danger": danger,
         "back": back,
+        "words": words,
+        "typed": typed,
+        "mistyped": request.method == "POST" and not agreed,
     }
     return TemplateResponse(request, "admin/confirm.html", context)
+
+
+def _plain(text: str) -> str:
+    """Return a text as two people would agree that they wrote the same."""
+    return " ".join(unicodedata.normalize("NFKC", text).split()).casefold()

@@ -137,7 +137,7 @@ class _Own:
         self._take_up = take_up
 
     def __call__(self, stage: str, lane: str) -> bool:
-        if lanes.queue(stage, lane) not in self._queues:
+        if bell.queue_of(stage, lane) not in self._queues:
             return False
         if self._take_up(
             stage, lane, lambda: self._pool.apply_async(self._work, (stage, lane), callback=_nothing)

@@ -170,6 +170,16 @@ CHANNEL_LAYERS = {
     }
 }
 
+# -- alerts to the staff
+URL = env.str("NOTIFYHUB_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
+_EMAIL = env.str("NOTIFYHUB_EMAIL_URL", "")
+EMAIL_SET = bool(_EMAIL)
+vars().update(env.email_url_config(_EMAIL or "dummymail://"))
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.str("NOTIFYHUB_EMAIL_FROM", "notifyhub@localhost")
+# hosts of webhooks whose addresses need not be public, and which need no HTTPS, in a network of one's own
+WEBHOOK_PRIVATE_HOSTS = env.list("NOTIFYHUB_WEBHOOK_PRIVATE_HOSTS", default=[])
+
 # -- the fleet: where credentials marked "stands in" send to
 FLEET_FILE = Path(env.str("NOTIFYHUB_FLEET_FILE", str(DATA_DIR / "fleet" / "fleet.json")))
 

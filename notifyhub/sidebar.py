@@ -75,6 +75,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "collapsible": True,
             "items": [
                 _item("Stops", "front_hand", "delivery_hold"),
+                _item("Incidents", "emergency_home", "delivery_incident"),
                 _item("Gates", "door_front", "delivery_gate"),
                 _item("Credentials", "key", "delivery_credential"),
                 _item("Stuck pages", "pageview", "delivery_page"),
@@ -86,6 +87,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "separator": True,
             "collapsible": True,
             "items": [
+                _item("Alert rules", "notification_important", "delivery_alertrule"),
                 _item("Applications", "apps", "devices_application"),
                 _item("Members", "badge", "devices_membership"),
                 _item("API keys", "vpn_key", "devices_apikey"),

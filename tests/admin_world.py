@@ -17,7 +17,18 @@ from campaigns.models import (
     Schedule,
     TestDevice,
 )
-from delivery.models import Credential, Gate, Hold, Page, Parcel, Run, WorkState
+from delivery.models import (
+    AlertNote,
+    AlertRule,
+    Credential,
+    Gate,
+    Hold,
+    Incident,
+    Page,
+    Parcel,
+    Run,
+    WorkState,
+)
 from delivery.snapshot import Snapshot, Text, to_json
 from devices.models import (
     ApiKey,
@@ -154,7 +165,22 @@ def build(mark: str) -> World:
         application=application, name=f"{mark} schedule", event_type=event_type, crontab="0 9 * * *"
     )
     tested = TestDevice.objects.create(application=application, name=f"{mark} phone", device=device)
+    alert_rule = AlertRule.objects.create(
+        application=application,
+        name=f"{mark} alerts",
+        way=AlertRule.Way.WEBHOOK,
+        url=f"https://{mark.lower()}.example/hook",
+        secret=f"whsec_{mark}Secret00",
+    )
+    incident = Incident.objects.create(
+        application=application, kind="gate_shut", key="fcm", sentence=f"{mark} gate is shut"
+    )
+    AlertNote.objects.create(
+        rule=alert_rule, incident=incident, says="opened", due_at=now, state="sent", error=f"{mark} error"
+    )
+    secrets.append(alert_rule.secret)
     membership = Membership.objects.get(user=owner)
     rows = [application, membership, key, signing, person, device, category, segment, run, page, parcel]
     rows += [credential, gate, hold, campaign, event_type, rule, event, schedule, tested]
+    rows += [alert_rule, incident]
     return World(application, rows, secrets)

@@ -180,5 +180,7 @@ def test_a_planned_launch_is_taken_back_when_its_audience_is_another(draft: Camp
 
 def test_what_nobody_changed_stays_approved_however_it_is_read(draft: Campaign) -> None:
     launching.approve(draft, by="user:anton")
-    assert launching.check_approved(Campaign.objects.get(), launching.snapshot_of(Campaign.objects.get())) == 20
+    assert (
+        launching.check_approved(Campaign.objects.get(), launching.snapshot_of(Campaign.objects.get())) == 20
+    )
     assert launching.save_version(Campaign.objects.get()).number == 1
