@@ -18,6 +18,11 @@ TEXT_LIMITS = {"title": 200, "subtitle": 200, "body": 2_000, "image": 500, "link
 """The most characters of each field, as templates."""
 DATA_KEYS_LIMIT = 50
 
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
+_UNSEEN = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202e\ufeff]")
+RUNS_CODE = frozenset({"javascript", "vbscript", "data", "blob", "file", "about", "view-source"})
+"""Schemes that open no page but run code or read the device; browsers drop unseen characters in them."""
+
 _LOCALE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*")
 
 
@@ -87,7 +92,17 @@ def _text(where: str, fields: Any) -> Text:
     image = fields.get("image", "")
     if image and not image.startswith(("https://", "{{", "{%")):
         raise ContentError(f"{where}image", "must be an address that begins with https://")
+    if (scheme := scheme_of(fields.get("link", ""))) in RUNS_CODE:
+        raise ContentError(
+            f"{where}link", f"must not begin with {scheme}:; write https:// or the app's own scheme"
+        )
     return msgspec.convert(dict(fields), Text)
+
+
+def scheme_of(link: str) -> str:
+    """Return the scheme of a link in small letters, as whoever opens it reads it; empty where it has none."""
+    found = _SCHEME.match(_UNSEEN.sub("", link))
+    return found.group(1).lower() if found else ""
 
 
 def _check_options(field: str, platform: str, value: dict[str, Any]) -> None:

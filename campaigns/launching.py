@@ -5,9 +5,9 @@ What is live is a version: an edit of an approved or live campaign becomes one w
 approved or launched, and runs keep theirs.
 """
 
-import hashlib
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid5
 
 import msgspec
@@ -15,14 +15,15 @@ import structlog
 from django.db import transaction
 from django.utils import timezone
 
-from campaigns import experimenting
+from campaigns import approval, experimenting, recurrence
 from campaigns.content import BASE, ContentError, build
 from campaigns.models import Campaign, CampaignVersion
 from campaigns.policy import PolicyError
 from campaigns.policy import build as build_policy
+from campaigns.schedule import CrontabError, ZoneError
 from delivery import dryrun, experiments, rendering, runs, weighing
 from delivery.models import Credential, Run
-from delivery.snapshot import Snapshot, from_json, to_json
+from delivery.snapshot import WHOLE, Share, Snapshot, digest, from_json, to_json
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +38,8 @@ MOVES: dict[str, tuple[tuple[str, ...], str]] = {
 }
 """What may be done to a campaign, in which states, and the state that follows."""
 
+NOT_APPROVED = "approval"
+"""The field of a `LaunchError` for an approval that is missing or not allowed."""
 IN_FORCE = (State.APPROVED, State.LIVE)
 """States in which rules and requests may use a campaign's newest version."""
 
@@ -60,6 +63,7 @@ def snapshot_of(campaign: Campaign) -> Snapshot:
         content = build(base, locale=locale, locales=campaign.locales, overrides=campaign.overrides)
     except ContentError as error:
         raise LaunchError(error.field, f"{error.field}: {error.reason}.") from None
+    _check_repeat(campaign)
     category = campaign.category
     try:
         policy = build_policy(campaign, overridable=bool(category and category.critical_overrides))
@@ -79,6 +83,25 @@ def snapshot_of(campaign: Campaign) -> Snapshot:
         return experimenting.add_to(snapshot, campaign)
     except experimenting.ExperimentError as error:
         raise LaunchError("experiment", f"Its experiment: {error.reason}") from None
+
+
+def _check_repeat(campaign: Campaign) -> None:
+    """Refuse a repetition that cannot be read, never comes, or ends before it begins."""
+    if not campaign.repeat:
+        return
+    now = timezone.now()
+    begins = max(campaign.send_at or now, now)
+    zone = campaign.repeat_zone or campaign.application.time_zone
+    try:
+        recurrence.check_pace(campaign.repeat, zone, after=begins)
+    except (CrontabError, recurrence.RepeatError) as error:
+        raise LaunchError("repeat", str(error)) from None
+    except ZoneError as error:
+        raise LaunchError("repeat_zone", str(error)) from None
+    if campaign.repeat_until is not None and campaign.send_at and campaign.repeat_until <= campaign.send_at:
+        raise LaunchError(
+            "repeat_until", "It ends before it begins: choose a later end, or an earlier start."
+        )
 
 
 def checked_snapshot(campaign: Campaign) -> Snapshot:
@@ -118,40 +141,118 @@ def save_version(campaign: Campaign) -> CampaignVersion:
     with transaction.atomic():
         _lock(campaign)
         newest = campaign.versions.first()
-        if newest is not None and newest.digest == _digest(snapshot) and newest.launch_at is None:
+        if newest is not None and newest.digest == digest(snapshot) and newest.launch_at is None:
             return newest
         return _new_version(campaign, snapshot, newest)
 
 
-def approve(campaign: Campaign, *, by: object, may_override: bool = False) -> CampaignVersion:
+def approve(
+    campaign: Campaign, *, by: object, may_override: bool = False, numbers: dict[str, Any] | None = None
+) -> CampaignVersion | None:
     """Approve what the campaign says now, so that rules and requests may use it; raises `LaunchError`.
 
-    A live campaign stays live and goes on with the new version. `may_override`: whoever approves
-    it may let it override preferences and quiet hours.
+    Returns the approved version, or None while the application wants somebody else's approval too. A live campaign
+    stays live and goes on with the new version. `may_override`: whoever approves it may let it override preferences
+    and quiet hours. `numbers` are those of the dry run that the approver saw (`campaigns.preflight`).
     """
     _check_override(campaign, may_override)
+    snapshot = checked_snapshot(campaign)
+    author, audience = approval.author_of(by), approval.audience_of(campaign)
+    signed = approval.digest_of(campaign, snapshot)
     with transaction.atomic():
+        _lock(campaign)
+        found = approval.standing(campaign, digest=signed, audience=audience)
+        if refusal := approval.refusal(campaign, author, found):
+            raise LaunchError(NOT_APPROVED, refusal)
+        approval.record(
+            campaign, digest=signed, numbers={**(numbers or {}), "audience": audience}, author=author
+        )
+        found = approval.standing(campaign, digest=signed, audience=audience)
+        if not found.complete:
+            if campaign.state == State.DRAFT:
+                move(campaign, "submit")
+            log.info("campaign.approved_in_part", campaign=str(campaign.uid), by=author)
+            return None
         version = save_version(campaign)
         if campaign.state not in IN_FORCE:
             move(campaign, "approve")
+        _hand_on(campaign, version)
+        _settle(campaign)
     log.info("campaign.approved", campaign=str(campaign.uid), version=version.number, by=str(by))
     return version
 
 
-def launch(campaign: Campaign, *, by: object, may_override: bool = False) -> Run | CampaignVersion:
+def _hand_on(campaign: Campaign, version: CampaignVersion) -> None:
+    """Let the next time of a recurring campaign be told in the words approved now."""
+    waiting = (
+        campaign.versions.filter(launch_at__isnull=False, launched_at=None).exclude(pk=version.pk).first()
+    )
+    if campaign.repeat and waiting is not None:
+        CampaignVersion.objects.filter(pk=version.pk).update(launch_at=waiting.launch_at)
+        CampaignVersion.objects.filter(pk=waiting.pk).update(launch_at=None)
+        version.refresh_from_db()
+
+
+def _settle(campaign: Campaign) -> None:
+    Campaign.objects.filter(pk=campaign.pk).update(settled=True)
+    campaign.settled = True
+
+
+def check_approved(campaign: Campaign, snapshot: Snapshot) -> int | None:
+    """Return the audience that a launch is approved for, None where none is needed; raises `LaunchError`."""
+    application = campaign.application
+    if application.approval_from is None and application.second_approval_from is None:
+        return None
+    audience = approval.audience_of(campaign)
+    found = approval.standing(campaign, digest=approval.digest_of(campaign, snapshot), audience=audience)
+    if not found.needed:
+        return None
+    if found.complete:
+        return audience
+    void = (
+        f" An approval by {approval.names([found.void[0][0]])} is void: {found.void[0][1]}."
+        if found.void
+        else ""
+    )
+    raise LaunchError(
+        NOT_APPROVED,
+        f"A launch to {audience:,} people needs {found.needed} approval{'s' if found.needed > 1 else ''} by people who"
+        f" did not write it; {found.missing} {'is' if found.missing == 1 else 'are'} missing.{void}",
+    )
+
+
+def launch(
+    campaign: Campaign, *, by: object, may_override: bool = False, canary: int = 0
+) -> Run | CampaignVersion:
     """Launch the campaign to its audience: return its run, or the version that the clock is to start at `send_at`.
 
-    A `send_at` that has passed means at once; `may_override` is as for `approve`. Raises
-    `LaunchError` when the content does not render and when the campaign's state does not allow it,
-    as when somebody else has launched it just now.
+    A `send_at` that has passed means at once; `may_override` is as for `approve`. `canary`: so many per cent of
+    the audience are told first, the others when somebody says so (`go_on`). A recurring campaign waits for its first
+    time. Raises `LaunchError` when the content does not render, when approvals are missing and when the campaign's
+    state does not allow it, as when somebody else has launched it just now.
     """
     _check_override(campaign, may_override)
     snapshot = checked_snapshot(campaign)
     now = timezone.now()
     later = campaign.send_at if campaign.send_at is not None and campaign.send_at > now else None
+    if campaign.repeat:
+        later = _next_time(campaign, after=later or now)
+        if later is None:
+            raise LaunchError("repeat", "It would never be told: it ends before its first time.")
+        if canary:
+            raise LaunchError("repeat", "A recurring campaign has no canary: launch it once with one before.")
     with transaction.atomic():
         move(campaign, "launch")
-        version = _new_version(campaign, snapshot, campaign.versions.first(), launch_at=later or now)
+        approved = check_approved(campaign, snapshot)
+        version = _new_version(
+            campaign,
+            snapshot,
+            campaign.versions.first(),
+            launch_at=later or now,
+            canary=canary,
+            approved_audience=approved,
+        )
+        _settle(campaign)
         log.info(
             "campaign.launched",
             campaign=str(campaign.uid),
@@ -196,11 +297,79 @@ def launch_due(now: datetime) -> int:
             with transaction.atomic():
                 # the losing branch: another clock's UPDATE came first, and its transaction makes the run
                 if CampaignVersion.objects.filter(pk=version.pk, launched_at=None).update(launched_at=now):
+                    if _drifted(version):
+                        continue
                     _begin(version, now)
+                    _plan_next(version, now)
                     started += 1
         except (msgspec.MsgspecError, ValueError, TypeError, LookupError):
             log.exception("campaign.not_started", campaign=str(version.campaign.uid), version=version.number)
     return started
+
+
+def _drifted(version: CampaignVersion) -> bool:
+    """Take a planned launch back whose audience is not what it was approved for; somebody has to look again."""
+    campaign = version.campaign
+    if version.approved_audience is None:
+        return False
+    now = approval.audience_of(campaign)
+    if not approval.drifted(version.approved_audience, now):
+        return False
+    CampaignVersion.objects.filter(pk=version.pk).update(launch_at=None, launched_at=None)
+    Campaign.objects.filter(pk=campaign.pk, state=State.LIVE).update(state=State.IN_REVIEW)
+    log.error(
+        "campaign.approval_void", campaign=str(campaign.uid), approved=version.approved_audience, audience=now
+    )
+    return True
+
+
+def _next_time(campaign: Campaign, *, after: datetime) -> datetime | None:
+    """Return the next time of a recurring campaign, None when it has ended."""
+    zone = campaign.repeat_zone or campaign.application.time_zone
+    coming = recurrence.occurrences(campaign.repeat, zone, after=after, until=campaign.repeat_until)
+    return next(coming, None)
+
+
+def _plan_next(version: CampaignVersion, now: datetime) -> None:
+    """Plan the next time of a recurring campaign, in the words approved last; missed times are not made up."""
+    campaign = version.campaign
+    if not campaign.repeat:
+        return
+    at = _next_time(campaign, after=max(version.launch_at or now, now))
+    newest = campaign.versions.first()
+    if at is not None and newest is not None:
+        _new_version(campaign, from_json(newest.snapshot), newest, launch_at=at)
+
+
+def go_on(version: CampaignVersion, *, by: object) -> Run:
+    """Tell the others after a canary; raises `LaunchError` when it does not wait for that any more."""
+    campaign = version.campaign
+    with transaction.atomic():
+        _decide(version, "went_on")
+        run = _run_of(version, from_json(version.snapshot), first=False)
+    log.info("campaign.canary_went_on", campaign=str(campaign.uid), version=version.number, by=str(by))
+    return run
+
+
+def stop_canary(version: CampaignVersion, *, by: object) -> None:
+    """End a campaign after its canary: the others are not told. Raises `LaunchError`."""
+    with transaction.atomic():
+        _decide(version, "stopped")
+        run = Run.objects.filter(uid=canary_uid(version)).first()
+        if run is not None and run.state in runs.TRANSITIONS["cancel"][0]:
+            runs.cancel(run, reason="the canary was stopped")
+    log.info(
+        "campaign.canary_stopped", campaign=str(version.campaign.uid), version=version.number, by=str(by)
+    )
+
+
+def _decide(version: CampaignVersion, state: str) -> None:
+    waiting = CampaignVersion.objects.filter(
+        pk=version.pk, canary_state="waiting", campaign__state=State.LIVE
+    )
+    if not waiting.update(canary_state=state):
+        raise LaunchError("state", "This canary waits for nobody any more: somebody has decided already.")
+    version.canary_state = state
 
 
 def unschedule(campaign: Campaign) -> None:
@@ -230,6 +399,7 @@ def move(campaign: Campaign, action: str) -> None:
 def end_finished() -> int:
     """End the live campaigns whose launched runs are over and that no enabled rule uses; return how many."""
     versions = CampaignVersion.objects.filter(campaign__state=State.LIVE).select_related("campaign")
+    versions = versions.exclude(campaign__versions__canary_state="waiting")
     live: dict[int, list[CampaignVersion]] = {}
     for version in versions.exclude(campaign__rules__enabled=True).exclude(launch_at=None).defer("snapshot"):
         live.setdefault(version.campaign_id, []).append(version)
@@ -254,36 +424,61 @@ def run_uid(version: CampaignVersion) -> UUID:
     return uuid5(version.campaign.uid, f"v{version.number}")
 
 
+def canary_uid(version: CampaignVersion) -> UUID:
+    """Return the uid of the run that tells a version's canary."""
+    return uuid5(version.campaign.uid, f"v{version.number}:canary")
+
+
+def canary_share(version: CampaignVersion) -> Share:
+    """Return which part of the audience is told first."""
+    return Share(0, version.canary * WHOLE // 100, salt=f"{version.campaign.uid}:{version.number}")
+
+
 def _begin(version: CampaignVersion, now: datetime) -> Run:
-    campaign = version.campaign
-    snapshot = experimenting.with_winner(from_json(version.snapshot))
-    CampaignVersion.objects.filter(pk=version.pk).update(launched_at=now)
+    values = {"launched_at": now, **({"canary_state": "waiting"} if version.canary else {})}
+    CampaignVersion.objects.filter(pk=version.pk).update(**values)
+    return _run_of(version, from_json(version.snapshot), first=True, begun=version.launch_at or now)
+
+
+def _run_of(
+    version: CampaignVersion, snapshot: Snapshot, *, first: bool, begun: datetime | None = None
+) -> Run:
+    campaign, title, uid = version.campaign, version.campaign.name, run_uid(version)
+    if version.canary:
+        share = canary_share(version)
+        if first:
+            title, uid = f"{title[:180]}: first {version.canary} %", canary_uid(version)
+        else:
+            share = msgspec.structs.replace(share, low=share.high, high=WHOLE)
+        snapshot = msgspec.structs.replace(snapshot, share=share)
+    snapshot = experimenting.with_winner(snapshot)
     return runs.launch(
         application=campaign.application,
         origin=origin(version),
-        title=campaign.name,
+        title=title,
         lane=campaign.lane,
         snapshot=snapshot,
         category=campaign.category,
-        expires_at=runs.ends_at(campaign.application, snapshot, version.launch_at or now),
-        uid=run_uid(version),
+        expires_at=runs.ends_at(campaign.application, snapshot, begun or timezone.now()),
+        uid=uid,
     )
 
 
 def _new_version(
-    campaign: Campaign, snapshot: Snapshot, newest: CampaignVersion | None, launch_at: datetime | None = None
+    campaign: Campaign,
+    snapshot: Snapshot,
+    newest: CampaignVersion | None,
+    launch_at: datetime | None = None,
+    **values: Any,
 ) -> CampaignVersion:
     return CampaignVersion.objects.create(
+        **values,
         campaign=campaign,
         number=newest.number + 1 if newest else 1,
         snapshot=to_json(snapshot),
-        digest=_digest(snapshot),
+        digest=digest(snapshot),
         launch_at=launch_at,
     )
-
-
-def _digest(snapshot: Snapshot) -> str:
-    return hashlib.sha256(msgspec.json.encode(snapshot, order="deterministic")).hexdigest()
 
 
 def _lock(campaign: Campaign) -> None:

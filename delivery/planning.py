@@ -115,6 +115,9 @@ def _read(page: Page, run: Run, prepared: Prepared) -> tuple[list[Pair], int | N
         )
         exhausted = len(found) < limit
         cursor = last if exhausted else found[-1].id
+        share = prepared.snapshot.share
+        if share is not None:
+            found = [person for person in found if share.holds(person.uid)]
         return [(person, Named(person.id)) for person in found], cursor, exhausted
     named = decode_people(bytes(page.people or b"\x90"))
     by_id = {

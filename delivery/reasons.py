@@ -53,6 +53,7 @@ PROVIDERS = {
     "missing_device_token": "The device has no token.",
     "expired_token": "The token is past its time; the app has to register anew.",
     "invalid_argument": "FCM does not accept the message; the field it names stands behind the code.",
+    "third_party_auth_error": "APNs or a push service refuses what Firebase shows it for this app.",
     "content_not_json": "The content cannot be written as JSON.",
     "bad_collapse_id": "APNs does not accept the display identity.",
     "bad_expiration_date": "APNs does not accept the expiry.",

@@ -5,7 +5,7 @@ notification is plain text. A template of text and plain variables alone is join
 which costs a fiftieth of a render; whatever depends on nobody is rendered once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -198,17 +198,36 @@ def check(snapshot: Snapshot) -> list[RenderError]:
     problems = []
     if not any(text.title.strip() or text.body.strip() for text in snapshot.texts.values()):
         problems.append(RenderError(f"texts.{snapshot.locale}.title", 1, "write a title or a body"))
+    for field, source in sources(snapshot):
+        try:
+            template = _Template(field, source)
+            template.write({})
+        except RenderError as error:
+            problems.append(error)
+        except LiquidError as error:
+            problems.append(_refusal(field, error))
+    return problems
+
+
+def sources(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    """Yield the place (as `texts.de.title`) and the template of every text of a snapshot."""
     parts = [(f"texts.{locale}", text) for locale, text in snapshot.texts.items()]
     parts += [(f"overrides.{platform}", text) for platform, text in snapshot.overrides.items()]
     for where, text in parts:
-        named = [(f"{where}.{name}", getattr(text, name)) for name in _FIELDS]
-        named += [(f"{where}.data.{key}", value) for key, value in text.data.items()]
-        for field, source in named:
-            try:
-                template = _Template(field, source)
-                template.write({})
-            except RenderError as error:
-                problems.append(error)
-            except LiquidError as error:
-                problems.append(_refusal(field, error))
-    return problems
+        yield from ((f"{where}.{name}", getattr(text, name)) for name in _FIELDS)
+        yield from ((f"{where}.data.{key}", value) for key, value in text.data.items())
+
+
+def names_in(source: str) -> list[tuple[str, int]]:
+    """Return the variables that a template reads (as `address.city`) with their lines; none if it does not compile."""
+    if "{" not in source:
+        return []
+    try:
+        found = _liquid.from_string(source).analyze().globals
+    except LiquidError:
+        return []
+    return [
+        (".".join(str(part) for part in one.segments), source.count("\n", 0, one.span.index) + 1)
+        for several in found.values()
+        for one in several
+    ]

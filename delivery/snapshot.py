@@ -1,9 +1,13 @@
 """What a campaign hands down at launch: its content and policy, frozen."""
 
+import hashlib
 from collections.abc import Container
 from typing import Any
 
 import msgspec
+
+WHOLE = 10_000
+"""What the shares of an audience are counted in."""
 
 
 class Text(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -47,6 +51,19 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     jitter: int = 0
 
 
+class Share(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A part of an audience by a stable hash: who falls from `low` to below `high` of 10,000; `salt` mixes anew."""
+
+    low: int
+    high: int
+    salt: str = ""
+
+    def holds(self, subscriber: bytes) -> bool:
+        """Return whether a subscriber (the UUID's 16 bytes) belongs to this part."""
+        digest = hashlib.blake2b(subscriber, digest_size=8, key=self.salt.encode()[:64]).digest()
+        return self.low <= int.from_bytes(digest, "big") % WHOLE < self.high
+
+
 class Goal(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a campaign is to bring about: an event of this type, within so many seconds after somebody was told."""
 
@@ -86,7 +103,8 @@ class Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
     `overrides` maps a platform to the fields that differ there. `predicate` is a segment's
     (`devices.segments`), None for everybody; `platforms` is empty for all. `ttl` is in seconds.
     `variables` are known to every text, as `event` of a rule whose recipients are an audience.
-    `silence_across_devices`: who was shown it on one device is not pushed to on another.
+    `silence_across_devices`: who was shown it on one device is not pushed to on another. `share`: only this part
+    of the audience is told (None: all).
     """
 
     texts: dict[str, Text]
@@ -100,6 +118,7 @@ class Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
     variables: dict[str, Any] = {}
     policy: Policy = Policy()
     silence_across_devices: bool = False
+    share: Share | None = None
     goal: Goal | None = None
     experiment: Experiment | None = None
 
@@ -119,6 +138,22 @@ class Named(msgspec.Struct, frozen=True, array_like=True):
     expires_at: float | None = None
     since: float | None = None
     accepted_at: float | None = None
+
+
+def digest(snapshot: Snapshot) -> str:
+    """Return a hash of what a snapshot says, the same wherever its values came from.
+
+    Written out whole: what `omit_defaults` leaves out depends on which object an equal text is.
+    """
+    return hashlib.sha256(msgspec.json.encode(_whole(snapshot), order="deterministic")).hexdigest()
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, msgspec.Struct):
+        return {name: _whole(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, dict):
+        return {key: _whole(inner) for key, inner in value.items()}
+    return value
 
 
 def best_locale(wanted: str, locales: Container[str], fallback: str) -> str:

@@ -33,6 +33,12 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "separator": True,
             "items": [
                 _item("Campaigns", "campaign", "campaigns_campaign"),
+                {
+                    "title": "Calendar",
+                    "icon": "calendar_month",
+                    "link": reverse_lazy("admin:campaigns_calendar"),
+                    "permission": "notifyhub.sidebar.is_member",
+                },
                 _item("Runs", "rocket_launch", "delivery_run"),
                 _item("Experiments", "science", "campaigns_experiment"),
                 {
@@ -61,6 +67,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "items": [
                 _item("Subscribers", "person", "devices_subscriber"),
                 _item("Devices", "devices", "devices_device"),
+                _item("Test devices", "build", "campaigns_testdevice"),
             ],
         },
         {

@@ -4,11 +4,12 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from notifyhub import demo_page, health, metrics
+from notifyhub import demo_page, health, media, metrics
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
+    path("media/pictures/<str:name>", media.picture, name="picture"),
     path("api/v1/", include("notifyhub.api")),
     path("-/health/live", health.live, name="health-live"),
     path("-/health/ready", health.ready, name="health-ready"),

@@ -16,6 +16,7 @@ from campaigns.models import (
     Experiment,
     Rule,
     Schedule,
+    TestDevice,
     Variant,
 )
 from delivery.models import (
@@ -165,11 +166,10 @@ def build(mark: str) -> World:
     schedule = Schedule.objects.create(
         application=application, name=f"{mark} schedule", event_type=event_type, crontab="0 9 * * *"
     )
-    experiment = Experiment.objects.create(
-        application=application, campaign=campaign, goal=event_type, control=10
-    )
+    experiment = Experiment.objects.create(application=application, campaign=campaign, goal=event_type)
     Variant.objects.create(experiment=experiment, key="A")
     Variant.objects.create(experiment=experiment, key="B", title=f"{mark} other title")
+    tested = TestDevice.objects.create(application=application, name=f"{mark} phone", device=device)
     alert_rule = AlertRule.objects.create(
         application=application,
         name=f"{mark} alerts",
@@ -186,17 +186,6 @@ def build(mark: str) -> World:
     secrets.append(alert_rule.secret)
     membership = Membership.objects.get(user=owner)
     rows = [application, membership, key, signing, person, device, category, segment, run, page, parcel]
-    rows += [
-        credential,
-        gate,
-        hold,
-        campaign,
-        event_type,
-        rule,
-        event,
-        schedule,
-        alert_rule,
-        incident,
-        experiment,
-    ]
+    rows += [credential, gate, hold, campaign, event_type, rule, event, schedule, tested]
+    rows += [alert_rule, incident, experiment]
     return World(application, rows, secrets)

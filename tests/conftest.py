@@ -35,11 +35,14 @@ def _make_environment() -> None:
 _make_environment()
 
 import django  # noqa: E402
+import pytest  # noqa: E402
 from django.conf import settings  # noqa: E402
 
 import notifyhub  # noqa: E402, F401  (prepares imports that apns2 and daphne need)
 
 django.setup()  # the folders' own conftests import models
+
+from devices import known_attributes, known_zones  # noqa: E402
 
 # How long an example takes says how busy the machine is, not whether the code is right.
 hypothesis.settings.register_profile("any machine", deadline=None)
@@ -53,3 +56,10 @@ pytest_plugins = [
     for name in ("tests.servers.fixtures", "tests.browser.chromium", "tests.pipeline.live_hub")
     if importlib.util.find_spec(name)
 ]
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered() -> None:
+    """What a process remembers of an application's people belongs to a database that is gone."""
+    known_attributes.forget()
+    known_zones.forget()

@@ -5,24 +5,31 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html_join
+from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from campaigns import launching
-from campaigns.admin import rehearsed
+from campaigns import editing, launching
+from campaigns.admin import composer, preflight_page
+from campaigns.admin.calendar_page import calendar_view
 from campaigns.admin.campaign_form import CampaignForm
-from campaigns.admin.reach import reach_of
+from campaigns.admin.composer import public_url
+from campaigns.admin.preview import preview_view
 from campaigns.admin.versions import VersionInline, is_edited, runs_of
 from campaigns.admin.why import why_view
 from campaigns.models import Campaign
 from delivery.models import Run
+from devices import staff
 from devices.confirmation import RefusedError, confirmed
 from devices.models import Role
 from devices.scoped_admin import ScopedAdmin
 
+ON_PREFLIGHT = ("launch", "approve", "test", "go_on", "stop_canary")
+"""What is done from the page before the launch alone."""
 STATE_LABELS = {
     "Draft": "default",
     "In review": "info",
@@ -43,43 +50,18 @@ class CampaignAdmin(ScopedAdmin):
     list_select_related = ["application", "segment"]
     search_fields = ["name", "title"]
     date_hierarchy = "created_at"
-    fieldsets = [
-        (None, {"fields": ["application", "name", "state_now"]}),
-        ("Content", {"fields": ["title", "body", "link", "image"]}),
-        (
-            "By platform",
-            {"fields": ["subtitle", "sound", "data", "android", "ios", "web"], "classes": ["collapse"]},
-        ),
-        ("Audience", {"fields": ["segment", "category"]}),
-        ("When", {"fields": ["send_at", "ttl"]}),
-        (
-            "Policy",
-            {
-                "fields": [
-                    ("local_time", "local_date", "local_late"),
-                    ("rate", "rate_per", "ramp", "window_end"),
-                    "jitter",
-                    "when_capped",
-                    "transactional",
-                    "critical_override",
-                ],
-                "classes": ["collapse"],
-            },
-        ),
-        (
-            "More",
-            {
-                "fields": ["lane", "silence_across_devices", "locales", "overrides"],
-                "classes": ["collapse"],
-            },
-        ),
-    ]
+    fieldsets = composer.FIELDSETS
+    change_form_template = "admin/campaigns/campaign/change_form.html"
     readonly_fields = ["state_now"]
     actions_detail = [
-        "launch",
+        "preflight",
         "unschedule",
-        "approve",
         "submit",
+        "launch",
+        "approve",
+        "test",
+        "go_on",
+        "stop_canary",
         {"title": "More", "items": ["withdraw", "end", "archive"]},
     ]
 
@@ -130,13 +112,41 @@ class CampaignAdmin(ScopedAdmin):
         def why(request: HttpRequest) -> HttpResponse:
             return why_view(self, request)
 
-        return [path("why/", self.admin_site.admin_view(why), name="campaigns_why"), *super().get_urls()]
+        def preview(request: HttpRequest) -> HttpResponse:
+            if not staff.may(request, Role.VIEWER):
+                raise PermissionDenied
+            return preview_view(self, request)
+
+        def planned(request: HttpRequest) -> HttpResponse:
+            if not staff.may(request, Role.VIEWER):
+                raise PermissionDenied
+            return calendar_view(self, request)
+
+        mine = [
+            path("calendar/", self.admin_site.admin_view(planned), name="campaigns_calendar"),
+            path("why/", self.admin_site.admin_view(why), name="campaigns_why"),
+            path("preview/", self.admin_site.admin_view(preview), name="campaigns_preview"),
+        ]
+        return [*mine, *super().get_urls()]
+
+    # -- the composer
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change=change, **kwargs)
+        form.public_url = public_url(request)
+        return form
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        context.update(composer.context_of(request, kwargs.get("obj")))
+        return super().render_change_form(request, context, *args, **kwargs)
 
     # -- saving
 
     def save_model(self, request: HttpRequest, obj: Campaign, form: Any, change: bool) -> None:
         if not change:
             obj.created_by_id = request.user.pk
+        form.save_picture()
+        editing.note(obj, f"user:{request.user.get_username()}")
         super().save_model(request, obj, form, change)
         if obj.state in launching.IN_FORCE and is_edited(obj):
             messages.info(
@@ -149,39 +159,64 @@ class CampaignAdmin(ScopedAdmin):
         return self._may(request, Role.APPROVER, obj)
 
     def offers(self, action: str, obj: Any) -> bool:
+        if action in ON_PREFLIGHT:
+            return False
+        if action == "preflight":
+            return obj.state != Campaign.State.ARCHIVED
         if action == "unschedule":
             return bool(obj.versions.filter(launch_at__isnull=False, launched_at=None).exists())
-        if action == "approve" and obj.state in launching.IN_FORCE:
-            return is_edited(obj)
         return obj.state in launching.MOVES[action][0]
 
     @action(
-        description="Launch", permissions=["approve"], icon="rocket_launch", variant=ActionVariant.PRIMARY
+        description=_("Check and launch"),
+        permissions=["view"],
+        icon="fact_check",
+        variant=ActionVariant.PRIMARY,
     )
+    def preflight(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return preflight_page.show(self, request, self.get_object(request, object_id))
+
+    @action(description=_("Send a test"), permissions=["change"], icon="build")
+    def test(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        campaign: Campaign = self.get_object(request, object_id)
+        if request.method != "POST":
+            return HttpResponseRedirect(preflight_page.page_of(campaign))
+        return preflight_page.send_test(self, request, campaign)
+
+    @action(description=_("Go on after the canary"), permissions=["approve"], icon="play_arrow")
+    def go_on(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        campaign: Campaign = self.get_object(request, object_id)
+        if request.method != "POST":
+            return HttpResponseRedirect(preflight_page.page_of(campaign))
+        return preflight_page.decide_canary(self, request, campaign, go_on=True)
+
+    @action(description=_("Stop after the canary"), permissions=["approve"], icon="stop_circle")
+    def stop_canary(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        campaign: Campaign = self.get_object(request, object_id)
+        if request.method != "POST":
+            return HttpResponseRedirect(preflight_page.page_of(campaign))
+        return preflight_page.decide_canary(self, request, campaign, go_on=False)
+
+    @action(description=_("Launch"), permissions=["approve"], icon="rocket_launch")
     def launch(self, request: HttpRequest, object_id: str) -> HttpResponse:
         campaign: Campaign = self.get_object(request, object_id)
-        reach = reach_of(campaign)
+        if request.method != "POST":
+            return HttpResponseRedirect(preflight_page.page_of(campaign))
+        canary = preflight_page.CANARY if request.POST.get("canary") else 0
 
         def done() -> str:
+            people = preflight_page.seen(request, campaign).get("told", 0)
             # the button is there for approvers and owners only
-            begun = launching.launch(campaign, by=request.user, may_override=True)
-            if isinstance(begun, Run):
-                return f"Launched: it is on its way to {reach.people:,} people."
-            return f"Planned: it starts at {begun.launch_at:%-d %B %Y, %H:%M} UTC."
+            begun = launching.launch(campaign, by=request.user, may_override=True, canary=canary)
+            if not isinstance(begun, Run):
+                return _("Planned: it starts at %(at)s UTC.") % {"at": f"{begun.launch_at:%-d %B %Y, %H:%M}"}
+            if canary:
+                return _(
+                    "Launched to %(canary)s %% of its people first. Look at how it goes, then go on or stop."
+                ) % {"canary": canary}
+            return _("Launched: it is on its way to %(people)s people.") % {"people": f"{people:,}"}
 
-        return self._asked(
-            request,
-            campaign,
-            done,
-            question=f"Launch “{campaign}”?",
-            facts=[
-                *reach.facts,
-                *(rehearsed.sentences(campaign) if request.method == "GET" else ()),
-                "What a phone has shown cannot be taken back.",
-            ],
-            problems=reach.problems,
-            button=reach.button,
-        )
+        return self._asked(request, campaign, done, question="", button="")
 
     @action(description="Take the launch back", permissions=["approve"], icon="event_busy")
     def unschedule(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -200,28 +235,22 @@ class CampaignAdmin(ScopedAdmin):
             button="Take the launch back",
         )
 
-    @action(description="Approve", permissions=["approve"], icon="check")
+    @action(description=_("Approve"), permissions=["approve"], icon="check")
     def approve(self, request: HttpRequest, object_id: str) -> HttpResponse:
         campaign: Campaign = self.get_object(request, object_id)
-        reach = reach_of(campaign)
+        if request.method != "POST":
+            return HttpResponseRedirect(preflight_page.page_of(campaign))
 
         def done() -> str:
-            version = launching.approve(campaign, by=request.user, may_override=True)
-            return f"Approved: rules may send version {version.number}, and it can be launched."
+            numbers = preflight_page.seen(request, campaign)
+            version = launching.approve(campaign, by=request.user, may_override=True, numbers=numbers)
+            if version is None:
+                return str(_("Approved by you. One more person has to approve it."))
+            return _("Approved: rules may send version %(number)s, and it can be launched.") % {
+                "number": version.number
+            }
 
-        return self._asked(
-            request,
-            campaign,
-            done,
-            question=f"Approve “{campaign}”?",
-            facts=[
-                reach.text,
-                reach.who,
-                "Rules may send it then, and it can be launched. This alone sends nothing.",
-            ],
-            problems=reach.problems,
-            button="Approve",
-        )
+        return self._asked(request, campaign, done, question="", button="")
 
     @action(description="Ask for approval", permissions=["change"], icon="rate_review")
     def submit(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -1,73 +1,302 @@
-"""The composer's form: every problem of a text stands beside the field it is in."""
+"""The composer's form: fields that marketers understand, every problem beside the field it is in."""
 
-from typing import Any
+from typing import Any, ClassVar, cast
 
-from unfold.widgets import UnfoldAdminTextareaWidget
+from django import forms
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import (
+    UnfoldAdminFileFieldWidget,
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanSwitchWidget,
+)
 
-from campaigns import launching
+from campaigns import composing, editing, launching, pictures
+from campaigns.admin.composer_fields import ButtonsField, LocalesField, PairsField
+from campaigns.admin.repeat_field import RepeatField
+from campaigns.composing import TEXTS, override_field
+from campaigns.content import PLATFORMS, TEXT_LIMITS
 from campaigns.models import Campaign
 from campaigns.policy import FIELDS as POLICY_FIELDS
 from delivery import rendering
 from devices.scoped_form import ScopedForm
 
+LABELS = {
+    "title": _("Title"),
+    "subtitle": _("Subtitle"),
+    "body": _("Body"),
+    "image": _("Image"),
+    "link": _("Link"),
+    "sound": _("Sound"),
+}
+
+
+def _text(label: Any, help_text: Any = "", *, limit: int = 200, hint: str = "") -> forms.CharField:
+    attrs = {"placeholder": hint, "dir": "auto"} if hint else {"dir": "auto"}
+    return forms.CharField(
+        label=label,
+        required=False,
+        max_length=limit,
+        strip=False,
+        help_text=help_text,
+        widget=UnfoldAdminTextInputWidget(attrs=attrs),
+    )
+
+
+def _choice(label: Any, help_text: Any, choices: list[tuple[str, Any]]) -> forms.ChoiceField:
+    return forms.ChoiceField(
+        label=label, required=False, help_text=help_text, choices=choices, widget=UnfoldAdminSelectWidget()
+    )
+
+
+def _override(platform: str, text: str) -> forms.CharField:
+    widget = UnfoldAdminTextareaWidget(attrs={"rows": 2, "dir": "auto"}) if text == "body" else None
+    field = _text(LABELS[text], limit=TEXT_LIMITS[text])
+    if widget is not None:
+        field.widget = widget
+        field.widget.is_required = False
+    field.widget.attrs["data-over"] = text
+    return field
+
 
 class CampaignForm(ScopedForm):
-    """What a campaign says; its texts are rendered once before they are stored."""
+    """What a campaign says; its texts are rendered once before they are stored.
+
+    `public_url` is where devices reach this hub, empty where only http:// leads to it. One that never `saves`, as for a
+    preview, does not ask whether somebody else edits too.
+    """
+
+    public_url: ClassVar[str] = ""
+    saves: ClassVar[bool] = True
+
+    picture = forms.FileField(
+        label=_("Or upload a picture"),
+        required=False,
+        widget=UnfoldAdminFileFieldWidget(attrs={"accept": "image/jpeg,image/png,image/webp,image/gif"}),
+        help_text=_(
+            "JPEG, PNG, WebP or GIF up to 10 MB. It is made smaller, and kept under an address nobody can guess."
+        ),
+    )
+    badge = forms.IntegerField(
+        label=_("Badge"),
+        required=False,
+        min_value=0,
+        max_value=99_999,
+        widget=UnfoldAdminIntegerFieldWidget(),
+        help_text=_("The number on the app's icon; 0 takes it away, empty leaves it as it is."),
+    )
+    buttons = ButtonsField(
+        label=_("Buttons"),
+        help_text=_(
+            "Browsers draw them (most show two). Apple's devices show the buttons that your app registered for a"
+            " category: name it under iOS. Android draws none by itself."
+        ),
+    )
+    locals()["data"] = PairsField(  # by this name a form knows what was posted, too
+        label=_("Data"), help_text=_("For the app itself: people do not see it. Texts may hold variables.")
+    )
+    locales = LocalesField(
+        label=_("Other languages"),
+        help_text=_(
+            "What is left empty is read in the application's language. A person with pt-BR reads pt-BR, else pt."
+        ),
+    )
+    android_channel_id = _text(
+        _("Android channel"),
+        _("As your app made it; it decides about sound and importance."),
+        limit=1_000,
+        hint="news",
+    )
+    android_priority = _choice(
+        _("Wakes the device"),
+        _("As the lane says, unless you choose."),
+        [("", _("As the lane says")), ("NORMAL", _("When it is awake")), ("HIGH", _("At once"))],
+    )
+    android_color = _text(_("Colour"), _("Of the small icon."), limit=7, hint="#1a2b3c")
+    ios_interruption_level = _choice(
+        _("Interruption"),
+        _("What it may break through on Apple's devices."),
+        [
+            ("", _("Ordinary")),
+            ("passive", _("Passive: no sound, no light")),
+            ("active", _("Active")),
+            ("time-sensitive", _("Time-sensitive: breaks through a Focus")),
+            ("critical", _("Critical: needs Apple's permission")),
+        ],
+    )
+    ios_thread_id = _text(
+        _("Group"), _("Notifications of one group are stacked."), limit=1_000, hint="offers"
+    )
+    ios_category = _text(
+        _("Button category"), _("Registered by your app; its buttons are shown."), limit=1_000, hint="OFFER"
+    )
+    web_icon = _text(_("Icon"), _("Beside the text in browsers."), limit=500, hint="https://")
+    web_require_interaction = forms.BooleanField(
+        label=_("Stays until it is closed"), required=False, widget=UnfoldBooleanSwitchWidget()
+    )
+    repeat = RepeatField(label=_("Repeats"))
+    base_revision = forms.CharField(required=False, widget=forms.HiddenInput())
+
+    for _platform in PLATFORMS:
+        for _name in TEXTS:
+            locals()[override_field(_platform, _name)] = _override(_platform, _name)
+    del _platform, _name
 
     class Meta:
         model = Campaign
         fields: list[str] = []
-        widgets = {"body": UnfoldAdminTextareaWidget(attrs={"rows": 3})}
+        widgets = {
+            "title": UnfoldAdminTextInputWidget(attrs={"dir": "auto"}),
+            "subtitle": UnfoldAdminTextInputWidget(attrs={"dir": "auto"}),
+            "body": UnfoldAdminTextareaWidget(attrs={"rows": 3, "dir": "auto"}),
+        }
+        labels = LABELS
         help_texts = {
-            "title": "May hold Liquid, as {{ first_name }} of the person, or {{ event.data.order }} of a rule's event.",
-            "link": "What a tap opens: https:// or the app's own scheme.",
-            "image": "Address of a picture, beginning with https://.",
-            "category": "People who switched it off are left out.",
-            "send_at": "In UTC. A launch waits for it; empty: a launch starts at once.",
-            "ttl": "Seconds after which it is no longer worth telling; 86400 is a day.",
+            "name": _("For you and your colleagues; nobody else sees it."),
+            "title": _("One line is best: phones cut after about 40 characters."),
+            "subtitle": _("A second line, on Apple's devices."),
+            "body": "",
+            "link": _("What a tap opens: https:// or the app's own scheme, as shop://offers."),
+            "image": _("Address of a picture, beginning with https://."),
+            "sound": _("A sound of the app's, or “default”; empty: silent on Apple's devices."),
+            "segment": _("Who it is for."),
+            "category": _("People who switched it off are left out."),
+            "send_at": _("In UTC. A launch waits for it; empty: a launch starts at once."),
+            "ttl": _("Seconds after which it is no longer worth telling; 86400 is a day."),
+            "android": _("Options of FCM that have no field here, as JSON."),
+            "ios": _("Options of APNs that have no field here, as JSON."),
+            "web": _("Options of a browser's notification that have no field here, as JSON."),
+            "overrides": _("Data and options that differ by platform, as JSON."),
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        instance = kwargs.get("instance")
+        if instance is not None:
+            opened = composing.opened(instance)
+            opened["base_revision"] = editing.base_of(instance)
+            opened["repeat"] = instance
+            kwargs["initial"] = {**opened, **(kwargs.get("initial") or {})}
         super().__init__(*args, **kwargs)
+        if instance is not None:
+            for name in ("android", "ios", "web", "overrides"):
+                self.initial[name] = opened[name]
+            if "locales" in self.fields:
+                cast(LocalesField, self.fields["locales"]).before = instance.locales or {}
         for name in POLICY_FIELDS:
             if name in self.fields:
                 self.fields[name].required = False  # left empty it is what it is without a policy
+        self._picture: pictures.Picture | None = None
+
+    def clean_picture(self) -> Any:
+        upload = self.cleaned_data.get("picture")
+        if not upload:
+            return None
+        if not self.public_url:
+            raise forms.ValidationError(
+                _(
+                    "Phones fetch pictures over https:// only, which does not lead to this hub. Ask whoever runs it to"
+                    " set NOTIFYHUB_PUBLIC_URL, or give the address of a picture that is elsewhere."
+                )
+            )
+        try:
+            self._picture = pictures.checked(upload, size=upload.size)
+        except pictures.PictureError as error:
+            raise forms.ValidationError(str(error)) from None
+        return upload
 
     def clean(self) -> dict[str, Any]:
         cleaned, without = super().clean(), Campaign()
         for name in POLICY_FIELDS:
             if name in self.fields and cleaned.get(name) in (None, ""):
                 cleaned[name] = getattr(without, name)
+        cleaned.update(composing.closed(cleaned))
+        if self._picture is not None:
+            cleaned["image"] = self.public_url + self._picture.path
+        if (repeat := cleaned.get("repeat")) is not None and not isinstance(repeat, str):
+            cleaned.update(repeat)
+            for name, value in repeat.items():
+                setattr(self.instance, name, value)
+        self._check_times(cleaned)
+        self._check_edit(cleaned)
         return cleaned
+
+    def _check_times(self, cleaned: dict[str, Any]) -> None:
+        until, begins = cleaned.get("repeat_until"), cleaned.get("send_at") or timezone.now()
+        if until is not None and until <= begins and "repeat" in self.fields:
+            self.add_error("repeat", _("It ends before it begins: choose a later end, or an earlier start."))
+
+    def _check_edit(self, cleaned: dict[str, Any]) -> None:
+        """Refuse an edit of what somebody else changed meanwhile, and say who and what."""
+        if self.instance.pk is None or not cleaned.get("base_revision") or not self.saves:
+            return
+        conflict = editing.conflict(self.instance.pk, cleaned["base_revision"])
+        if conflict is None:
+            return
+        self.add_error(None, conflict.sentence)
+        # what is saved next was written by somebody who has read this
+        posted: Any = self.data
+        self.data = posted = posted.copy()
+        posted[self.add_prefix("base_revision")] = conflict.base
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]  # private; the instance is not built before it
         if self.errors or self.instance.application_id is None:
             return
+        for field, said, place in self.content_problems():
+            self._say_at(field, said, place)
+
+    def content_problems(self) -> list[tuple[str, str, str]]:
+        """Return what is wrong with the texts: the field, a sentence, and the place within the field."""
+        locale = self.instance.application.locale
         try:
             snapshot = launching.snapshot_of(self.instance)
         except launching.LaunchError as error:
-            name = error.field.partition(".")[0]
-            self.add_error(name if name in self.fields else None, str(error))
-            return
+            field, place = composing.field_of(error.field, locale=locale)
+            return [(field, _without_place(str(error), error.field), place)]
+        found = []
         for problem in rendering.check(snapshot):
-            said = f"{place_of(problem, snapshot.locale)}{problem.reason}"
-            self.add_error(field_of(problem.field, snapshot.locale), said)
+            field, place = composing.field_of(problem.field, locale=locale)
+            line = (
+                f"Line {problem.line}: "
+                if not place
+                else f"{place.replace('.', ', ')}, line {problem.line}: "
+            )
+            found.append((field, f"{line}{problem.reason}", place))
+        return found
+
+    def input_of(self, field: str, place: str) -> str:
+        """Return the name of the input in which a `place` of a field was written."""
+        rows: Any = self.data if self.is_bound else {}
+        if field in ("locales", "data") and place:
+            first, _dot, rest = place.partition(".")
+            column = {"locales": "tag", "data": "key"}[field]
+            for row in self.fields[field].widget.value_from_datadict(rows, None, field):
+                if row[column].strip() == (first if field == "locales" else place):
+                    name = rest if field == "locales" else "value"
+                    return f"{field}-{row['place']}-{name}"
+        if field == "buttons" and place:
+            at, _dot, name = place.partition(".")
+            found = self.fields[field].widget.value_from_datadict(rows, None, field)
+            if at.isdigit() and int(at) < len(found):
+                column = {"title": "label", "navigate": "link"}.get(name, "action")
+                return f"{field}-{found[int(at)]['place']}-{column}"
+        return field
+
+    def _say_at(self, field: str, said: str, place: str) -> None:
+        at = self.input_of(field, place)
+        if at != field:
+            self.fields[field].widget.problems.setdefault(at, []).append(said)
+        self.add_error(field if field in self.fields else None, said)
+
+    def save_picture(self) -> None:
+        """Keep the picture that was uploaded with a form that is valid."""
+        if self._picture is not None:
+            pictures.keep(self._picture)
 
 
-def field_of(path: str, locale: str) -> str:
-    """Return the form field in which a problem at `path` (as `texts.de.title`) was written."""
-    kind, where, name, *_ = path.split(".")
-    if kind == "overrides":
-        return "overrides"
-    return name if where == locale else "locales"
-
-
-def place_of(problem: rendering.RenderError, locale: str) -> str:
-    """Return where in its field a problem is, for people."""
-    kind, where, name, *rest = problem.field.split(".")
-    inside = ".".join([name, *rest])
-    if kind == "texts" and where == locale:
-        inside = ".".join(rest)
-        return f"{inside}, line {problem.line}: " if inside else f"Line {problem.line}: "
-    return f"{where}, {inside}, line {problem.line}: "
+def _without_place(said: str, place: str) -> str:
+    """Return a sentence without the place before it, which the field says by itself."""
+    return said.removeprefix(f"{place}: ")

@@ -12,7 +12,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns import launching
+from campaigns import editing, launching
 from campaigns.api.campaign_document import CampaignSerializer, at_field
 from campaigns.models import Campaign
 from campaigns.notifications import OVERRIDE
@@ -120,6 +120,9 @@ class CampaignViewSet(ScopedModelViewSet):
     def perform_create(self, serializer: Any) -> None:
         self.require_lane(serializer.validated_data.get("lane", "bulk"))
         super().perform_create(serializer)
+        made = serializer.instance
+        editing.note(made, f"key:{self.key.prefix}")
+        made.save(update_fields=["revision", "edited_by", "authors", "settled"])
 
     def perform_update(self, serializer: Any) -> None:
         if "lane" in serializer.validated_data:
@@ -128,6 +131,8 @@ class CampaignViewSet(ScopedModelViewSet):
             raise refuse(
                 409, "campaign-state", "The campaign is archived", "An archived campaign is not changed."
             )
+        if serializer.validated_data:
+            editing.note(serializer.instance, f"key:{self.key.prefix}")
         super().perform_update(serializer)
 
     def perform_destroy(self, instance: Any) -> None:
@@ -290,6 +295,10 @@ def _tried(what: Any, campaign: Campaign, **values: Any) -> Any:
     try:
         return cast(Any, what(campaign, **values))
     except launching.LaunchError as error:
+        if error.field == launching.NOT_APPROVED:
+            raise refuse(
+                409, "campaign-approval", "An approval is missing or not allowed", error.reason
+            ) from None
         if error.field == "state":
             raise refuse(409, "campaign-state", "The campaign is in another state", error.reason) from None
         raise at_field(error) from None

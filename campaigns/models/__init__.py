@@ -1,10 +1,11 @@
 """The rows of who hears what, and when."""
 
-from campaigns.models.campaign import Campaign, CampaignVersion
+from campaigns.models.campaign import Approval, Campaign, CampaignVersion, TestDevice
 from campaigns.models.event import Decision, Event, EventType, IdempotencyKey, Rule, Schedule
 from campaigns.models.experiment import Experiment, Variant
 
 __all__ = [
+    "Approval",
     "Campaign",
     "CampaignVersion",
     "Decision",
@@ -14,5 +15,6 @@ __all__ = [
     "IdempotencyKey",
     "Rule",
     "Schedule",
+    "TestDevice",
     "Variant",
 ]

@@ -5,9 +5,11 @@ import uuid
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from delivery.models.run import LANE_CHOICES
-from devices.models import Application, Category, Segment
+from devices.models import Application, Category, Device, Segment
+from devices.models.application import validate_time_zone
 
 
 class Campaign(models.Model):
@@ -77,6 +79,20 @@ class Campaign(models.Model):
     send_at = models.DateTimeField(
         null=True, blank=True, help_text="When a launch starts it; empty: at once."
     )
+    repeat = models.CharField(
+        max_length=100,
+        blank=True,
+        help_text="A crontab, as 0 9 * * mon-fri: told again at each of these times; empty: once.",
+    )
+    repeat_zone = models.CharField(
+        max_length=64,
+        blank=True,
+        validators=[validate_time_zone],
+        help_text="IANA time zone of the crontab; empty: the application's.",
+    )
+    repeat_until = models.DateTimeField(
+        null=True, blank=True, help_text="It is not told again after this; empty: until somebody ends it."
+    )
     ttl = models.PositiveIntegerField(
         "time to live", default=86_400, help_text="Seconds after which it is no longer worth telling."
     )
@@ -141,6 +157,18 @@ class Campaign(models.Model):
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
+    revision = models.PositiveIntegerField(
+        default=0, editable=False, help_text="Counts the edits: of two at once the second is told."
+    )
+    edited_by = models.CharField(max_length=150, blank=True, editable=False)
+    settled = models.BooleanField(
+        default=False, editable=False, help_text="What it says is approved or launched as it stands."
+    )
+    authors = models.JSONField(
+        default=list,
+        editable=False,
+        help_text="Who wrote what it says since it was last approved: nobody approves their own.",
+    )
 
     class Meta:
         ordering = ["-created_at"]
@@ -160,6 +188,21 @@ class CampaignVersion(models.Model):
     digest = models.CharField(max_length=64)
     launch_at = models.DateTimeField(null=True, help_text="When the clock is to start it.")
     launched_at = models.DateTimeField(null=True)
+    approved_audience = models.PositiveIntegerField(
+        null=True, help_text="People whom its approvals were given for; null: it needed none."
+    )
+    canary = models.PositiveSmallIntegerField(
+        default=0, help_text="Per cent of the audience that are told first; 0: all at once."
+    )
+    canary_state = models.CharField(
+        max_length=8,
+        blank=True,
+        choices=[
+            ("waiting", _("Waits for somebody to look")),
+            ("went_on", _("Went on")),
+            ("stopped", _("Stopped")),
+        ],
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -175,3 +218,37 @@ class CampaignVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.campaign} v{self.number}"
+
+
+class Approval(models.Model):
+    """That somebody approved what a campaign says, for the numbers they saw; signed (`campaigns.approval`)."""
+
+    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="approvals")
+    digest = models.CharField(max_length=64, help_text="Of the content, policy, audience and time approved.")
+    numbers = models.JSONField(help_text="What the dry run came to.")
+    author = models.CharField(max_length=150, help_text="user:NAME or key:PREFIX.")
+    signature = models.CharField(max_length=64)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.campaign} by {self.author}"
+
+
+class TestDevice(models.Model):
+    """A device that is sent tests of campaigns, known by a name."""
+
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="test_devices")
+    name = models.CharField(max_length=100, help_text=_("As “Eva's phone” or “TV in the kitchen”."))
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="tests")
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(fields=["application", "name"], name="one_test_device_per_name")
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -40,6 +40,20 @@ def fit(
     notification: str = NOTIFICATION,
 ) -> Fit:
     """Return how a content fits at `fcm`, `apns` or `webpush`; what cannot be said there at all has no bytes."""
+    words = {"platform": platform, "token": token, "notification": notification}
+    return fit_and_cut(provider, content, envelope, **words)[0]
+
+
+def fit_and_cut(
+    provider: str,
+    content: Content,
+    envelope: Envelope,
+    *,
+    platform: str,
+    token: str = TOKEN,
+    notification: str = NOTIFICATION,
+) -> tuple[Fit, Content]:
+    """Return how a content fits, and the content as the sender would cut it; one that is too large as it is."""
     limit = limit_of(provider, content)
     weigh = partial(
         _weigh, provider, envelope=envelope, platform=platform, token=token, notification=notification
@@ -47,13 +61,13 @@ def fit(
     try:
         size = weigh(content)
         if size <= limit:
-            return Fit(size, limit, "whole")
-        fitted(content, weigh, limit)
+            return Fit(size, limit, "whole"), content
+        cut = fitted(content, weigh, limit)
     except TooLargeError as error:
-        return Fit(error.size, limit, "too_large")
+        return Fit(error.size, limit, "too_large"), content
     except (TypeError, ValueError):
-        return Fit(0, limit, "whole")
-    return Fit(size, limit, "shortened")
+        return Fit(0, limit, "whole"), content
+    return Fit(size, limit, "shortened"), cut
 
 
 def limit_of(provider: str, content: Content) -> int:

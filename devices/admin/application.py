@@ -61,6 +61,7 @@ class ApplicationAdmin(ScopedAdmin):
     fieldsets = [
         (None, {"fields": ["name", "slug", ("time_zone", "locale")]}),
         ("Policy", {"fields": ["quiet_hours", "caps"]}),
+        ("Approval", {"fields": [("approval_from", "second_approval_from")]}),
         ("WebSocket", {"fields": ["origins"]}),
         ("For developers", {"fields": ["uid", "created_at"]}),
     ]

@@ -65,6 +65,19 @@ class Application(models.Model):
         validators=[validate_caps],
         help_text='So many to a person, as [{"category": null, "count": 3, "hours": 24}]; null: of all together.',
     )
+    approval_from = models.PositiveIntegerField(
+        "approval from",
+        null=True,
+        blank=True,
+        help_text="Campaigns to so many people or more are launched only when somebody who did not write them has"
+        " approved them; 0: all campaigns. Empty: whoever may launch does so alone.",
+    )
+    second_approval_from = models.PositiveIntegerField(
+        "second approval from",
+        null=True,
+        blank=True,
+        help_text="From so many people on two have to approve. Empty: one is enough.",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:

@@ -111,6 +111,21 @@ def test_a_token_moves_to_the_device_that_a_service_gives_it(shop: World) -> Non
     assert (old["state"], old["retired_reason"]) == ("retired", "replaced")
 
 
+def test_a_topic_of_fcm_is_a_device_that_only_a_service_registers(shop: World) -> None:
+    shop.service("PUT", "subscribers/weather", {})
+    topic = {"platform": "android", "provider": "fcm", "token": "topic:weather.berlin"}
+    either = {**topic, "token": "condition:'a' in topics || 'b' in topics"}
+    for body in (topic, either):
+        made = shop.service("PUT", f"devices/{uuid4()}", {**body, "subscriber": "weather"})
+        assert made.status_code == 201, made.content
+    wrong = {**topic, "token": "topic:two words", "subscriber": "weather"}
+    told = problem(shop.service("PUT", f"devices/{uuid4()}", wrong), 400, "invalid")
+    assert [error["pointer"] for error in told["errors"]] == ["/token"]
+    mine = uuid4()
+    told = problem(shop.app(mine)("PUT", f"devices/{mine}", topic), 400, "invalid")
+    assert "by the service" in told["errors"][0]["detail"]
+
+
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [

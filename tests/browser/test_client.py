@@ -28,7 +28,7 @@ CONNECT = """(given) => {
 # A socket that never opens, and notes when it was asked for.
 UNREACHABLE = """() => {
   window.dialled = [];
-  window.extra = {url: "ws://nowhere.invalid/", WebSocket: function () {
+  window.extra = {url: "ws://nowhere.invalid/", transports: ["websocket"], WebSocket: function () {
     const socket = this;
     window.dialled.push(Date.now());
     socket.close = () => {};
@@ -121,7 +121,11 @@ def test_only_the_last_five_hundred_ids_are_stored(page: Page, hub: FakeHub) -> 
     hub.repeat(*[entry["id"] for entry in hub.log])
     hub.wait_for_frame("ack", seq=1)
     stored = page.evaluate("JSON.parse(localStorage.getItem('notifyhub:device-1'))")
-    assert stored == {"cursor": "600", "ids": [f"id-{n}" for n in range(100, 600)]}
+    assert stored == {
+        "cursor": "600",
+        "ids": [f"id-{n}" for n in range(100, 600)],
+        "transport": "websocket",
+    }
 
 
 def test_a_client_that_was_cut_off_returns_with_its_cursor_and_gets_what_it_missed(

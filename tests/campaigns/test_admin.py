@@ -1,6 +1,8 @@
 """The marketers' pages: composing, approving and launching, and the events and rules, as members use them."""
 
+import html
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -35,7 +37,7 @@ def sign_in(world: World, role: Role) -> Client:
 
 def content(**changes: Any) -> dict[str, Any]:
     whole = {"name": "Autumn", "title": "20 % off", "body": "Until Sunday", "lane": "bulk", "ttl": 3600}
-    return {**whole, "data": "{}", "locales": "{}", "overrides": "{}", **changes}
+    return {**whole, **changes}
 
 
 def add(client: Client, model: str, posted: dict[str, Any]) -> Any:
@@ -54,7 +56,8 @@ def press(client: Client, button: str, campaign: Campaign) -> Any:
 
 
 def look(client: Client, button: str, campaign: Campaign) -> str:
-    return str(client.get(reverse(f"admin:campaigns_campaign_{button}", args=[campaign.pk])).content.decode())
+    address = reverse(f"admin:campaigns_campaign_{button}", args=[campaign.pk])
+    return html.unescape(client.get(address, follow=True).content.decode())
 
 
 # -- composing
@@ -73,17 +76,39 @@ def test_an_editor_writes_a_draft(meadow: World) -> None:
         ({"body": "One\n{% if x %}two"}, "body", "Line"),
         ({"body": "One\n{{ x | shout }}"}, "body", "Line 2: unknown filter 'shout'"),
         ({"title": "", "body": ""}, "title", "write a title or a body"),
-        ({"data": '{"screen": "{{ x | shout }}"}'}, "data", "screen, line 1: unknown filter"),
-        ({"data": '{"screen": 5}'}, "data", "must be a text"),
-        ({"locales": '{"de": {"title": "{{ x | shout }}"}}'}, "locales", "de, title, line 1: unknown filter"),
-        ({"locales": '{"de": {"titel": "Hallo"}}'}, "locales", "did you mean “title”?"),
         (
-            {"overrides": '{"tv": {"body": "{{ x | shout }}"}}'},
-            "overrides",
-            "tv, body, line 1: unknown filter",
+            {"data-0-key": "screen", "data-0-value": "{{ x | shout }}"},
+            "data",
+            "screen, line 1: unknown filter",
         ),
-        ({"overrides": '{"phone": {}}'}, "overrides", "unknown platform"),
+        ({"data-0-value": "offers"}, "data", "has no key"),
+        ({"data-0-key": "a", "data-1-key": "a"}, "data", "stands there twice"),
+        (
+            {"locales-0-tag": "de", "locales-0-title": "{{ x | shout }}"},
+            "locales",
+            "de, title, line 1: unknown",
+        ),
+        ({"locales-0-title": "Hallo"}, "locales", "Say which language"),
+        ({"locales-0-tag": "de", "locales-1-tag": "DE"}, "locales", "stands there twice"),
+        ({"locales-0-tag": "d e", "locales-0-title": "x"}, "locales", "BCP 47"),
+        ({"locales-0-tag": "de", "locales-0-link": "JavaScript:alert(1)"}, "locales", "must not begin with"),
+        ({"tv__body": "{{ x | shout }}"}, "tv__body", "Line 1: unknown filter"),
+        ({"overrides": '{"phone": {"data": {"a": "b"}}}'}, "overrides", "unknown platform"),
         ({"image": "http://x"}, "image", "https://"),
+        ({"link": "javascript:alert(1)"}, "link", "must not begin with javascript:"),
+        ({"link": " java\nscript:alert(1)"}, "link", "must not begin with javascript:"),
+        ({"ios__link": "data:text/html,x"}, "ios__link", "must not begin with data:"),
+        ({"buttons-0-label": "Buy", "buttons-0-link": "javascript:x"}, "buttons", "https://"),
+        ({"buttons-0-link": "https://x"}, "buttons", "needs a label"),
+        ({"android_color": "red"}, "android_color", "a colour as"),
+        ({"badge": "-1"}, "badge", "greater than or equal to 0"),
+        ({"body": "{% for i in (1..100000000) %}x{% endfor %}"}, "body", "loop iteration limit"),
+        ({"repeat-kind": "daily", "repeat-zone": "Mars/Olympus"}, "repeat", "no time zone"),
+        ({"repeat-kind": "weekly"}, "repeat", "at least one day"),
+        ({"repeat-kind": "daily", "repeat-at": "25:99"}, "repeat", "no time"),
+        ({"repeat-kind": "crontab", "repeat-crontab": "* * * * *"}, "repeat", "more often than"),
+        ({"repeat-kind": "crontab", "repeat-crontab": "61 * * * *"}, "repeat", "cannot be read"),
+        ({"repeat-kind": "daily", "repeat-until": "2020-01-01"}, "repeat", "ends before it begins"),
     ],
 )
 def test_what_is_wrong_with_a_text_stands_beside_its_field(
@@ -127,7 +152,8 @@ def test_the_page_before_a_launch_says_whom_it_reaches_and_when(meadow: World) -
             Preference.objects.create(subscriber=person, category=category, allowed=False)
     page = look(sign_in(meadow, Role.APPROVER), "launch", campaign)
     assert "It reaches 7 people now: the segment “Meadow segment”, without 5 who do not want it." in page
-    assert "It starts at once." in page and "Launch to 7 people now" in page and "FCM is shut" in page
+    assert "It starts at once when it is launched." in page and "Launch to 7 people now" in page
+    assert "The gate to FCM is shut" in page
     assert not Run.objects.filter(title=campaign.name).exists()
 
 
@@ -144,10 +170,11 @@ def test_the_page_before_a_launch_rehearses_it(meadow: World) -> None:
         )
     Campaign.objects.update(rate=1, send_at=timezone.now().replace(hour=12) + timedelta(days=1))
     page = look(sign_in(meadow, Role.APPROVER), "launch", campaign)
-    assert "Rehearsed: 2 of 3 people are told when it starts." in page
-    assert "1 later. The subscriber has quiet hours" in page
-    assert "2 have no device" in page and "At its rate it takes about 3 seconds." in page
-    assert "p0 reads: Meadow title — Hello" in page
+    rows = re.findall(r"<tr><th scope=.row.>(\d+)</th>.*?<td>([^<]+)</td></tr>", page)
+    assert ("2", "are told when it starts") in rows
+    assert any(count == "1" and "has quiet hours" in words for count, words in rows)
+    assert "2 of those have no device" in page and "It takes: 3 seconds." in page
+    assert page.count("Meadow title</p>") == 3 and "p0 · de" in page
 
 
 @pytest.mark.parametrize(
@@ -211,7 +238,7 @@ def test_launching_twice_makes_one_run_and_says_why(meadow: World) -> None:
 def test_a_launch_at_a_time_waits_for_it_and_can_be_taken_back(meadow: World) -> None:
     client, campaign = sign_in(meadow, Role.APPROVER), meadow.of(Campaign)
     Campaign.objects.update(send_at=timezone.now() + timedelta(days=1))
-    assert "Plan it for" in look(client, "launch", campaign)
+    assert "Launch as planned" in look(client, "launch", campaign)
     press(client, "launch", campaign)
     assert campaign.versions.filter(launched_at=None, launch_at__isnull=False).count() == 1
     press(client, "unschedule", campaign)
@@ -222,7 +249,7 @@ def test_a_campaign_that_does_not_render_cannot_be_launched(meadow: World) -> No
     client, campaign = sign_in(meadow, Role.APPROVER), meadow.of(Campaign)
     Campaign.objects.update(body="{{ x | shout }}")
     page = look(client, "launch", campaign)
-    assert "unknown filter" in page and "people now</button>" not in page
+    assert "unknown filter" in page and "Not yet" in page and "people now</button>" not in page
     press(client, "launch", campaign)
     assert campaign.state == "draft"
 
@@ -256,9 +283,8 @@ def test_an_edit_of_what_is_approved_says_that_rules_go_on_without_it(meadow: Wo
     versions = {"versions-TOTAL_FORMS": 0, "versions-INITIAL_FORMS": 0}
     page = editor.post(address, {**content(title="New words"), **versions}, follow=True)
     assert "Rules go on with the approved text" in page.content.decode()
-    assert (
-        reverse("admin:campaigns_campaign_approve", args=[campaign.pk])
-        in approver.get(address).content.decode()
+    assert reverse("admin:campaigns_campaign_approve", args=[campaign.pk]) in look(
+        approver, "preflight", campaign
     )
     press(approver, "approve", campaign)
     assert campaign.versions.first().snapshot["texts"]["en"]["title"] == "New words"

@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('campaigns', '0003_content_of_each_platform'),
+        ('campaigns', '0004_composer_and_approvals'),
         ('devices', '0003_web_push_and_purposes'),
     ]
 

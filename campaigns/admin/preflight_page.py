@@ -1,0 +1,228 @@
+"""The page before a launch: numbers, samples, warnings, approvals, a test on real devices, a canary that waits."""
+
+from typing import Any, NamedTuple
+
+from django.contrib import messages
+from django.core import signing
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from campaigns import approval, launching, preflight, trying
+from campaigns.admin.reach import willing
+from campaigns.admin.when import viewer_zone, when_sentences
+from campaigns.models import Campaign, TestDevice
+from campaigns.preflight import Preflight
+from delivery.reasons import DEFERRED, STOPPED
+from devices import segments, staff
+from devices.confirmation import RefusedError
+from devices.models import Provider, Role
+
+CANARY = 1
+"""Per cent of the people who are told first."""
+SALT = "campaigns.preflight"
+FRESH = 3_600
+"""Seconds for which numbers that were looked at may be approved."""
+
+
+class Line(NamedTuple):
+    """A line of a table: a count, its share of all in per cent, and a sentence."""
+
+    people: int
+    share: float
+    words: str
+
+
+class Weight(NamedTuple):
+    """What a provider is sent."""
+
+    provider: str
+    messages: int
+    mean: int
+    largest: int
+    limit: int
+    note: str
+
+
+def show(admin: Any, request: HttpRequest, campaign: Campaign) -> HttpResponse:
+    """Return the page."""
+    found = preflight.look(campaign)
+    author = approval.author_of(request.user)
+    may_approve = staff.may(request, Role.APPROVER, campaign.application_id)
+    refusal = approval.refusal(campaign, author, found.standing) if found.standing else ""
+    waiting = campaign.versions.filter(launch_at__isnull=False, launched_at=None).first()
+    context = {
+        **admin.admin_site.each_context(request),
+        "title": _("Before the launch of “%(name)s”") % {"name": campaign.name},
+        "opts": campaign._meta,
+        "object": campaign,
+        "original": campaign,
+        "found": found,
+        "rehearsal": found.rehearsal,
+        "people": _people(found),
+        "weights": _weights(found),
+        "span": _span(found.rehearsal.seconds) if found.rehearsal else "",
+        "who": _who(campaign),
+        "when": _when(request, campaign),
+        "devices": TestDevice.objects.filter(application=campaign.application_id).select_related("device")[
+            : trying.MOST * 5
+        ],
+        "canary": preflight.canary_of(campaign),
+        "planned": waiting,
+        "may_edit": staff.may(request, Role.EDITOR, campaign.application_id),
+        "may_approve": may_approve,
+        "may_own": staff.may(request, Role.OWNER, campaign.application_id),
+        "can_approve": _can(campaign, "approve") and not found.problems,
+        "can_launch": _can(campaign, "launch") and not found.problems,
+        "can_submit": campaign.state in launching.MOVES["submit"][0],
+        "refusal": refusal,
+        "approvers": approval.names(found.standing.valid) if found.standing else "",
+        "seen": signing.dumps(
+            {"campaign": str(campaign.uid), "digest": found.digest, "numbers": found.numbers},
+            salt=SALT,
+            compress=True,
+        ),
+        "back": reverse("admin:campaigns_campaign_change", args=[campaign.pk]),
+    }
+    return TemplateResponse(request, "admin/campaigns/campaign/preflight.html", context)
+
+
+def seen(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
+    """Return the numbers of the page that somebody acts on; raises `RefusedError` when it shows something else by now.
+
+    Without a page, as from a script, the numbers are counted now.
+    """
+    sent = request.POST.get("seen", "")
+    found: dict[str, Any]
+    if not sent:
+        return preflight.look(campaign).numbers
+    try:
+        found = signing.loads(sent, salt=SALT, max_age=FRESH)
+    except signing.BadSignature:
+        raise RefusedError(_("This page is too old: look at the numbers again.")) from None
+    try:
+        now = approval.digest_of(campaign, launching.checked_snapshot(campaign))
+    except launching.LaunchError as error:
+        raise RefusedError(str(error)) from None
+    if found["campaign"] != str(campaign.uid) or found["digest"] != now:
+        raise RefusedError(_("It was edited while you looked: look again, nothing was done."))
+    numbers: dict[str, Any] = found["numbers"]
+    if approval.drifted(int(numbers["audience"]), approval.audience_of(campaign)):
+        raise RefusedError(
+            _("Its audience changed by more than a tenth while you looked: look again, nothing was done.")
+        )
+    return numbers
+
+
+def send_test(admin: Any, request: HttpRequest, campaign: Campaign) -> HttpResponse:
+    """Send a test to the devices that were ticked."""
+    keys = [key for key in request.POST.getlist("devices") if key.isdigit()][: trying.MOST + 1]
+    chosen = list(
+        TestDevice.objects.filter(application=campaign.application_id, pk__in=keys).select_related("device")
+    )
+    try:
+        sent = trying.send_test(campaign, chosen, by=request.user)
+    except (trying.TryError, launching.LaunchError) as error:
+        messages.error(request, str(error))
+    else:
+        names = ", ".join(one.name for one in chosen)
+        said = _("A test is on its way to %(names)s.") % {"names": names}
+        admin.log_change(request, campaign, said)
+        messages.success(request, said)
+        if len(sent) == 1:
+            messages.info(request, _("What becomes of it stands on the page of its run, under Runs."))
+    return HttpResponseRedirect(page_of(campaign))
+
+
+def decide_canary(admin: Any, request: HttpRequest, campaign: Campaign, *, go_on: bool) -> HttpResponse:
+    """Tell the others after a canary, or end it."""
+    version = campaign.versions.filter(canary_state="waiting").select_related("campaign__application").first()
+    try:
+        if version is None:
+            raise launching.LaunchError("state", _("No canary waits: somebody has decided already."))
+        if go_on:
+            launching.go_on(version, by=request.user)
+            said = _("It goes on: the others are being told.")
+        else:
+            launching.stop_canary(version, by=request.user)
+            said = _("Stopped: nobody else is told.")
+    except launching.LaunchError as error:
+        messages.error(request, str(error))
+    else:
+        admin.log_change(request, campaign, said)
+        messages.success(request, said)
+    return HttpResponseRedirect(page_of(campaign))
+
+
+def page_of(campaign: Campaign) -> str:
+    """Return the address of a campaign's page before the launch."""
+    return reverse("admin:campaigns_campaign_preflight", args=[campaign.pk])
+
+
+def _can(campaign: Campaign, move: str) -> bool:
+    return campaign.state in launching.MOVES[move][0] or (
+        move == "approve" and campaign.state in launching.IN_FORCE
+    )
+
+
+def _people(found: Preflight) -> list[Line]:
+    rehearsal = found.rehearsal
+    if rehearsal is None or not rehearsal.audience:
+        return []
+    whole = rehearsal.audience
+    lines = [(rehearsal.told, _("are told when it starts"))]
+    lines += [(count, DEFERRED.get(reason, reason)) for reason, count in rehearsal.later.items()]
+    lines += [(count, STOPPED.get(reason, reason)) for reason, count in rehearsal.stopped.items()]
+    return [Line(count, 100 * count / whole, words) for count, words in lines]
+
+
+def _weights(found: Preflight) -> list[Weight]:
+    if found.rehearsal is None:
+        return []
+    lines = []
+    for name, one in found.rehearsal.bytes.items():
+        note = ""
+        if one.too_large:
+            note = _("%(count)s of %(of)s too large") % {"count": one.too_large, "of": one.weighed}
+        elif one.shortened:
+            note = _("%(count)s of %(of)s cut") % {"count": one.shortened, "of": one.weighed}
+        count = found.rehearsal.messages.get(name, 0)
+        lines.append(Weight(Provider(name).label, count, one.mean, one.largest, one.limit, note))
+    return lines
+
+
+def _who(campaign: Campaign) -> str:
+    """Say whom it reaches, and who does not want it."""
+    predicate = campaign.segment.predicate if campaign.segment else None
+    audience = segments.subscribers(campaign.application, predicate)
+    total, people = audience.count(), willing(audience, campaign.category).count()
+    whom = (
+        _("the segment “%(segment)s”") % {"segment": campaign.segment}
+        if campaign.segment
+        else _("everybody in %(application)s") % {"application": campaign.application}
+    )
+    if total > people:
+        return _("It reaches %(people)s people now: %(whom)s, without %(without)s who do not want it.") % {
+            "people": f"{people:,}",
+            "whom": whom,
+            "without": f"{total - people:,}",
+        }
+    return _("It reaches %(people)s people now: %(whom)s.") % {"people": f"{people:,}", "whom": whom}
+
+
+def _when(request: HttpRequest, campaign: Campaign) -> list[str]:
+    try:
+        snapshot = launching.snapshot_of(campaign)
+    except launching.LaunchError:
+        return []
+    return when_sentences(campaign, snapshot, viewer_zone(request, campaign.application.time_zone))
+
+
+def _span(seconds: float) -> str:
+    if not seconds:
+        return _("as fast as it goes")
+    for unit, length in ((_("days"), 86_400), (_("hours"), 3_600), (_("minutes"), 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return _("%(count)s seconds") % {"count": max(1, round(seconds))}

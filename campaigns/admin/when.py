@@ -1,0 +1,65 @@
+"""When a campaign will really be told, in sentences for whoever plans it."""
+
+from datetime import UTC, datetime
+from urllib.parse import unquote
+from zoneinfo import available_timezones
+
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+
+from campaigns.models import Campaign
+from campaigns.recurrence import RepeatError, sentence
+from campaigns.schedule import CrontabError, ZoneError
+from campaigns.timetable import shown, timetable
+from delivery.snapshot import Snapshot
+from devices.known_zones import known_zones
+
+COOKIE = "nh_zone"
+"""In which the composer's script keeps the zone of the browser's clock."""
+
+
+def viewer_zone(request: HttpRequest, home: str) -> str:
+    """Return the time zone of whoever looks, as their browser said; else `home`, the application's."""
+    asked = request.POST.get("viewer_zone", "") or unquote(request.COOKIES.get(COOKIE, ""))
+    return asked if asked in available_timezones() else home
+
+
+def when_sentences(campaign: Campaign, snapshot: Snapshot, zone: str) -> list[str]:
+    """Return, a sentence each, when a campaign launched now is told: for somebody in `zone`, and for the recipients."""
+    home = campaign.application.time_zone
+    now = datetime.now(UTC)
+    begins = campaign.send_at if campaign.send_at and campaign.send_at > now else now
+    zones = known_zones(campaign.application_id) if snapshot.policy.local_time else []
+    try:
+        plan = timetable(
+            policy=snapshot.policy,
+            home=home,
+            zones=zones,
+            begins=begins,
+            crontab=campaign.repeat,
+            crontab_zone=campaign.repeat_zone,
+            until=campaign.repeat_until,
+        )
+    except (CrontabError, ZoneError, RepeatError):
+        return []
+    said = []
+    if campaign.send_at and campaign.send_at <= now:
+        said.append(_("The time to send is past: a launch starts at once."))
+    if campaign.repeat:
+        said.append(sentence(campaign.repeat, campaign.repeat_zone or home))
+        if plan.coming:
+            said.append(_("Next: %(times)s.") % {"times": "; ".join(shown(at, zone) for at in plan.coming)})
+    elif not campaign.send_at:
+        said.append(_("It starts at once when it is launched."))
+    if (campaign.send_at and campaign.send_at > now) or snapshot.policy.local_time:
+        said.append(_("It starts for you at %(at)s.") % {"at": shown(plan.first, zone)})
+    if snapshot.policy.local_time and plan.first != plan.last:
+        said.append(
+            _("First recipients: %(first)s. Last recipients: %(last)s; for you %(yours)s.")
+            % {
+                "first": shown(plan.first, plan.first_zone),
+                "last": shown(plan.last, plan.last_zone),
+                "yours": shown(plan.last, zone),
+            }
+        )
+    return [*said, *plan.notes]

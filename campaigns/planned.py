@@ -1,0 +1,161 @@
+"""What is planned, day by day: launches that wait, recurring times and drafts with a date; and who would hear twice."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import combinations
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from django.db.models import Count, Q
+
+from campaigns import recurrence
+from campaigns.models import Campaign, CampaignVersion
+from campaigns.schedule import CrontabError, ZoneError
+from devices import segments
+from devices.models import Application, Subscriber
+
+SAMPLE = 2_000
+"""Newest subscribers among whom is counted who is in two audiences."""
+MOST_PAIRS = 60
+MOST_TIMES = 200
+"""Times of one recurring campaign that are shown."""
+MOST_CAMPAIGNS = 300
+
+LAUNCH, REPEAT, DRAFT = "launch", "repeat", "draft"
+
+
+class Plan(NamedTuple):
+    """A time at which a campaign is to be told: its day in a viewer's zone, and the instant.
+
+    `kind` is `launch` (it starts by itself), `repeat` (a further time of a recurring one) or `draft` (not launched
+    yet). `local`: everybody hears it at that time of their own clock.
+    """
+
+    day: date
+    at: datetime
+    campaign: Campaign
+    kind: str
+    local: bool
+
+
+class Collision(NamedTuple):
+    """Two campaigns of one day that the same people hear: the share of the sample that does, from 0 to 1."""
+
+    first: Campaign
+    second: Campaign
+    share: float
+
+
+def plans(application: Application, *, first: date, last: date, zone: str) -> list[Plan]:
+    """Return what is planned from one day to another (both included) of a viewer's zone, in order; two queries."""
+    place = ZoneInfo(zone)
+    begin = datetime.combine(first, time(), place).astimezone(UTC)
+    end = datetime.combine(last + timedelta(days=1), time(), place).astimezone(UTC)
+    found: list[tuple[datetime, Campaign, str]] = []
+    waiting = CampaignVersion.objects.filter(
+        campaign__application=application,
+        campaign__state=Campaign.State.LIVE,
+        launched_at=None,
+        launch_at__lt=end,
+    )
+    seen: dict[int, datetime] = {}
+    for version in waiting.select_related("campaign__segment").defer("snapshot")[:MOST_CAMPAIGNS]:
+        version.campaign.application = application
+        if version.launch_at is None:
+            continue
+        if version.launch_at >= begin:
+            found.append((version.launch_at, version.campaign, LAUNCH))
+        if version.campaign.repeat:
+            seen[version.campaign_id] = version.launch_at
+            found += [
+                (at, version.campaign, REPEAT)
+                for at in _times(version.campaign, version.launch_at, begin, end)
+            ]
+    drafts = Campaign.objects.filter(
+        Q(send_at__gte=begin, send_at__lt=end) | ~Q(repeat=""),
+        application=application,
+        state__in=[Campaign.State.DRAFT, Campaign.State.IN_REVIEW, Campaign.State.APPROVED],
+    )
+    for campaign in drafts.select_related("segment")[:MOST_CAMPAIGNS]:
+        campaign.application = application
+        if campaign.repeat:
+            start = max(campaign.send_at or begin, begin, datetime.now(UTC)) - timedelta(seconds=1)
+            found += [(at, campaign, DRAFT) for at in _times(campaign, start, begin, end)]
+        elif campaign.send_at is not None:
+            found.append((campaign.send_at, campaign, DRAFT))
+    made = [
+        Plan(
+            at.astimezone(place).date(), at.astimezone(place), campaign, kind, campaign.local_time is not None
+        )
+        for at, campaign, kind in found
+    ]
+    return sorted(made, key=lambda plan: (plan.at, plan.campaign.name))
+
+
+def collisions(application: Application, planned: Sequence[Plan]) -> dict[date, list[Collision]]:
+    """Return, by day, which campaigns the same people hear, counted among the newest subscribers in one query."""
+    by_day: dict[date, dict[int, Campaign]] = {}
+    for plan in planned:
+        by_day.setdefault(plan.day, {})[plan.campaign.pk] = plan.campaign
+    pairs = {
+        day: list(combinations(sorted(found.values(), key=lambda one: one.name), 2))
+        for day, found in by_day.items()
+    }
+    shares = _shares(application, [pair for several in pairs.values() for pair in several])
+    return {
+        day: [
+            Collision(one, other, share)
+            for one, other in several
+            if (share := shares.get(_key(one, other), 0.0)) > 0
+        ]
+        for day, several in pairs.items()
+        if several
+    }
+
+
+def _times(campaign: Campaign, after: datetime, begin: datetime, end: datetime) -> list[datetime]:
+    """Return a recurring campaign's times after an instant that fall between two others."""
+    zone = campaign.repeat_zone or campaign.application.time_zone
+    until = min(campaign.repeat_until or end, end - timedelta(seconds=1))
+    times: list[datetime] = []
+    try:
+        for at in recurrence.occurrences(
+            campaign.repeat, zone, after=max(after, begin - timedelta(seconds=1)), until=until
+        ):
+            times.append(at)
+            if len(times) == MOST_TIMES:
+                break
+    except (CrontabError, ZoneError):
+        return []
+    return times
+
+
+def _key(one: Campaign, other: Campaign) -> tuple[int, int]:
+    """Return what the share of two audiences depends on: their segments, 0 for everybody."""
+    low, high = sorted((one.segment_id or 0, other.segment_id or 0))
+    return low, high
+
+
+def _shares(
+    application: Application, pairs: Iterable[tuple[Campaign, Campaign]]
+) -> dict[tuple[int, int], float]:
+    wanted: dict[tuple[int, int], Q] = {}
+    for one, other in pairs:
+        key = _key(one, other)
+        if key not in wanted and len(wanted) < MOST_PAIRS:
+            wanted[key] = _chosen(one) & _chosen(other)
+    if not wanted:
+        return {}
+    newest = Subscriber.objects.filter(application=application).order_by("-id")[:SAMPLE]
+    # a condition without any test cannot be a filter of a count: everybody is counted plainly
+    counts: dict[str, Any] = {
+        f"pair{number}": Count("pk", filter=condition) if condition else Count("pk")
+        for number, condition in enumerate(wanted.values())
+    }
+    found = Subscriber.objects.filter(pk__in=newest.values("pk")).aggregate(whole=Count("pk"), **counts)
+    whole = found["whole"] or 1
+    return {key: found[f"pair{number}"] / whole for number, key in enumerate(wanted)}
+
+
+def _chosen(campaign: Campaign) -> Q:
+    return segments.to_q(campaign.segment.predicate) if campaign.segment else Q()

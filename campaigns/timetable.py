@@ -1,0 +1,120 @@
+"""When a campaign will really be told: first and last, for whoever plans it and for the people it reaches. Pure."""
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from campaigns import recurrence
+from delivery.policy import local_time
+from delivery.snapshot import Policy
+from devices.wall_time import offset, placed, zone_or
+
+COMING = 5
+"""Occurrences of a recurring campaign that are named."""
+LOOKS_AHEAD = timedelta(days=366)
+
+
+class Timetable(msgspec.Struct, frozen=True):
+    """When the first and the last person are told (UTC), where they live, how often it comes, and what to know.
+
+    `coming` are the next instants of a recurring campaign; `notes` a sentence each.
+    """
+
+    first: datetime
+    last: datetime
+    first_zone: str
+    last_zone: str
+    coming: list[datetime]
+    notes: list[str]
+
+
+def timetable(
+    *,
+    policy: Policy,
+    home: str,
+    zones: Iterable[str],
+    begins: datetime,
+    crontab: str = "",
+    crontab_zone: str = "",
+    until: datetime | None = None,
+    now: datetime | None = None,
+) -> Timetable:
+    """Return when a campaign begun at `begins` (aware) is told in `zones`; `home` is the application's zone.
+
+    A throttle's and quiet hours' share in it is the dry run's to say. Raises what `campaigns.recurrence.occurrences`
+    does.
+    """
+    coming: list[datetime] = []
+    where = crontab_zone or home
+    notes: list[str] = []
+    if crontab:
+        start = begins - timedelta(seconds=1)
+        for at in recurrence.occurrences(crontab, where, after=start, until=until):
+            coming.append(at)
+            if len(coming) == COMING:
+                break
+        if not coming:
+            notes.append("It never comes: it ends before its first time.")
+        else:
+            begins = coming[0]
+        end = min(until, begins + LOOKS_AHEAD) if until else begins + LOOKS_AHEAD
+        notes += recurrence.oddities(crontab, where, after=begins, until=end)
+    lived = sorted({zone or home for zone in zones} | {home})
+    if not policy.local_time:
+        return Timetable(begins, begins, home, home, coming, notes)
+    told = {zone: local_time.instant_in(zone, policy, home, begins.timestamp()) for zone in lived}
+    first, last = (
+        min(told, key=lambda zone: (told[zone], zone)),
+        max(told, key=lambda zone: (told[zone], zone)),
+    )
+    notes += _late(policy, home, lived, told, begins) + _changes(policy, home, lived, begins)
+    return Timetable(_at(told[first]), _at(told[last]), first, last, coming, notes)
+
+
+def _late(policy: Policy, home: str, zones: list[str], told: dict[str, float], begins: datetime) -> list[str]:
+    """Say for how many zones the wanted time is past when it begins."""
+    at, day = time.fromisoformat(policy.local_time), _day(policy, home, begins)
+    past = [zone for zone in zones if placed(datetime.combine(day, at), zone_or(zone, home)) < begins]
+    if not past:
+        return []
+    then = "at once, when it begins" if policy.late == "now" else f"at {policy.local_time} of their next day"
+    which = past[0] if len(past) == 1 else f"{len(past)} zones, as {past[0]}"
+    return [f"In {which} {policy.local_time} is past when it begins: people there are told {then}."]
+
+
+def _changes(policy: Policy, home: str, zones: list[str], begins: datetime) -> list[str]:
+    """Say where the wanted time does not exist, or comes twice, on the day."""
+    at, day = time.fromisoformat(policy.local_time), _day(policy, home, begins)
+    notes = []
+    for zone in zones:
+        place = zone_or(zone, home)
+        wall = datetime.combine(day, at)
+        early, late = (offset(wall.replace(tzinfo=place, fold=fold)) for fold in (0, 1))
+        if early < late:
+            shown = placed(wall, place).astimezone(place)
+            notes.append(
+                f"In {zone} the clocks go forward that day and {at:%H:%M} does not exist: it is told at {shown:%H:%M}."
+            )
+        elif early > late:
+            notes.append(
+                f"In {zone} the clocks go back that day and {at:%H:%M} comes twice: it is told the first time."
+            )
+    return notes
+
+
+def shown(at: datetime, zone: str) -> str:
+    """Return an instant in a zone as people read it: the day, the time, and the zone's name."""
+    place = ZoneInfo(zone)
+    return f"{at.astimezone(place):%a %-d %b %Y, %H:%M} ({zone})"
+
+
+def _day(policy: Policy, home: str, begins: datetime) -> date:
+    if policy.local_date:
+        return date.fromisoformat(policy.local_date)
+    return begins.astimezone(zone_or(home)).date()
+
+
+def _at(epoch: float) -> datetime:
+    return datetime.fromtimestamp(epoch, UTC)

@@ -1,0 +1,89 @@
+"""A canary: a part of the people first, the others when somebody says so, nobody twice."""
+
+from collections import Counter
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.utils import timezone
+
+from campaigns import launching, preflight
+from campaigns.launching import LaunchError
+from campaigns.models import Campaign, CampaignVersion
+from delivery import claims, planning
+from delivery.log.store import log_store
+from delivery.models import Run
+from delivery.snapshot import WHOLE, Share
+from devices.models import Application, Subscriber
+
+pytestmark = pytest.mark.django_db(databases=["default", "log"])
+
+
+@pytest.fixture
+def launched(application: Application, settings: Any) -> CampaignVersion:
+    settings.PAGE_PAUSE_MS = 0
+    Subscriber.objects.bulk_create(
+        Subscriber(application=application, external_id=f"p{number}") for number in range(300)
+    )
+    made = Campaign.objects.create(application=application, name="Careful", title="Hi")
+    launching.launch(made, by="eve", canary=10)
+    return CampaignVersion.objects.get()
+
+
+def told(run: Run) -> set[str]:
+    """Plan a run's pages, and return the people who have an entry of it."""
+    while page := claims.claim_page(run.lane, "test"):
+        planning.work_page(page)
+    return {str(subscriber) for subscriber, _ in log_store().identities(run.uid)}
+
+
+def test_shares_part_an_audience_evenly_and_without_overlap() -> None:
+    people = [uuid4().bytes for _ in range(20_000)]
+    parts = [Share(0, 100, "a"), Share(100, 5_000, "a"), Share(5_000, WHOLE, "a")]
+    found = Counter(sum(part.holds(one) for part in parts) for one in people)
+    assert found == {1: 20_000}
+    assert 120 < sum(parts[0].holds(one) for one in people) < 300
+    assert [Share(0, 100, "b").holds(one) for one in people] != [parts[0].holds(one) for one in people]
+
+
+def test_the_others_wait_for_a_decision_and_nobody_is_told_twice(launched: CampaignVersion) -> None:
+    first = told(Run.objects.get())
+    assert 10 <= len(first) <= 55 and launched.canary_state == "waiting"
+    Run.objects.update(state="done")
+    assert launching.end_finished() == 0
+    rest = told(launching.go_on(launched, by="eve"))
+    assert not first & rest and len(first | rest) == 300
+    Run.objects.update(state="done")
+    assert launching.end_finished() == 1
+
+
+def test_two_who_press_at_once_tell_the_others_once(launched: CampaignVersion) -> None:
+    again = CampaignVersion.objects.get()
+    launching.go_on(launched, by="eve")
+    with pytest.raises(LaunchError, match="somebody has decided already"):
+        launching.go_on(again, by="otto")
+    with pytest.raises(LaunchError, match="somebody has decided already"):
+        launching.stop_canary(again, by="otto")
+    assert Run.objects.count() == 2
+
+
+def test_a_canary_that_is_stopped_tells_nobody_else(launched: CampaignVersion) -> None:
+    launching.stop_canary(launched, by="eve")
+    assert Run.objects.get().state == "cancelled"
+    assert launching.end_finished() == 1
+
+
+def test_what_came_of_it_counts_only_its_own_people(launched: CampaignVersion) -> None:
+    share = launching.canary_share(launched)
+    inside = [one for one in Subscriber.objects.all() if share.holds(one.uid.bytes)]
+    outside = [one for one in Subscriber.objects.all() if not share.holds(one.uid.bytes)]
+    for one in (inside[0], outside[0], outside[1]):
+        Subscriber.objects.filter(pk=one.pk).update(consent=False, consent_at=timezone.now())
+    found = preflight.canary_of(launched.campaign)
+    assert found is not None and found.opted_out == 1 and found.failed_share == 0
+
+
+def test_a_recurring_campaign_has_none(application: Application) -> None:
+    made = Campaign.objects.create(application=application, name="Daily", title="Hi", repeat="0 9 * * *")
+    with pytest.raises(LaunchError, match="no canary"):
+        launching.launch(made, by="eve", canary=1)

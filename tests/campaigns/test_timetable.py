@@ -1,0 +1,89 @@
+"""When a campaign is really told: the page says what the planner does."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from campaigns.timetable import shown, timetable
+from delivery.policy.local_time import instant_in
+from delivery.snapshot import Policy
+
+BEGINS = datetime(2026, 11, 26, 8, tzinfo=UTC)
+ZONES = ["Asia/Tokyo", "America/New_York", "Europe/Berlin", ""]
+LOCAL = Policy(local_time="09:00")
+
+
+def test_without_a_local_time_all_are_told_when_it_begins() -> None:
+    plan = timetable(policy=Policy(), home="Europe/Berlin", zones=ZONES, begins=BEGINS)
+    assert (plan.first, plan.last, plan.notes, plan.coming) == (BEGINS, BEGINS, [], [])
+
+
+def test_the_first_and_the_last_zone_are_named() -> None:
+    plan = timetable(policy=LOCAL, home="Europe/Berlin", zones=ZONES, begins=BEGINS)
+    assert plan.last_zone == "America/New_York" and plan.last == datetime(2026, 11, 26, 14, tzinfo=UTC)
+    assert plan.first_zone in ("Asia/Tokyo", "Europe/Berlin") and plan.first == BEGINS
+    assert any(
+        "Asia/Tokyo 09:00 is past when it begins: people there are told at once" in one for one in plan.notes
+    )
+
+
+def test_who_missed_it_hears_the_next_day_if_the_policy_says_so() -> None:
+    late = Policy(local_time="09:00", late="tomorrow")
+    plan = timetable(policy=late, home="Europe/Berlin", zones=["Asia/Tokyo"], begins=BEGINS)
+    assert plan.last_zone == "Asia/Tokyo" and plan.last == datetime(2026, 11, 27, 0, tzinfo=UTC)
+    assert any("their next day" in one for one in plan.notes)
+
+
+def test_a_wall_time_that_a_clock_change_skips_is_said() -> None:
+    policy = Policy(local_time="02:30", local_date="2026-03-29")
+    begins = datetime(2026, 3, 27, tzinfo=UTC)
+    plan = timetable(policy=policy, home="Europe/Berlin", zones=["Europe/Berlin"], begins=begins)
+    assert any("02:30 does not exist: it is told at 03:00" in one for one in plan.notes)
+    twice = Policy(local_time="02:30", local_date="2026-10-25")
+    plan = timetable(policy=twice, home="Europe/Berlin", zones=["Europe/Berlin"], begins=begins)
+    assert any("comes twice" in one for one in plan.notes)
+
+
+def test_a_recurring_campaign_names_its_next_times() -> None:
+    plan = timetable(
+        policy=Policy(), home="Europe/Berlin", zones=[], begins=BEGINS, crontab="0 9 * * mon-fri", until=None
+    )
+    assert [f"{at:%a %H:%M}" for at in plan.coming] == [
+        "Thu 08:00",
+        "Fri 08:00",
+        "Mon 08:00",
+        "Tue 08:00",
+        "Wed 08:00",
+    ]
+    over = timetable(
+        policy=Policy(),
+        home="UTC",
+        zones=[],
+        begins=BEGINS,
+        crontab="0 9 * * *",
+        until=BEGINS + timedelta(minutes=5),
+    )
+    assert over.coming == [] and "ends before its first time" in over.notes[0]
+
+
+@given(
+    st.lists(
+        st.sampled_from(["Asia/Tokyo", "America/New_York", "Pacific/Apia", "Europe/Berlin", ""]), max_size=5
+    ),
+    st.datetimes(datetime(2024, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001  (hypothesis adds the zone)
+    st.sampled_from(["00:30", "02:30", "09:00", "23:59"]),
+    st.sampled_from(["now", "tomorrow"]),
+)
+def test_nobody_is_told_outside_of_first_and_last(
+    zones: list[str], begins: datetime, at: str, late: str
+) -> None:
+    policy, home = Policy(local_time=at, late=late), "Europe/Berlin"
+    plan = timetable(policy=policy, home=home, zones=zones, begins=begins)
+    for zone in [*zones, home]:
+        told = instant_in(zone or home, policy, home, begins.timestamp())
+        assert plan.first.timestamp() <= told <= plan.last.timestamp()
+
+
+def test_an_instant_is_shown_in_a_zone() -> None:
+    assert shown(BEGINS, "Asia/Tokyo") == "Thu 26 Nov 2026, 17:00 (Asia/Tokyo)"
