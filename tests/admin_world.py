@@ -168,7 +168,7 @@ def build(mark: str) -> World:
     )
     experiment = Experiment.objects.create(application=application, campaign=campaign, goal=event_type)
     Variant.objects.create(experiment=experiment, key="A")
-    Variant.objects.create(experiment=experiment, key="B", title=f"{mark} other title")
+    Variant.objects.create(experiment=experiment, key="B", title=f"{mark} title")
     tested = TestDevice.objects.create(application=application, name=f"{mark} phone", device=device)
     alert_rule = AlertRule.objects.create(
         application=application,
