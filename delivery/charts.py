@@ -17,8 +17,8 @@ COLOURS = (BLUE, ORANGE, GREEN, PURPLE, RED, GREY)
 DASHES = ("", "8 4", "2 4", "12 4 2 4")
 """Lines differ by their dashes too."""
 
-WIDE, NARROW = 960, 340
-"""Widths that pictures are drawn for; the narrow one is for phones and for half of a wide page."""
+WIDE, HALF, NARROW = 960, 460, 340
+"""Widths that pictures are drawn for: a wide page, half of one, a phone."""
 _ROW, _BAR, _GAP = 46, 16, 22
 
 Part = tuple[str, float, str]
@@ -196,13 +196,10 @@ def _cut(label: str, width: int, value: str) -> str:
 
 
 def _pictures(draw: Drawing, *, says: str, half: bool = False) -> SafeString:
-    if half:
-        return format_html(
-            '<div class="nh-chart">{}</div>', _picture(*draw(NARROW + 120), NARROW + 120, says)
-        )
+    wide = HALF if half else WIDE
     return format_html(
         '<div class="nh-chart nh-on-wide">{}</div><div class="nh-chart nh-on-narrow">{}</div>',
-        _picture(*draw(WIDE), WIDE, says),
+        _picture(*draw(wide), wide, says),
         _picture(*draw(NARROW), NARROW, says),
     )
 

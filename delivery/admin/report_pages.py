@@ -87,7 +87,7 @@ def page(admin: Any, request: HttpRequest, run: Run) -> HttpResponse:
         ],
         "hours": [(parse_datetime(hour.at), hour) for hour in report.hours],
         "hourly": _hourly(report),
-        "legend": charts.legend([str(word) for word in KINDS.values()]) if report.hours else [],
+        "legend": charts.legend([name for name, _ in _series(report)]) if report.hours else [],
         "trial": report.experiment,
         "trial_lines": _trial_lines(report.experiment),
         "intervals": _intervals(report.experiment),
@@ -173,12 +173,22 @@ def _said(count: int, share: float) -> dict[str, str]:
     return {"count": f"{count:,}", "share": f"{share:.1%}"}
 
 
+def _series(report: reports.Report) -> list[tuple[str, list[int]]]:
+    """Return what people did, hour by hour; conversions where there is a goal."""
+    return [
+        (str(word), [getattr(hour, kind) for hour in report.hours])
+        for kind, word in KINDS.items()
+        if kind != "converted" or report.goal is not None
+    ]
+
+
 def _hourly(report: reports.Report) -> Any:
     if not report.hours:
         return ""
     labels = [f"{parse_datetime(hour.at):%d.%m. %H:%M}" for hour in report.hours]
-    series = [(str(word), [getattr(hour, kind) for hour in report.hours]) for kind, word in KINDS.items()]
-    return charts.lines(labels, series, says=gettext("People by hour; the table beneath has the numbers"))
+    return charts.lines(
+        labels, _series(report), says=gettext("People by hour; the table beneath has the numbers")
+    )
 
 
 def _trial_lines(trial: reports.Trial | None) -> list[dict[str, Any]]:
