@@ -12,7 +12,17 @@ from django.contrib.auth.models import User
 
 from bench.admin import Asked
 from bench.bulk import fill
-from campaigns.models import Campaign, CampaignVersion, Decision, Event, EventType, Rule, Schedule
+from campaigns.models import (
+    Campaign,
+    CampaignVersion,
+    Decision,
+    Event,
+    EventType,
+    Experiment,
+    Rule,
+    Schedule,
+    Variant,
+)
 from delivery.models import (
     AlertRule,
     Credential,
@@ -122,6 +132,10 @@ def _campaigns(
             for number in range(count)
         ]
     )
+    trials = Experiment.objects.bulk_create(
+        [Experiment(application=application, campaign=campaign, control=10) for campaign in made[::5]]
+    )
+    Variant.objects.bulk_create([Variant(experiment=one, key=key) for one in trials for key in ("A", "B")])
     CampaignVersion.objects.bulk_create(
         [
             CampaignVersion(
