@@ -188,7 +188,7 @@ LEASE_SECONDS = env.int("NOTIFYHUB_LEASE_SECONDS", 13)
 PAGE_PEOPLE = env.int("NOTIFYHUB_PAGE_PEOPLE", 500 if _ON_SQLITE else 1_000)
 SHARDS = env.int("NOTIFYHUB_SHARDS", 1 if _ON_SQLITE else 4)
 PAGE_PAUSE_MS = env.int("NOTIFYHUB_PAGE_PAUSE_MS", 20 if _ON_SQLITE else 0)
-STREAMS = env.int("NOTIFYHUB_PROVIDER_STREAMS", 500)
+STREAMS = env.int("NOTIFYHUB_PROVIDER_STREAMS", 900)
 # how providers are reached (`delivery.senders.network`); no proxy: the environment's own; no file: public authorities
 PROVIDER_PROXY = env.str("NOTIFYHUB_PROVIDER_PROXY", "")
 PROVIDER_CA_FILE = env.str("NOTIFYHUB_PROVIDER_CA_FILE", "")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import redis
+from django.conf import settings
 
 from delivery import allowance, checking, credentials, gates, runs
 from delivery.draining import plan_one, send_one
@@ -204,7 +205,7 @@ def test_a_providers_fault_loses_nothing_and_is_no_matter_of_the_other(
     assert counted[name]["repeats"] <= 3 * EACH
     assert two_notices(fleet, run) == 0, "a repeat replaces what it repeats"
     assert gates.state(app.pk, other).state == Gate.State.OPEN
-    assert allowance.streams_of(app.pk, other) == 500
+    assert allowance.streams_of(app.pk, other) == settings.STREAMS
     with capsys.disabled():
         print(
             f"\n{name}, {fault}: recovered in {recovery:.2f} s, {counted[name]['repeats']} repeats; "
@@ -224,7 +225,9 @@ def test_the_other_provider_goes_on_while_one_refuses_connections(
     gate = gates.state(app.pk, name)
     assert gate.state in (Gate.State.SLOWED, Gate.State.OPEN)
     assert gates.state(app.pk, other_of(name)).state == Gate.State.OPEN
-    assert allowance.streams_of(app.pk, name) < allowance.streams_of(app.pk, other_of(name)) == 500
+    assert (
+        allowance.streams_of(app.pk, name) < allowance.streams_of(app.pk, other_of(name)) == settings.STREAMS
+    )
     fleet.clear_faults()
     work(launched, all_sent)
     check(fleet, launched)

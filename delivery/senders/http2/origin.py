@@ -18,7 +18,7 @@ IDLE_SECONDS = 300.0
 PROBE_SECONDS = 2.0
 """A connection that was silent before anything is sent has so long for the sign of life that it is asked for."""
 TRIES = 3
-"""How often a request is started that its provider has not touched."""
+"""How often a request is started that its provider refuses, or whose connection ends before it was written."""
 REST_SECONDS = 1.0
 """No further connection is tried for so long after one that failed, while others stand."""
 
@@ -243,7 +243,6 @@ class Origin:
     def _take_back(self, session: Session) -> None:
         unstarted = session.connection.unstarted
         for stream in reversed(unstarted):
-            stream.tries += 1
             if stream.tries >= TRIES:
                 stream.end(
                     session.connection.draining or "the provider refuses the request for now", unknown=False

@@ -81,6 +81,24 @@ def test_a_goodbye_in_mid_batch_loses_nothing_and_repeats_nothing(own: Engine, s
     assert len(server.peers) == 3
 
 
+def test_a_provider_may_say_goodbye_as_often_as_it_likes_while_it_works(
+    own: Engine, server: Scripted
+) -> None:
+    def answer_five(peer: Peer) -> None:
+        peer.greet()
+        for number, asked in enumerate(peer.requests(), 1):
+            if number > 5:
+                continue  # it was never looked at
+            peer.answer(asked)
+            if number == 5:
+                peer.say_goodbye(asked.stream)
+
+    server.reset(answer_five)
+    answers = list(own.run(posts(server, 60), streams=60))
+    assert once_each(answers, 60) and {answer.status for answer in answers} == {200}
+    assert len(server.peers) == 12 > origin.TRIES
+
+
 def test_a_connection_that_closes_in_mid_batch_leaves_only_the_sent_unknown(
     own: Engine, server: Scripted
 ) -> None:
