@@ -671,6 +671,7 @@
       root[verb]("online", online);
       root[verb]("offline", offline);
       root[verb]("pageshow", wake);
+      root[verb]("pagehide", settleNow);            // the next page must not see again what this one has shown
       if (root.document) { root.document[verb]("visibilitychange", seen); }
     }
 
