@@ -32,6 +32,7 @@
   };
   var MOST_UNREAD = 99;
   var PAGE = 20;
+  var SPREAD = 2000;                                // milliseconds
   var count = 0;
 
   function isWebAddress(address) {
@@ -92,7 +93,7 @@
     var unread = 0, more = false;                   // more than MOST_UNREAD
     var older = null;                               // where older entries begin
     var archived = null;                            // the one that can be brought back
-    var isOpen = false, stops = [];
+    var isOpen = false, isLoaded = false, stops = [];
     var bell, badge, spoken, status, panel, heading, list, nothing, olderButton, undo, listView, choices;
 
     Object.keys(TEXTS).forEach(function (name) { texts[name] = (given.texts || {})[name] || TEXTS[name]; });
@@ -246,6 +247,7 @@
           var place = items.length, kept;
           if (problem) { nothing.textContent = texts.failed; return say(texts.failed); }
           nothing.textContent = texts.empty;
+          isLoaded = true;
           if (!before) {
             unread = answer.unread;
             more = answer.more_unread;
@@ -350,7 +352,9 @@
       draw();
     }
     function onState(state) {
-      if (state === "connected") { refresh(); }
+      if (state !== "connected") { return; }
+      // After a cut, when many come back at once, not all ask in one instant.
+      if (isLoaded) { setTimeout(refresh, Math.random() * SPREAD); } else { refresh(); }
     }
 
     /* -- opening and closing -- */
