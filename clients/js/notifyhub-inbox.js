@@ -1,5 +1,6 @@
 /*
- * notifyhub-inbox.js: the inbox of the person whose page this is: a bell, how much is unread, the list, preferences. ES5.
+ * notifyhub-inbox.js: the inbox of the person whose page this is: a bell, how much is unread, the list, preferences.
+ * ECMAScript 5.
  *
  *   <link rel="stylesheet" href="…/notifyhub-inbox.css">
  *   <script src="…/notifyhub.js"></script> <script src="…/notifyhub-inbox.js"></script>
@@ -493,7 +494,9 @@
     }
 
     build();
-    stops = [hub.on("entry", onEntry), hub.on("recall", onRecall), hub.on("marked", onMarked), hub.on("state", onState)];
+    stops = [
+      hub.on("entry", onEntry), hub.on("recall", onRecall), hub.on("marked", onMarked), hub.on("state", onState)
+    ];
     panel.addEventListener("keydown", keys);
     document.addEventListener("click", outside);
     document.addEventListener("focusin", outside);
