@@ -248,7 +248,8 @@ def test_a_refused_token_is_replaced_by_a_new_one(page: Page, hub: FakeHub) -> N
 def test_three_refused_handshakes_ask_for_a_new_token(page: Page, hub: FakeHub) -> None:
     closed_doors = """() => {
       window.tokens = [];
-      window.extra = {transports: ["websocket"], times: {base: 10}, getToken: (done) => done("token-" + tokens.push("")), WebSocket: function () {
+      window.extra = {transports: ["websocket"], times: {base: 10},
+        getToken: (done) => done("token-" + tokens.push("")), WebSocket: function () {
         const socket = this;
         socket.close = () => {};
         setTimeout(() => socket.onclose && socket.onclose({code: 1006}), 0);
