@@ -1,5 +1,6 @@
 /*
- * notifyhub-inbox.js: the inbox of the person whose page this is: a bell, how much is unread, the list, preferences. ES5.
+ * notifyhub-inbox.js: the inbox of the person whose page this is: a bell, how much is unread, the list, preferences.
+ * ECMAScript 5.
  *
  *   <link rel="stylesheet" href="…/notifyhub-inbox.css">
  *   <script src="…/notifyhub.js"></script> <script src="…/notifyhub-inbox.js"></script>
@@ -32,6 +33,7 @@
   };
   var MOST_UNREAD = 99;
   var PAGE = 20;
+  var SPREAD = 2000;                                // milliseconds
   var count = 0;
 
   function isWebAddress(address) {
@@ -92,7 +94,7 @@
     var unread = 0, more = false;                   // more than MOST_UNREAD
     var older = null;                               // where older entries begin
     var archived = null;                            // the one that can be brought back
-    var isOpen = false, stops = [];
+    var isOpen = false, isLoaded = false, stops = [];
     var bell, badge, spoken, status, panel, heading, list, nothing, olderButton, undo, listView, choices;
 
     Object.keys(TEXTS).forEach(function (name) { texts[name] = (given.texts || {})[name] || TEXTS[name]; });
@@ -246,6 +248,7 @@
           var place = items.length, kept;
           if (problem) { nothing.textContent = texts.failed; return say(texts.failed); }
           nothing.textContent = texts.empty;
+          isLoaded = true;
           if (!before) {
             unread = answer.unread;
             more = answer.more_unread;
@@ -350,7 +353,9 @@
       draw();
     }
     function onState(state) {
-      if (state === "connected") { refresh(); }
+      if (state !== "connected") { return; }
+      // After a cut, when many come back at once, not all ask in one instant.
+      if (isLoaded) { setTimeout(refresh, Math.random() * SPREAD); } else { refresh(); }
     }
 
     /* -- opening and closing -- */
@@ -489,7 +494,9 @@
     }
 
     build();
-    stops = [hub.on("entry", onEntry), hub.on("recall", onRecall), hub.on("marked", onMarked), hub.on("state", onState)];
+    stops = [
+      hub.on("entry", onEntry), hub.on("recall", onRecall), hub.on("marked", onMarked), hub.on("state", onState)
+    ];
     panel.addEventListener("keydown", keys);
     document.addEventListener("click", outside);
     document.addEventListener("focusin", outside);

@@ -5,10 +5,11 @@
  *
  *   importScripts("https://push.example.com/static/notifyhub/notifyhub-sw.js");
  *
- * and the page names it: NotifyHub.connect({worker: "/notifyhub-sw.js", …}), then hub.enablePush(…) in answer to a click.
+ * and the page names it: NotifyHub.connect({worker: "/notifyhub-sw.js", …}), then hub.enablePush(…) in answer to a
+ * click.
  * Your own handlers may stand beside it: a push of another sender is left alone. A click opens the notice's link, or
- * focuses the page that shows it. Displayed, opened and dismissed go to the hub as long as the page's token is good; what
- * could not be said waits until a page brings a new one.
+ * focuses the page that shows it. Displayed, opened and dismissed go to the hub as long as the page's token is good;
+ * what could not be said waits until a page brings a new one.
  */
 (function (worker) {
   "use strict";
@@ -65,7 +66,8 @@
     try { return event.data.json(); } catch (error) { return null; }
   }
   function show(notice) {
-    var options = {body: notice.body || "", tag: notice.tag, data: {nh: notice.nh, link: notice.link, data: notice.data}};
+    var told = {nh: notice.nh, link: notice.link, data: notice.data};
+    var options = {body: notice.body || "", tag: notice.tag, data: told};
     if (isWebAddress(notice.image)) { options.image = notice.image; }
     Object.keys(notice.options || {}).forEach(function (name) {
       if (name !== "data") { options[name] = notice.options[name]; }

@@ -1,5 +1,6 @@
 /*
- * notifyhub.js: receives a device's notifications in browsers and on TVs, whatever the network lets through. ES5, no dependency.
+ * notifyhub.js: receives a device's notifications in browsers and on TVs, whatever the network lets through. ES5, no
+ * dependency.
  *
  *   var hub = NotifyHub.connect({
  *     url: "/ws/v1/",                             // or wss://hub.example/ws/v1/
@@ -17,7 +18,7 @@
  *   hub.enablePush(function (problem) {});        // Web Push, in answer to a click; needs the option `worker`
  *   hub.close();  hub.state;  hub.device;
  *
- * States: connecting; connected (detail: device, node, transport, recovered; false: older entries are in the inbox);
+ * States: connecting; connected (detail: device, node, transport, recovered: false where older entries are missing);
  * reconnecting and offline (it returns by itself); at rest for good: closed (by the page), replaced (too many
  * connections), refused (the origin, or a token where no getToken was given).
  * Transports: websocket; where that is blocked stream (Server-Sent Events, read with XMLHttpRequest); where that is held
@@ -137,11 +138,13 @@
 
     function poll(seconds) {
       var asked = Date.now();
-      xhr = request(Request, "GET", api + "inbox?wait=" + seconds + (cursor ? "&after=" + encodeURIComponent(cursor) : ""),
-        token, null, function (status, text, xhr) {
+      var query = "?wait=" + seconds + (cursor ? "&after=" + encodeURIComponent(cursor) : "");
+      xhr = request(Request, "GET", api + "inbox" + query, token, null, function (status, text, xhr) {
           var found = parse(text), any, pause;
           if (line.readyState !== 1) { return; }
-          if (status !== 200 || !isObject(found) || !Array.isArray(found.entries)) { return refused(status, text, xhr); }
+          if (status !== 200 || !isObject(found) || !Array.isArray(found.entries)) {
+            return refused(status, text, xhr);
+          }
           if (!greeted) {
             greeted = true;
             take({type: "hello", device: found.device, node: "", cursor: found.cursor, recovered: found.recovered});
@@ -671,6 +674,7 @@
       root[verb]("online", online);
       root[verb]("offline", offline);
       root[verb]("pageshow", wake);
+      root[verb]("pagehide", settleNow);            // the next page must not see again what this one has shown
       if (root.document) { root.document[verb]("visibilitychange", seen); }
     }
 
@@ -687,7 +691,8 @@
   }
 
   function idsOf(entries) {
-    return entries.filter(function (entry) { return isObject(entry) && entry.id; }).map(function (entry) { return entry.id; });
+    return entries.filter(function (entry) { return isObject(entry) && entry.id; })
+      .map(function (entry) { return entry.id; });
   }
 
   function localStorageOf(place) {

@@ -361,7 +361,9 @@ class FakeHub:
         }
 
     def _mark(self, said: Frame) -> list[str]:
-        ids = said.get("ids") or [one["id"] for one in self.log if one["id"] not in self.states]
+        ids = said.get("ids") or [
+            one["id"] for one in self.log if self.states.get(one["id"], "unread") == "unread"
+        ]
         self._note(lambda: self.states.update(dict.fromkeys(ids, said["state"])))
         return list(ids)
 
