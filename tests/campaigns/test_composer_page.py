@@ -1,0 +1,384 @@
+"""The composer in the admin: the preview, what a form keeps, two who edit at once, and pictures."""
+
+import io
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from PIL import Image
+
+from campaigns.models import Campaign
+from devices import known_attributes
+from devices.models import Role, Subscriber
+from tests.admin_world import World, build, member
+from tests.campaigns.test_admin import add, content, errors
+
+pytestmark = pytest.mark.django_db(databases=["default", "log"])
+
+PREVIEW = "/admin/campaigns/campaign/preview/"
+
+
+@pytest.fixture
+def meadow() -> World:
+    made = build("Meadow")
+    Subscriber.objects.filter(application=made.application).update(
+        attributes={"first_name": "Zoë", "address": {"city": "Bern"}}, locale="de-CH"
+    )
+    return made
+
+
+def editor_of(world: World, name: str = "eva", role: Role = Role.EDITOR) -> Client:
+    client = Client()
+    client.force_login(member(name, world.application, role))
+    return client
+
+
+def shown(client: Client, **changes: Any) -> dict[str, Any]:
+    response = client.post(PREVIEW, content(**changes))
+    assert response.status_code == 200, response.content
+    found: dict[str, Any] = response.json()
+    return found
+
+
+def screen(found: dict[str, Any], platform: str) -> dict[str, Any]:
+    return next(one for one in found["screens"] if one["platform"] == platform)
+
+
+def problems(found: dict[str, Any]) -> dict[str, str]:
+    return {one["field"]: one["text"] for one in found["problems"]}
+
+
+def change_of(campaign: Campaign) -> str:
+    return reverse("admin:campaigns_campaign_change", args=[campaign.pk])
+
+
+VERSIONS = {"versions-TOTAL_FORMS": 0, "versions-INITIAL_FORMS": 0}
+
+
+# -- the preview
+
+
+def test_a_real_subscriber_reads_what_is_written_now_and_nothing_is_stored(meadow: World) -> None:
+    before = Campaign.objects.count()
+    found = shown(editor_of(meadow), title="Hi {{ first_name }}", body="News from {{ address.city }}")
+    assert found["person"] == "Meadow-person"
+    assert (screen(found, "android")["title"], screen(found, "ios")["body"]) == ("Hi Zoë", "News from Bern")
+    assert Campaign.objects.count() == before
+
+
+def test_every_platform_says_how_many_bytes_its_providers_take(meadow: World) -> None:
+    found = shown(editor_of(meadow), body="x" * 1_900 + "é" * 100)
+    # the application has credentials for APNs alone
+    (apns,) = screen(found, "ios")["weights"]
+    assert apns["provider"] == "APNs" and apns["limit"] == 4_096 and 2_000 < apns["size"] < 4_096
+    assert [one["provider"] for one in screen(found, "android")["weights"]] == ["FCM"]
+
+
+def test_a_text_that_is_too_long_is_shown_cut_as_the_sender_cuts_it(meadow: World) -> None:
+    found = shown(
+        editor_of(meadow),
+        body="é" * 2_000,
+        **{f"data-{n}-key": f"k{n}" for n in range(1)},
+        **{"data-0-value": "d" * 1_900},
+    )
+    ios = screen(found, "ios")
+    assert (
+        ios["weights"][0]["outcome"] == "shortened"
+        and ios["body"].endswith("é…")
+        and len(ios["body"]) < 2_000
+    )
+
+
+def test_a_platforms_own_words_and_a_language_are_shown(meadow: World) -> None:
+    found = shown(
+        editor_of(meadow),
+        **{
+            "tv__title": "On the TV",
+            "locales-0-tag": "de",
+            "locales-0-title": "Hallo",
+            "buttons-0-label": "Kauf",
+        },
+    )
+    assert found["locale"] == "de" and screen(found, "android")["title"] == "Hallo"
+    assert screen(found, "tv")["title"] == "On the TV" and screen(found, "web")["buttons"] == ["Kauf"]
+    assert found["missing"] == {"de": ["body"]}
+    english = editor_of(meadow, "ed").post(PREVIEW, {**content(), "as_locale": "en", "locales-0-tag": "de"})
+    assert english.json()["locale"] == "en"
+
+
+def test_a_name_nobody_knows_stands_beside_its_field_with_what_was_meant(meadow: World) -> None:
+    found = shown(
+        editor_of(meadow),
+        title="Hi {{ first_nam }}",
+        **{"locales-3-tag": "de", "locales-3-body": "{{ addres.city }}"},
+    )
+    assert problems(found) == {
+        "title": "`first_nam`: did you mean `first_name`?",
+        "locales-3-body": "`addres.city`: did you mean `address.city`?",
+    }
+    assert all(one["level"] == "warning" for one in found["problems"])
+
+
+def test_what_cannot_be_rendered_is_named_with_its_line_and_the_rest_is_shown(meadow: World) -> None:
+    found = shown(editor_of(meadow), title="Still here", body="one\n{{ first_name | shout }}")
+    assert [(one["field"], one["line"], one["level"]) for one in found["problems"]] == [("body", 2, "error")]
+    assert (
+        screen(found, "android")["title"] == "Still here"
+        and "{{ first_name | shout }}" in screen(found, "android")["body"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "said"),
+    [
+        ({"link": "javascript:alert(1)"}, "link", "must not begin with javascript:"),
+        ({"title": "<b>Sale</b>"}, "title", "notifications are plain text"),
+        ({"link": "shop.example/sale"}, "link", "has no scheme"),
+        ({"link": "http://shop.example/"}, "link", "not https://"),
+        (
+            {"body": "{% for i in (1..99999999) %}{% for j in (1..99999999) %}x{% endfor %}{% endfor %}"},
+            "body",
+            "limit",
+        ),
+        ({"repeat-kind": "weekly"}, "repeat", "at least one day"),
+        ({"local_date": "2030-01-01"}, "local_date", "local time"),
+    ],
+)
+def test_what_is_wrong_is_said_while_it_is_written(
+    meadow: World, changes: dict[str, str], field: str, said: str
+) -> None:
+    found = shown(editor_of(meadow), **changes)
+    assert said in problems(found)[field] and found["screens"]
+
+
+def test_somebody_who_is_not_there_is_said_so(meadow: World) -> None:
+    found = shown(editor_of(meadow), as_person="Meadow-persno")
+    assert found["person"] == "" and "Did you mean “Meadow-person”?" in found["whom"]
+
+
+def test_the_preview_says_when_it_is_really_told(meadow: World) -> None:
+    Subscriber.objects.update(time_zone="Asia/Tokyo")
+    found = shown(
+        editor_of(meadow),
+        send_at_0="2030-03-01",
+        send_at_1="12:00:00",
+        local_time="09:00",
+        viewer_zone="Europe/Berlin",
+    )
+    assert "It starts for you at Fri 1 Mar 2030, 13:00 (Europe/Berlin)." in found["when"]
+    assert any("Asia/Tokyo" in sentence for sentence in found["when"])
+
+
+def test_only_members_may_look_and_only_at_their_own(meadow: World) -> None:
+    harbour = build("Harbour")
+    stranger = editor_of(harbour, "sam")
+    theirs = {"campaign": meadow.of(Campaign).pk, **content()}
+    assert stranger.post(PREVIEW, theirs).status_code == 404
+    assert stranger.post(PREVIEW, {**content(), "application": meadow.application.pk}).status_code == 404
+    assert stranger.post(PREVIEW, {**content(), "as_person": "Meadow-person"}).json()["person"] == ""
+    assert Client().post(PREVIEW, content()).status_code == 302
+    assert editor_of(meadow).get(PREVIEW).status_code == 405
+    no_token = Client(enforce_csrf_checks=True)
+    no_token.force_login(member("cora", meadow.application, Role.EDITOR))
+    assert no_token.post(PREVIEW, content()).status_code == 403
+
+
+def test_a_form_of_any_size_is_not_taken(meadow: World) -> None:
+    assert editor_of(meadow).post(PREVIEW, content(body="x" * 200_000)).status_code == 413
+
+
+def test_a_preview_costs_as_many_queries_with_many_subscribers_as_with_one(meadow: World) -> None:
+    client, posted = editor_of(meadow), content(title="{{ first_name }}", local_time="09:00")
+
+    def cost() -> int:
+        known_attributes.forget()
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            assert client.post(PREVIEW, posted).status_code == 200
+        return len(queries)
+
+    client.post(PREVIEW, posted)
+    before = cost()
+    Subscriber.objects.bulk_create(
+        Subscriber(application=meadow.application, external_id=f"m{number}", attributes={f"a{number}": 1})
+        for number in range(500)
+    )
+    assert cost() == before <= 20
+
+
+# -- what a form keeps
+
+
+def test_what_was_composed_is_what_a_campaign_keeps(meadow: World) -> None:
+    posted = content(
+        **{
+            "badge": "3",
+            "android_channel_id": "news",
+            "ios_interruption_level": "time-sensitive",
+            "web_require_interaction": "on",
+            "buttons-0-label": "Buy",
+            "buttons-0-link": "https://shop.example/",
+            "data-7-key": "screen",
+            "data-7-value": "offers",
+            "tv__title": "On the TV",
+            "locales-0-tag": "de",
+            "locales-0-title": "Hallo",
+            "android": '{"ticker": "x"}',
+            "overrides": '{"tv": {"data": {"a": "b"}}}',
+            "repeat-kind": "weekdays",
+            "repeat-at": "09:30",
+            "repeat-zone": "Europe/Berlin",
+            "repeat-until": "2099-12-31",
+        }
+    )
+    client = editor_of(meadow)
+    add(client, "campaign", posted)
+    made = Campaign.objects.get(name="Autumn")
+    assert made.android == {"ticker": "x", "channel_id": "news", "notification_count": 3}
+    assert made.ios == {"interruption_level": "time-sensitive", "badge": 3}
+    assert made.web["require_interaction"] is True and made.web["actions"][0]["title"] == "Buy"
+    assert made.data == {"screen": "offers"} and made.locales == {"de": {"title": "Hallo"}}
+    assert made.overrides == {"tv": {"data": {"a": "b"}, "title": "On the TV"}}
+    assert (made.repeat, made.repeat_zone) == ("30 9 * * mon-fri", "Europe/Berlin")
+    assert f"{made.repeat_until:%Y-%m-%d %H:%M}" == "2099-12-31 23:00"
+    page = client.get(change_of(made)).content.decode()
+    for part in (
+        'value="On the TV"',
+        'value="Hallo"',
+        'value="offers"',
+        'value="2099-12-31"',
+        'value="news"',
+    ):
+        assert part in page, part
+
+
+def test_what_was_taken_out_is_gone_and_what_has_no_field_stays(meadow: World) -> None:
+    made = meadow.of(Campaign)
+    Campaign.objects.update(
+        data={"a": "b"},
+        locales={"de": {"title": "x", "sound": "ping.caf"}, "fr": {"title": "y"}},
+        web={"icon": "https://x/i.png"},
+    )
+    posted = content(
+        **{
+            "locales-0-tag": "de",
+            "locales-0-was": "de",
+            "locales-0-title": "z",
+            "data-rows": "1",
+            "web": "{}",
+        }
+    )
+    editor_of(meadow).post(change_of(made), {**posted, **VERSIONS})
+    made.refresh_from_db()
+    assert (made.data, made.locales, made.web) == ({}, {"de": {"title": "z", "sound": "ping.caf"}}, {})
+
+
+def test_the_variables_to_pick_are_those_of_real_subscribers(meadow: World) -> None:
+    page = editor_of(meadow).get(reverse("admin:campaigns_campaign_add")).content.decode()
+    for name in ("first_name", "address.city", "subscriber.locale"):
+        assert f'data-insert="{name}"' in page
+    Subscriber.objects.all().delete()
+    known_attributes.forget()
+    assert (
+        "No subscriber has attributes yet"
+        in editor_of(meadow, "ed").get(reverse("admin:campaigns_campaign_add")).content.decode()
+    )
+
+
+# -- two at once
+
+
+def opened(client: Client, campaign: Campaign) -> dict[str, Any]:
+    form = client.get(change_of(campaign)).context["adminform"].form
+    return {**content(name=campaign.name), **VERSIONS, "base_revision": form.initial["base_revision"]}
+
+
+def test_of_two_who_edit_the_second_is_told_who_and_what(meadow: World) -> None:
+    campaign = meadow.of(Campaign)
+    eva, otto = editor_of(meadow), editor_of(meadow, "otto")
+    first, second = opened(eva, campaign), opened(otto, campaign)
+    eva.post(change_of(campaign), {**first, "title": "Eva's words", "body": "Hello"})
+    refused = otto.post(change_of(campaign), {**second, "title": "Otto's words", "body": "Hello"})
+    said = errors(refused)["__all__"]
+    assert "eva changed this campaign while you were editing" in said and "title: “Eva's words”" in said
+    campaign.refresh_from_db()
+    assert campaign.title == "Eva's words"
+    assert "Otto&#x27;s words" in refused.content.decode()
+    again = {
+        **second,
+        "title": "Both words",
+        "base_revision": refused.context["adminform"].form.data["base_revision"],
+    }
+    otto.post(change_of(campaign), again)
+    campaign.refresh_from_db()
+    assert campaign.title == "Both words" and campaign.authors == ["user:eva", "user:otto"]
+
+
+def test_an_edit_through_the_api_counts_too(meadow: World) -> None:
+    campaign, eva = meadow.of(Campaign), editor_of(meadow)
+    mine = opened(eva, campaign)
+    from campaigns import editing
+
+    campaign.title = "By a service"
+    editing.note(campaign, "key:shop")
+    campaign.save()
+    assert "shop changed this campaign" in errors(eva.post(change_of(campaign), mine))["__all__"]
+
+
+def test_what_one_does_alone_is_never_refused(meadow: World) -> None:
+    campaign, eva = meadow.of(Campaign), editor_of(meadow)
+    for title in ("One", "Two"):
+        eva.post(change_of(campaign), {**opened(eva, campaign), "title": title})
+        campaign.refresh_from_db()
+        assert campaign.title == title
+
+
+# -- pictures
+
+
+def picture(size: tuple[int, int] = (2_000, 1_000)) -> SimpleUploadedFile:
+    made = io.BytesIO()
+    Image.new("RGB", size, "orange").save(made, "JPEG")
+    return SimpleUploadedFile("../../etc/evil.svg", made.getvalue(), "image/svg+xml")
+
+
+def test_an_uploaded_picture_is_kept_under_a_name_nobody_can_guess(
+    meadow: World, settings: Any, tmp_path: Any
+) -> None:
+    settings.PUBLIC_URL, settings.MEDIA_ROOT = "https://hub.example", tmp_path
+    add(editor_of(meadow), "campaign", content(picture=picture()))
+    made = Campaign.objects.get(name="Autumn")
+    assert made.image.startswith("https://hub.example/media/pictures/") and "evil" not in made.image
+    response = Client().get(made.image.removeprefix("https://hub.example"))
+    assert response.status_code == 200 and response["Content-Type"] == "image/jpeg"
+    assert (
+        response["X-Content-Type-Options"] == "nosniff" and "sandbox" in response["Content-Security-Policy"]
+    )
+    assert Image.open(io.BytesIO(b"".join(response.streaming_content))).size == (1_440, 720)
+
+
+def test_a_picture_of_a_form_that_is_refused_is_not_kept(meadow: World, settings: Any, tmp_path: Any) -> None:
+    settings.PUBLIC_URL, settings.MEDIA_ROOT = "https://hub.example", tmp_path
+    found = errors(add(editor_of(meadow), "campaign", content(picture=picture(), title="{{ x")))
+    assert list(found) == ["title"] and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["../../secret_key", "..%2F..%2Fsecret_key", "x.svg", "a" * 22 + ".svg", ""])
+def test_nothing_but_pictures_is_served(name: str) -> None:
+    assert Client().get(f"/media/pictures/{name}").status_code == 404
+
+
+def test_what_is_no_picture_is_refused_beside_the_field(meadow: World, settings: Any) -> None:
+    settings.PUBLIC_URL = "https://hub.example"
+    file = SimpleUploadedFile("x.png", b"<html>", "image/png")
+    assert "no picture" in errors(add(editor_of(meadow), "campaign", content(picture=file)))["picture"]
+
+
+def test_a_hub_without_https_says_why_it_takes_no_picture(meadow: World) -> None:
+    found = errors(add(editor_of(meadow), "campaign", content(picture=picture())))
+    assert "NOTIFYHUB_PUBLIC_URL" in found["picture"]

@@ -1,0 +1,302 @@
+"""The page before a launch: what stands out, who approves, a test on real devices, and how often it may be pressed."""
+
+import html
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from campaigns import preflight
+from campaigns.models import Approval, Campaign, CampaignVersion
+from campaigns.models import TestDevice as NamedDevice  # pytest would take it for a test
+from delivery.models import Page, Run
+from devices.models import Application, Device, Role, Segment, Subscriber
+from tests.admin_world import World, build, member
+
+pytestmark = pytest.mark.django_db(databases=["default", "log"])
+
+
+@pytest.fixture
+def meadow() -> World:
+    made = build("Meadow")
+    Campaign.objects.update(segment=None, category=None, link="https://shop.example/", authors=["user:eva"])
+    return made
+
+
+def sign_in(world: World, name: str, role: Role) -> Client:
+    client = Client()
+    client.force_login(member(name, world.application, role))
+    return client
+
+
+def at(campaign: Campaign, name: str = "preflight") -> str:
+    return reverse(f"admin:campaigns_campaign_{name}", args=[campaign.pk])
+
+
+def look(client: Client, campaign: Campaign) -> str:
+    return html.unescape(client.get(at(campaign)).content.decode())
+
+
+def warnings(campaign: Campaign) -> str:
+    campaign.refresh_from_db()
+    return " | ".join(one.text for one in preflight.look(campaign).warnings)
+
+
+def people(world: World, count: int, **values: Any) -> None:
+    Subscriber.objects.bulk_create(
+        Subscriber(application=world.application, external_id=f"p{number}", **values)
+        for number in range(count)
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"title": "Hi {{ plam }}"}, "title: `plam`: did you mean `plan`?"),
+        ({"title": "<i>Sale</i>"}, "title: “<i>” is shown as it stands"),
+        ({"link": "http://shop.example/"}, "link: It is not https://"),
+        ({"link": "shop"}, "link: It has no scheme"),
+        ({"locales": {"de": {"title": "Hallo"}}}, "de has no body: it is read in en."),
+        ({"ttl": 28 * 86_400}, "Its time to live is 28 days"),
+        ({"ttl": 60}, "It ends 60 seconds after it begins"),
+        ({"send_at": datetime(2020, 1, 1, tzinfo=UTC)}, "The time to send is past"),
+    ],
+)
+def test_what_stands_out_is_said(meadow: World, changes: dict[str, Any], said: str) -> None:
+    campaign = meadow.of(Campaign)
+    assert said not in warnings(campaign)
+    Campaign.objects.update(**changes)
+    assert said in warnings(campaign)
+
+
+def test_quiet_hours_that_hold_many_are_said(meadow: World) -> None:
+    Application.objects.update(quiet_hours="00:00-23:59")
+    at_noon = timezone.now().replace(hour=12) + timedelta(days=1)
+    Campaign.objects.update(send_at=at_noon)
+    people(meadow, 9, quiet_hours="off")
+    assert "Quiet hours" not in warnings(meadow.of(Campaign))
+    Subscriber.objects.update(quiet_hours="")
+    assert "Quiet hours hold 100% of the people" in warnings(meadow.of(Campaign))
+
+
+def test_languages_that_subscribers_read_and_nobody_wrote_are_said(meadow: World) -> None:
+    people(meadow, 3, locale="ja-JP")
+    assert "Subscribers who read ja get en." in warnings(meadow.of(Campaign))
+
+
+def test_an_audience_three_times_the_usual_is_said(meadow: World) -> None:
+    people(meadow, 39)
+    assert "three times the usual" not in warnings(meadow.of(Campaign))
+    for number in range(3):
+        run = Run.objects.create(
+            application=meadow.application,
+            origin=f"campaign:x:v{number}",
+            title="x",
+            kind="audience",
+            lane="bulk",
+            snapshot={},
+        )
+        Page.objects.create(
+            run=run,
+            application=meadow.application,
+            lane="bulk",
+            kind="shard",
+            audience=13,
+            due_at=0,
+            created_at=0,
+        )
+    assert "The audience of 40 people is more than three times the usual 13." in warnings(meadow.of(Campaign))
+
+
+def test_a_provider_without_credentials_and_an_empty_audience_are_said(meadow: World) -> None:
+    assert "1 messages go to FCM, for which there are no credentials yet" in warnings(meadow.of(Campaign))
+    nobody = Segment.objects.create(
+        application=meadow.application, name="nobody", predicate={"external_id": "nobody"}
+    )
+    Campaign.objects.update(segment=nobody)
+    assert "Nobody is in its audience now." in warnings(meadow.of(Campaign))
+
+
+def test_an_approver_signs_the_numbers_of_the_page(meadow: World) -> None:
+    campaign, anton = meadow.of(Campaign), sign_in(meadow, "anton", Role.APPROVER)
+    Application.objects.update(approval_from=0)
+    page = anton.get(at(campaign))
+    assert "needs one approval" in page.content.decode() and "Launch to" not in page.content.decode()
+    anton.post(at(campaign, "approve"), {"seen": page.context["seen"]})
+    kept = Approval.objects.get()
+    assert kept.author == "user:anton" and kept.numbers["audience"] == 1
+    assert kept.numbers["messages"] == {"fcm": 1} and kept.numbers["largest_bytes"]["fcm"] > 0
+    assert "✓ user:anton" in look(anton, campaign) and "Launch to 1 person now" in look(anton, campaign)
+
+
+def test_an_author_finds_no_button_and_is_told_why(meadow: World) -> None:
+    campaign, eva = meadow.of(Campaign), sign_in(meadow, "eva", Role.APPROVER)
+    Application.objects.update(approval_from=0)
+    assert "Nobody approves their own" in look(eva, campaign)
+    said = eva.post(at(campaign, "approve"), follow=True).content.decode()
+    assert "Nobody approves their own" in said and not Approval.objects.exists()
+
+
+@pytest.mark.parametrize("what", ["approve", "launch"])
+def test_what_was_edited_while_somebody_looked_is_not_approved_or_launched(meadow: World, what: str) -> None:
+    campaign, anton = meadow.of(Campaign), sign_in(meadow, "anton", Role.APPROVER)
+    seen = anton.get(at(campaign)).context["seen"]
+    Campaign.objects.update(title="Something else")
+    said = anton.post(at(campaign, what), {"seen": seen}, follow=True).content.decode()
+    assert "It was edited while you looked" in said
+    assert not Approval.objects.exists() and Campaign.objects.get().state == "draft"
+    seen = anton.get(at(campaign)).context["seen"]
+    people(meadow, 5)
+    said = anton.post(at(campaign, what), {"seen": seen}, follow=True).content.decode()
+    assert "audience changed by more than a tenth" in said
+    forged = seen[:-3] + "xyz"
+    assert "too old" in anton.post(at(campaign, what), {"seen": forged}, follow=True).content.decode()
+
+
+def test_launch_pressed_twice_tells_everybody_once(meadow: World) -> None:
+    campaign, anton = meadow.of(Campaign), sign_in(meadow, "anton", Role.APPROVER)
+    seen = anton.get(at(campaign)).context["seen"]
+    for _ in range(2):
+        anton.post(at(campaign, "launch"), {"seen": seen})
+    assert Run.objects.filter(title=campaign.name).count() == 1 and CampaignVersion.objects.count() == 2
+
+
+def test_a_canary_waits_on_the_page_and_goes_on(meadow: World) -> None:
+    campaign, anton = meadow.of(Campaign), sign_in(meadow, "anton", Role.APPROVER)
+    people(meadow, 300)
+    anton.post(at(campaign, "launch"), {"canary": "1"})
+    assert "The first 1 % have been told. Go on?" in look(anton, campaign)
+    assert "An approver decides." in look(sign_in(meadow, "ed", Role.EDITOR), campaign)
+    for name, said in (("go_on", "It goes on"), ("stop_canary", "somebody has decided already")):
+        assert said in anton.post(at(campaign, name), follow=True).content.decode()
+    assert Run.objects.filter(origin__startswith=f"campaign:{campaign.uid}").count() == 2
+
+
+def test_a_test_goes_to_the_devices_that_were_named(meadow: World) -> None:
+    campaign, eva = meadow.of(Campaign), sign_in(meadow, "ed", Role.EDITOR)
+    tested = meadow.of(NamedDevice)
+    said = eva.post(at(campaign, "test"), {"devices": [tested.pk]}, follow=True).content.decode()
+    assert "A test is on its way to Meadow phone" in said
+    run = Run.objects.get(origin=f"test:{campaign.uid}")
+    assert run.kind == "direct" and run.snapshot["platforms"] == ["android"] and run.lane == "high"
+    assert Campaign.objects.get().state == "draft"
+
+
+def test_a_test_that_cannot_be_sent_says_why(meadow: World) -> None:
+    campaign, eva = meadow.of(Campaign), sign_in(meadow, "ed", Role.EDITOR)
+    other = build("Harbour").of(NamedDevice)
+    for posted in ({}, {"devices": [other.pk]}):
+        assert "Choose at least one" in eva.post(at(campaign, "test"), posted, follow=True).content.decode()
+    Device.objects.update(state="retired")
+    posted = {"devices": [meadow.of(NamedDevice).pk]}
+    assert "is retired" in eva.post(at(campaign, "test"), posted, follow=True).content.decode()
+    assert not Run.objects.filter(origin__startswith="test:").exists()
+
+
+def test_a_viewer_sees_the_page_and_no_button(meadow: World) -> None:
+    campaign, vera = meadow.of(Campaign), sign_in(meadow, "vera", Role.VIEWER)
+    page = look(vera, campaign)
+    assert "1 people" in page and "<form" not in page.split("nh-preflight")[1]
+    for name in ("test", "approve", "launch", "go_on", "stop_canary"):
+        assert vera.post(at(campaign, name)).status_code == 403, name
+
+
+def cost(client: Client, address: str) -> int:
+    with CaptureQueriesContext(connection) as queries:
+        assert client.get(address).status_code == 200
+    return len(queries)
+
+
+def test_the_pages_cost_as_many_queries_with_many_of_everything(meadow: World) -> None:
+    campaign, anton = meadow.of(Campaign), sign_in(meadow, "anton", Role.APPROVER)
+    Campaign.objects.update(send_at=timezone.now() + timedelta(hours=1))
+    pages = [
+        at(campaign),
+        at(campaign, "change"),
+        reverse("admin:campaigns_campaign_add"),
+        reverse("admin:campaigns_calendar"),
+    ]
+    more(meadow, 0, 150)
+    for page in pages:
+        anton.get(page)
+    before = [cost(anton, page) for page in pages]
+    more(meadow, 150, 300)
+    assert [cost(anton, page) for page in pages] == before
+    assert before[0] < 70 and max(before[1:]) < 35, before
+
+
+def more(world: World, first: int, last: int) -> None:
+    """Make people, and for every tenth a segment, a campaign that is planned and a test device."""
+    for number in range(first, last):
+        person = Subscriber.objects.create(
+            application=world.application,
+            external_id=f"m{number}",
+            attributes={"first_name": "Ada"},
+            locale="de",
+        )
+        if number % 10:
+            continue
+        segment = Segment.objects.create(
+            application=world.application, name=f"s{number}", predicate={"external_id": f"m{number}"}
+        )
+        Campaign.objects.create(
+            application=world.application,
+            name=f"c{number}",
+            title="x",
+            segment=segment,
+            send_at=timezone.now() + timedelta(hours=1),
+        )
+        device = Device.objects.create(
+            application=world.application, subscriber=person, platform="web", provider="socket"
+        )
+        NamedDevice.objects.create(application=world.application, name=f"t{number}", device=device)
+
+
+# -- the calendar
+
+
+def test_the_calendar_shows_launches_drafts_and_recurring_times_with_who_hears_twice(meadow: World) -> None:
+    people(meadow, 9)
+    day = datetime(2031, 5, 6, 10, tzinfo=UTC)
+    Campaign.objects.update(send_at=day)
+    half = Segment.objects.create(
+        application=meadow.application,
+        name="half",
+        predicate={"any": [{"external_id": f"p{n}"} for n in range(5)]},
+    )
+    Campaign.objects.create(
+        application=meadow.application,
+        name="Other",
+        title="x",
+        segment=half,
+        send_at=day + timedelta(hours=2),
+    )
+    Campaign.objects.create(
+        application=meadow.application, name="Weekly", title="x", repeat="0 9 * * tue", state="draft"
+    )
+    anton = sign_in(meadow, "anton", Role.APPROVER)
+    page = html.unescape(anton.get(reverse("admin:campaigns_calendar") + "?month=2031-05").content.decode())
+    assert "May 2031" in page and "Meadow campaign" in page and "Other" in page
+    assert page.count("</strong> Weekly") == 5  # the Tuesdays of the weeks that May touches
+    assert "⚠ 50 % hear both “Meadow campaign” and “Other”" in page
+
+
+def test_an_empty_calendar_says_what_to_do_and_odd_months_are_this_one(meadow: World) -> None:
+    anton = sign_in(meadow, "anton", Role.APPROVER)
+    for month in ("2031-06", "9999-99", "x", "0001-01"):
+        assert (
+            "Nothing is planned here"
+            in anton.get(reverse("admin:campaigns_calendar") + f"?month={month}").content.decode()
+        )
+
+
+def test_a_calendar_holds_nothing_of_another_application(meadow: World) -> None:
+    Campaign.objects.update(send_at=datetime(2031, 5, 6, 10, tzinfo=UTC))
+    stranger = sign_in(build("Harbour"), "sam", Role.OWNER)
+    address = reverse("admin:campaigns_calendar") + f"?month=2031-05&application={meadow.application.pk}"
+    assert "Meadow" not in stranger.get(address).content.decode()
