@@ -22,6 +22,7 @@ from campaigns.policy import build as build_policy
 from delivery import dryrun, rendering, runs, weighing
 from delivery.models import Credential, Run
 from delivery.snapshot import Snapshot, from_json, to_json
+from devices.segments import PredicateError
 
 log = structlog.get_logger(__name__)
 
@@ -61,6 +62,10 @@ def snapshot_of(campaign: Campaign) -> Snapshot:
         raise LaunchError(error.field, f"{error.field}: {error.reason}.") from None
     category = campaign.category
     try:
+        predicate = campaign.segment.whole if campaign.segment else None
+    except PredicateError as error:
+        raise LaunchError("segment", f"The segment “{campaign.segment}” cannot be used. {error}") from None
+    try:
         policy = build_policy(campaign, overridable=bool(category and category.critical_overrides))
     except PolicyError as error:
         raise LaunchError(error.field, error.reason) from None
@@ -68,7 +73,7 @@ def snapshot_of(campaign: Campaign) -> Snapshot:
         texts=content.texts,
         locale=locale,
         overrides=content.overrides,
-        predicate=campaign.segment.predicate if campaign.segment else None,
+        predicate=predicate,
         category=category.key if category else "",
         ttl=campaign.ttl,
         policy=policy,

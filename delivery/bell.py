@@ -19,7 +19,7 @@ from devices.statements import fetch
 
 log = structlog.get_logger(__name__)
 
-TASKS = {"decide": "campaigns.decide", "plan": "delivery.plan"}
+TASKS = {"decide": "campaigns.decide", "plan": "delivery.plan", "import": "campaigns.import"}
 SEND = "delivery.send"
 PUBLISH_SECONDS = 5.0
 """The longest that a publish may take; a broker that is only slow, as on a busy machine, is not left."""

@@ -8,7 +8,8 @@ STAGES = ("decide", "plan", "fcm", "apns", "webpush", "socket")
 
 
 def queue(stage: str, lane: str) -> str:
-    """Return the name of the queue that rings for one stage of one lane."""
+    """Return the name of the queue that rings for one stage of one lane; imports ring where pages do."""
+    stage = "plan" if stage == "import" else stage
     return f"{lane}.{stage}"
 
 

@@ -65,13 +65,23 @@ class ScopedModelViewSet(ScopedViewSet, viewsets.ModelViewSet[Any]):
         try:
             instance.delete()
         except ProtectedError as error:
-            users = {str(row._meta.verbose_name) for row in error.protected_objects}
             raise refuse(
                 409,
                 "in-use",
                 "It is in use",
-                f"A {' and a '.join(sorted(users))} uses it; change that first.",
+                f"{users_of(error)} needs it; change that first.",
             ) from None
+
+
+MOST_USERS = 5
+
+
+def users_of(error: ProtectedError) -> str:
+    """Return who uses what could not be deleted: `The campaign “Spring” and the segment “VIPs”`."""
+    users = sorted({f"the {row._meta.verbose_name} “{row}”" for row in error.protected_objects})
+    more = len(users) - MOST_USERS
+    listed = " and ".join(users[:MOST_USERS]) + (f" and {more} more" if more > 0 else "")
+    return listed[:1].upper() + listed[1:]
 
 
 class ScopedRelatedField(serializers.SlugRelatedField[Any]):

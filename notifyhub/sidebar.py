@@ -60,6 +60,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "items": [
                 _item("Subscribers", "person", "devices_subscriber"),
                 _item("Devices", "devices", "devices_device"),
+                _item("Imports", "upload_file", "devices_import"),
             ],
         },
         {

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 
 import hypothesis
+import pytest
 from cryptography.fernet import Fernet
 
 _KEPT = ("NOTIFYHUB_SERVERS_DIR", "NOTIFYHUB_DRAMA_PEOPLE")
@@ -38,6 +39,7 @@ import django  # noqa: E402
 from django.conf import settings  # noqa: E402
 
 import notifyhub  # noqa: E402, F401  (prepares imports that apns2 and daphne need)
+from devices import facts  # noqa: E402
 
 django.setup()  # the folders' own conftests import models
 
@@ -47,6 +49,13 @@ hypothesis.settings.load_profile("any machine")
 
 # Read now, with the environment above: pytest-django sets up only what has been configured.
 _ = settings.DATABASES
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered() -> None:
+    """Forget which facts are counted: the last test's applications had the same keys."""
+    facts.forget_kinds()
+
 
 pytest_plugins = [
     name
