@@ -41,6 +41,7 @@ OTHERS = {
 TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
 UNSAFE = ("=", "+", "-", "@", "\t", "\r")
 """What a cell begins with that a spreadsheet takes for a formula; `csv_out` puts an apostrophe before it."""
+_HOLES = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,15})(\.\d{1,15})?")
 
 
@@ -143,22 +144,34 @@ def _encoding(file: IO[bytes], head: bytes) -> str:
             decoder.decode(piece)
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
+        file.seek(0)
+        _check_windows(file)
         return "cp1252"
     finally:
         file.seek(0)
     return "utf-8-sig"
 
 
+def _check_windows(file: IO[bytes]) -> None:
+    """Refuse one of the five bytes that Windows-1252 has no letter for, with its line."""
+    lines = 1
+    while piece := file.read(1024 * 1024):
+        if hole := _HOLES.search(piece):
+            lines += piece[: hole.start()].count(b"\n")
+            raise FileError(
+                f"Line {lines} is neither UTF-8 nor Windows-1252 (Latin-1). Save the file as CSV (UTF-8)."
+            )
+        lines += piece.count(b"\n")
+
+
 def _guarded(text: io.TextIOWrapper) -> Iterator[str]:
-    """Yield the lines; one of cp1252's five holes and a broken UTF-16 are the file's fault, not ours."""
-    number = 0
+    """Yield the lines; UTF-16 that breaks off is the file's fault, not ours."""
     try:
         while line := text.readline(MOST_COLUMNS * MOST_CHARACTERS):
-            number += 1
             yield line
-    except UnicodeDecodeError:
+    except UnicodeDecodeError as error:
         raise FileError(
-            f"Line {number + 1} is neither UTF-8 nor Windows-1252 (Latin-1). Save the file as CSV (UTF-8)."
+            f"The file is not what its beginning says ({error.encoding}). Save it as CSV (UTF-8)."
         ) from None
 
 
