@@ -56,11 +56,12 @@ def place(
         if size == "production":
             servers = stack.enter_context(reused() if reuse else started(folder, tell=tell, counted=counted))
         environment |= servers.environment
-        _prepare(environment)
+        prepare(environment)
         yield Place(size, folder, environment, servers.pids, servers.broker)
 
 
-def _prepare(environment: Mapping[str, str]) -> None:
+def prepare(environment: Mapping[str, str]) -> None:
+    """Make the data folder and the tables of an environment; raises `HubError`."""
     command = [sys.executable, str(ROOT / "manage.py"), "prepare"]
     done = subprocess.run(command, env=dict(environment), capture_output=True, text=True, check=False)
     if done.returncode:

@@ -24,6 +24,7 @@ from delivery.api.runs import RunViewSet
 from delivery.api.tickets import TicketView
 from devices import openapi  # noqa: F401  (how the schema describes authentication)
 from devices.api.devices import DeviceViewSet
+from devices.api.preference_links import PreferenceLinkView
 from devices.api.segments import CategoryViewSet, SegmentViewSet
 from devices.api.subscribers import SubscriberViewSet
 from devices.api.tokens import TokenView
@@ -81,6 +82,11 @@ urlpatterns = [
     path("inbox", InboxView.as_view(), name="inbox"),
     path("receipts", ReceiptsView.as_view(), name="receipts"),
     path("web-push-key", WebPushKeyView.as_view(), name="web-push-key"),
+    path(
+        "subscribers/<str:external_id>/preference-link",
+        PreferenceLinkView.as_view(),
+        name="preference-link",
+    ),
     path("why", WhyView.as_view(), name="why"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("", include(router.urls)),
