@@ -61,7 +61,7 @@ class _Batch(msgspec.Struct):
     people: dict[tuple[str, str], list[Named]] = {}
     rules: dict[str, Ready] = {}
     launches: list[tuple[Ready, Event, str]] = []
-    facts: Counter[tuple[int, int]] = Counter()
+    facts: Counter[tuple[int, int]] = msgspec.field(default_factory=Counter)
 
 
 def decide(lane: str, *, limit: int = 500) -> int:

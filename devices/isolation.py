@@ -69,7 +69,7 @@ class ScopedModelViewSet(ScopedViewSet, viewsets.ModelViewSet[Any]):
                 409,
                 "in-use",
                 "It is in use",
-                f"{users_of(error)} needs it; change that first.",
+                f"It is used by {users_of(error)}; change that first.",
             ) from None
 
 
@@ -77,11 +77,10 @@ MOST_USERS = 5
 
 
 def users_of(error: ProtectedError) -> str:
-    """Return who uses what could not be deleted: `The campaign “Spring” and the segment “VIPs”`."""
+    """Return who uses what could not be deleted: `the campaign “Spring” and the segment “VIPs”`."""
     users = sorted({f"the {row._meta.verbose_name} “{row}”" for row in error.protected_objects})
     more = len(users) - MOST_USERS
-    listed = " and ".join(users[:MOST_USERS]) + (f" and {more} more" if more > 0 else "")
-    return listed[:1].upper() + listed[1:]
+    return " and ".join(users[:MOST_USERS]) + (f" and {more} more" if more > 0 else "")
 
 
 class ScopedRelatedField(serializers.SlugRelatedField[Any]):

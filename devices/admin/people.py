@@ -87,7 +87,13 @@ class SubscriberAdmin(ScopedAdmin):
         """Hand out the subscribers of one application; whoever works in several first says of which."""
         mine = staff.applications(request)
         if len(mine) > 1:
-            mine = mine.filter(pk__in=[key for key in [request.GET.get("application", "")] if key.isdigit()])
+            mine = mine.filter(
+                pk__in=[
+                    key
+                    for key in [request.GET.get("application", "")]
+                    if key.isascii() and key.isdigit() and len(key) < 19
+                ]
+            )
         application = mine.first()
         if application is None:
             links = format_html_join(

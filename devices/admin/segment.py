@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import ProtectedError
+from django.db.models import PROTECT, ProtectedError
 from django.http import (
     Http404,
     HttpRequest,
@@ -31,6 +31,7 @@ from devices.segments import PredicateError, conditions, parse
 
 MOST_SEGMENTS = 500
 MOST_BYTES = 65_536
+MOST_USERS = 20
 
 
 class SegmentForm(ScopedForm):
@@ -108,6 +109,17 @@ class SegmentAdmin(ScopedAdmin):
 
     # -- deleting
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Name what goes and what is in the way, without the people of a list: there may be a million."""
+        keys = [one.pk for one in objs]
+        protected = []
+        for relation in Segment._meta.related_objects:
+            if relation.on_delete is PROTECT:
+                users = relation.related_model._base_manager.filter(**{f"{relation.field.name}__in": keys})
+                kind = relation.related_model._meta.verbose_name
+                protected += [f"{kind}: {user}" for user in users[:MOST_USERS]]
+        return [str(one) for one in objs], {str(self.opts.verbose_name_plural): len(keys)}, set(), protected
+
     def delete_model(self, request: HttpRequest, obj: Segment) -> None:
         self._delete(request, Segment.objects.filter(pk=obj.pk))
 
@@ -121,7 +133,7 @@ class SegmentAdmin(ScopedAdmin):
         except ProtectedError as error:
             # somebody began to use it since the page that asks was shown
             messages.error(
-                request, _("Nothing was deleted: %(users)s needs it.") % {"users": users_of(error)}
+                request, _("Nothing was deleted: it is used by %(users)s.") % {"users": users_of(error)}
             )
         for application in applications:
             want_facts(application)

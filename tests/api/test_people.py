@@ -248,7 +248,7 @@ def test_a_segment_in_use_names_who_uses_it(shop: World) -> None:
     made = shop.service("POST", "segments", {"name": "Others", "predicate": {"not": inner}})
     assert made.status_code == 201, made.content
     told = problem(shop.service("DELETE", f"segments/{shop.segment.uid}"), 409, "in-use")
-    assert "The campaign “spring-shop” and the segment “Others” needs it" in told["detail"]
+    assert "It is used by the campaign “spring-shop” and the segment “Others”" in told["detail"]
     told = problem(
         shop.service("PATCH", f"segments/{shop.segment.uid}", {"predicate": {"any": [inner]}}), 400, "invalid"
     )

@@ -77,6 +77,9 @@ def test_events_that_a_segment_asks_for_are_counted_once_for_their_subject(
     take("nobody's", subject="nobody")
     assert decide("high") == 4 and decide("high") == 0
     assert list(Fact.objects.values_list("subscriber_id", "count")) == [(anna.pk, 3)]
+    take("later")
+    assert decide("high") == 1
+    assert list(Fact.objects.values_list("subscriber_id", "count")) == [(anna.pk, 4)]
 
 
 def test_an_event_without_a_rule_is_decided_too(take: Callable[..., Event], make_rule: MakeRule) -> None:

@@ -94,3 +94,13 @@ def test_facts_older_than_a_year_are_forgotten(application: Application) -> None
     facts.add(Counter({(of("ada"), kind): 1}), day=today - timedelta(days=366))
     facts.add(Counter({(of("ada"), kind): 1}), day=today - timedelta(days=364))
     assert facts.forget() == 1 and Fact.objects.count() == 1
+
+
+def test_a_subscribers_facts_and_places_on_lists_go_with_them(application: Application) -> None:
+    fixed = Segment.objects.create(application=application, name="Fixed", is_static=True)
+    fixed.members.create(subscriber_id=of("ada"))
+    Segment.objects.create(application=application, name="Buyers", predicate=BOUGHT)
+    facts.count(application.pk, facts.event("bought"), [of("ada"), of("bob")])
+    Subscriber.objects.get(external_id="ada").delete()
+    assert list(Fact.objects.values_list("subscriber__external_id", flat=True)) == ["bob"]
+    assert fixed.members.count() == 0

@@ -167,3 +167,18 @@ def test_devices_of_a_fixed_list_are_counted_too(meadow: World, editor: Client) 
     assert told["people"] == 1 and told["devices"] == {"Android": Device.objects.count()}
     page = editor.get(reverse("admin:devices_segment_change", args=[fixed.pk])).content.decode()
     assert "fixed list" in page and "data-builder" not in page and "data-segment-count" in page
+
+
+def test_subscribers_are_exported_of_one_application(meadow: World, editor: Client) -> None:
+    harbour = build("Harbour")
+    address = reverse("admin:devices_subscriber_export")
+    text = editor.get(address).getvalue().decode()
+    assert "Meadow-person" in text and "Harbour" not in text
+    user = Membership.objects.get(user__username="editor").user
+    Membership.objects.create(user=user, application=harbour.application, role=Role.VIEWER)
+    page = editor.get(address, follow=True).content.decode()
+    assert "Of which application?" in page and f"export/?application={harbour.application.pk}" in page
+    text = editor.get(address, {"application": harbour.application.pk}).getvalue().decode()
+    assert "Harbour-person" in text and "Meadow" not in text
+    for other in ("999", "x", "²"):
+        assert not editor.get(address, {"application": other}).streaming
