@@ -106,6 +106,13 @@ def _span(application: Application) -> _Span:
     return _Span(*held)
 
 
+PRICES = {
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "seq_page_cost": "100",
+    "random_page_cost": "0.1",
+}
+"""What PostgreSQL's planner is told for a sample."""
 WILLING = "CASE WHEN devices_subscriber.consent THEN 1 ELSE 0 END"
 
 
@@ -139,13 +146,13 @@ def _sampled(asked: _Asked, span: _Span) -> Count:
         " AND devices_subscriber.application_id = %s"
     )
     if connection.vendor == "postgresql":
-        # a limit below each block: the planner would read the whole table 200 times over, or hash it
+        # few people of many: without the limit and these prices the planner reads whole tables, or hashes them
         source = (
             f"FROM {blocks} CROSS JOIN LATERAL (SELECT * FROM devices_subscriber WHERE {within}"
             f" ORDER BY id LIMIT {size}) AS devices_subscriber"
         )
-        for way in ("seqscan", "hashjoin", "mergejoin"):
-            fetch("SELECT set_config(%s, 'off', true)", [f"enable_{way}"])
+        for name, value in PRICES.items():
+            fetch("SELECT set_config(%s, %s, true)", [name, value])
     else:
         source = f"FROM {blocks} JOIN devices_subscriber ON {within}"
     chosen = f"CASE WHEN 1 = 1{asked.people} THEN 1 ELSE 0 END"
