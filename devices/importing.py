@@ -142,12 +142,11 @@ def _save_people(source: Import, rows: list[Any], refused: list[Any]) -> tuple[i
     """Make and change subscribers: one read and one write for a part; cells that are empty change nothing."""
     now = timezone.now()
     ids = [values.external_id for _, _, values in rows]
-    known = {
-        one.external_id: one
-        for one in Subscriber.objects.select_for_update().filter(
-            application=source.application_id, external_id__in=ids
-        )
-    }
+    # in one order for everybody, so that two imports never wait for each other
+    locked = Subscriber.objects.select_for_update().filter(
+        application=source.application_id, external_id__in=ids
+    )
+    known = {one.external_id: one for one in locked.order_by("external_id")}
     people = []
     for line, cells, values in rows:
         person = known.get(values.external_id) or Subscriber(
@@ -164,7 +163,6 @@ def _save_people(source: Import, rows: list[Any], refused: list[Any]) -> tuple[i
         person.attributes, person.updated_at = attributes, now
         people.append(person)
     fields = ["locale", "time_zone", "quiet_hours", "consent", "consent_at", "attributes", "updated_at"]
-    # in one order for everybody, so that two imports never wait for each other
     people.sort(key=lambda person: person.external_id)
     Subscriber.objects.bulk_create(
         [_row(person) for person in people],
