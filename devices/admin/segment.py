@@ -71,7 +71,7 @@ class SegmentAdmin(ScopedAdmin):
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "predicate":
-            kwargs["widget"] = PredicateWidget()
+            kwargs.update(widget=PredicateWidget(), help_text="")
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:

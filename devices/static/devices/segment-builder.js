@@ -242,9 +242,23 @@ class Builder {
     row.key ||= fresh("node");
     const error = fresh("error");
     const parts = "raw" in row ? [this.raw(row)] : [this.what(row), ...this.comparison(row)];
-    const line = make("div", { class: "nh-line" }, ...parts, this.remove(row, parent, this.t.removeRow));
-    for (const control of line.querySelectorAll("input, select, textarea")) control.setAttribute("aria-describedby", error);
+    const line = make("div", { class: "nh-line", "data-error": error }, ...parts, this.remove(row, parent, this.t.removeRow));
+    this.describe(line);
     return make("div", { class: "nh-row", "data-node": row.key }, line, make("div", { class: "nh-error", role: "alert", id: error, hidden: true }));
+  }
+
+  // Draws what stands behind a control anew, and leaves the control: whoever types in it goes on typing.
+  redraw(row, control) {
+    const line = control.closest(".nh-line");
+    const place = [...line.children].indexOf(control);
+    [...line.children].slice(place + 1, -1).forEach((one) => one.remove());
+    const behind = [this.what(row), ...this.comparison(row)].slice(place + 1);
+    line.lastElementChild.before(...behind);
+    this.describe(line);
+  }
+
+  describe(line) {
+    for (const control of line.querySelectorAll("input, select, textarea")) control.setAttribute("aria-describedby", line.dataset.error);
   }
 
   raw(row) {
@@ -265,7 +279,7 @@ class Builder {
         const { kind, ops } = this.fields[key];
         for (const name of Object.keys(row)) if (name !== "key") delete row[name];
         Object.assign(row, { field: key, name: "", op: ops[0].key, not: Boolean(ops[0].not), type: "text", text: kind === "behaviour" || kind === "days" ? "30" : "", times: "1", chosen: [] });
-        this.draw(row.key);
+        this.redraw(row, select);
         this.changed();
       },
     });
@@ -285,8 +299,7 @@ class Builder {
       const one = field.ops[Number(index)];
       Object.assign(row, { op: one.key, not: Boolean(one.not) });
       if (row.field === "attribute" && (one.key === "above" || one.key === "below")) row.type = "number";
-      this.draw(row.key);
-      this.rows.querySelectorAll(`[data-node="${row.key}"] select`)[1]?.focus();
+      this.redraw(row, select);
       this.changed();
     });
     parts.push(select);
@@ -306,11 +319,12 @@ class Builder {
     const known = this.known.attributes?.find((one) => one.name === row.name);
     const parts = [];
     if (row.op === "is" || row.op === "in" || row.op === "contains") {
-      parts.push(this.select(types, row.type, this.t.type, (value) => {
+      const type = this.select(types, row.type, this.t.type, (value) => {
         Object.assign(row, { type: value, text: value === "boolean" ? "true" : "" });
-        this.draw(row.key);
+        this.redraw(row, type);
         this.changed();
-      }));
+      });
+      parts.push(type);
     }
     if (row.type === "null") return parts;
     if (row.type === "boolean" && row.op !== "in") {
@@ -351,20 +365,18 @@ class Builder {
   }
 
   input(row, name, label, { redraw = false, type = "text", ...more } = {}) {
-    return make("input", {
+    const input = make("input", {
       class: `nh-control${type === "number" ? " nh-number" : ""}`, type, "aria-label": label, placeholder: label, autocomplete: "off", value: row[name] ?? "", ...more,
       oninput: (event) => { row[name] = event.target.value; this.changed(); },
       onchange: () => {
         const known = redraw && this.known.attributes?.find((one) => one.name === row.name);
         if (!known || row.text) return;
         Object.assign(row, { number: { type: "number" }, boolean: { type: "boolean", text: "true" }, list: { op: "contains", not: false } }[known.kind] || { type: "text" });
-        const held = document.activeElement?.closest("[data-node]")?.dataset.node;
-        const at = [...(document.activeElement?.parentElement?.children || [])].indexOf(document.activeElement);
-        this.draw();
-        if (held === row.key) this.rows.querySelector(`[data-node="${held}"] .nh-line`)?.children[at]?.focus();
+        this.redraw(row, input);
         this.changed();
       },
     });
+    return input;
   }
 
   // -- what it comes to
