@@ -17,6 +17,7 @@ from campaigns.models import Event, IdempotencyKey, Schedule
 from campaigns.schedule import CrontabError, ZoneError, last_due, next_due
 from delivery import alerts, bell, counting, dbclock, runs
 from delivery.log.store import log_store
+from devices import facts, importing
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +45,7 @@ def tick(now: datetime) -> dict[str, int]:
         "ended": lambda _: launching.end_finished(),
         "rung": ring_again,
         "alerted": alert,
+        "imported": ring_imports,
     }
     if int(now.timestamp()) % FORGET_EVERY < 2:
         jobs["forgotten"] = forget
@@ -127,7 +129,16 @@ def alert(now: datetime) -> int:
     return changed
 
 
+def ring_imports(now: datetime) -> int:
+    """Ring for imports of CSV files that wait for a worker; return 1 if there are any."""
+    if not importing.is_due():
+        return 0
+    bell.ring("import", "bulk")
+    return 1
+
+
 def forget(now: datetime) -> int:
-    """Forget what is past its time: log entries, and answers kept for a repeated request."""
+    """Forget what is past its time: log entries, facts, files of imports, and answers kept for a repeated request."""
     old = IdempotencyKey.objects.filter(created_at__lt=now - timedelta(days=settings.LOG_DAYS))
-    return old.delete()[0] + log_store().forget(now.timestamp())
+    forgotten = old.delete()[0] + log_store().forget(now.timestamp())
+    return forgotten + facts.forget() + importing.forget()

@@ -24,6 +24,7 @@ from campaigns.schedule import CrontabError, ZoneError
 from delivery import dryrun, experiments, rendering, runs, weighing
 from delivery.models import Credential, Run
 from delivery.snapshot import WHOLE, Share, Snapshot, digest, from_json, to_json
+from devices.segments import PredicateError
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +67,10 @@ def snapshot_of(campaign: Campaign) -> Snapshot:
     _check_repeat(campaign)
     category = campaign.category
     try:
+        predicate = campaign.segment.whole if campaign.segment else None
+    except PredicateError as error:
+        raise LaunchError("segment", f"The segment “{campaign.segment}” cannot be used. {error}") from None
+    try:
         policy = build_policy(campaign, overridable=bool(category and category.critical_overrides))
     except PolicyError as error:
         raise LaunchError(error.field, error.reason) from None
@@ -73,7 +78,7 @@ def snapshot_of(campaign: Campaign) -> Snapshot:
         texts=content.texts,
         locale=locale,
         overrides=content.overrides,
-        predicate=campaign.segment.predicate if campaign.segment else None,
+        predicate=predicate,
         category=category.key if category else "",
         ttl=campaign.ttl,
         policy=policy,

@@ -27,8 +27,9 @@ TASKS = {
     "plan": "delivery.plan",
     "count": "delivery.count",
     "alert": "delivery.alert",
+    "import": "campaigns.import",
 }
-SHARED = {"count": ("plan", "bulk"), "alert": ("plan", "normal")}
+SHARED = {"count": ("plan", "bulk"), "alert": ("plan", "normal"), "import": ("plan", "bulk")}
 """Stages without queues of their own, which have little to do: the stage and lane whose queue they share."""
 SEND = "delivery.send"
 PUBLISH_SECONDS = 5.0

@@ -23,7 +23,7 @@ from delivery.policy import STAGES, Stage
 from delivery.positions import COMMIT_WINDOW
 from delivery.snapshot import Named, decode_people, encode_people
 from delivery.thinking import Pair, Prepared, Work, circumstances_of, prepare, think
-from devices import people
+from devices import facts, people
 from devices.models import Provider
 from devices.statements import change, fetch, insert, to_text
 
@@ -163,6 +163,7 @@ def _commit(
     )
     if page.shard_id is not None:
         _move_shard(page, run, prepared, place, stamp)
+    facts.count(run.application_id, facts.RECEIVED, [candidate.person.id for candidate, _ in work.entries])
     insert(
         Stopped._meta.db_table,
         ("run_id", "page_id", "subscriber_id", "occurrence", "reason", "detail"),

@@ -21,8 +21,8 @@ ANSWER_SECONDS = 2.0
 SILENT_SECONDS = 15.0
 """For how long a node that did not answer is handed entries without waiting for it."""
 LATE_SECONDS = positions.COMMIT_WINDOW - positions.CLOCK_SKEW
-"""A parcel that waited longer (its run was paused, its lane busy) has its entries in the log once more, stamped now: the
-cursors of connected devices may have passed their first places, and who is offline now would never read them."""
+"""A parcel that waited longer (its run was paused, its lane busy) has its entries in the log once more, stamped now:
+the cursors of connected devices may have passed their first places, and who is offline now would never read them."""
 
 _silent: dict[str, float] = {}
 _local = threading.local()
@@ -93,7 +93,7 @@ def _send(parcel: Parcel, outgoing: Outgoing, written: list[Written]) -> list[Wr
 
 
 def _log_again(parcel: Parcel, outgoing: Outgoing, category: str, now: float) -> None:
-    """Give late entries a second place, for the platforms they are for, before presence is asked; readers drop by id."""
+    """Give late entries a second place, for the platforms they are for, before presence is asked; readers drop ids."""
     shown: dict[bytes, dict[str, Content]] = {}
     for target in outgoing.targets:
         shown.setdefault(target.notification, {})[target.platform] = outgoing.contents[target.content]

@@ -25,6 +25,7 @@ from delivery.api.runs import RunViewSet
 from delivery.api.tickets import TicketView
 from devices import openapi  # noqa: F401  (how the schema describes authentication)
 from devices.api.devices import DeviceViewSet
+from devices.api.preference_links import PreferenceLinkView
 from devices.api.preferences import PreferencesView
 from devices.api.segments import CategoryViewSet, SegmentViewSet
 from devices.api.subscribers import SubscriberViewSet
@@ -86,6 +87,11 @@ urlpatterns = [
     path("preferences", PreferencesView.as_view(), name="preferences"),
     path("receipts", ReceiptsView.as_view(), name="receipts"),
     path("web-push-key", WebPushKeyView.as_view(), name="web-push-key"),
+    path(
+        "subscribers/<str:external_id>/preference-link",
+        PreferenceLinkView.as_view(),
+        name="preference-link",
+    ),
     path("why", WhyView.as_view(), name="why"),
     path("campaigns/<uuid:uid>/experiment", ExperimentView.as_view(), name="campaigns-experiment"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),

@@ -68,6 +68,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _item("Subscribers", "person", "devices_subscriber"),
                 _item("Devices", "devices", "devices_device"),
                 _item("Test devices", "build", "campaigns_testdevice"),
+                _item("Imports", "upload_file", "devices_import"),
             ],
         },
         {

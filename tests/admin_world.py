@@ -37,6 +37,7 @@ from devices.models import (
     Application,
     Category,
     Device,
+    Import,
     Membership,
     Preference,
     Role,
@@ -163,6 +164,7 @@ def build(mark: str) -> World:
     Decision.objects.create(
         event=event, rule=rule, forwarded=True, reason="forwarded", run=run.uid, decided_at=now
     )
+    source = Import.objects.create(application=application, file_name=f"{mark}.csv", state="done")
     schedule = Schedule.objects.create(
         application=application, name=f"{mark} schedule", event_type=event_type, crontab="0 9 * * *"
     )
@@ -187,5 +189,5 @@ def build(mark: str) -> World:
     membership = Membership.objects.get(user=owner)
     rows = [application, membership, key, signing, person, device, category, segment, run, page, parcel]
     rows += [credential, gate, hold, campaign, event_type, rule, event, schedule, tested]
-    rows += [alert_rule, incident, experiment]
+    rows += [alert_rule, incident, experiment, source]
     return World(application, rows, secrets)

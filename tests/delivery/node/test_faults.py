@@ -24,7 +24,7 @@ pytestmark = pytest.mark.server
 ENTRIES = int(os.environ.get("NOTIFYHUB_PLAN_ENTRIES", "100000"))
 SEED = os.environ.get("NOTIFYHUB_PLAN_SEED", "")
 DEVICES = {"normal": 240, "relayed": 40, "tabs": 30, "no_ack": 25, "no_read": 15, "pocket": 50}
-"""How many devices of each manner; `tabs` have two connections with one token, a `pocket`'s whole process is stopped."""
+"""How many devices of a manner; `tabs` have two connections with one token, a `pocket`'s whole process is stopped."""
 BIG, BIG_EVERY = 30_000, 10
 """Bytes of the text that those who do not read are told now and then, so that what waits for them is too much."""
 SKEW = 1.8

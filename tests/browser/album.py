@@ -1,0 +1,45 @@
+"""Screenshots of a page as people have it: on a laptop and a phone, light and dark; kept in build/screenshots/."""
+
+from pathlib import Path
+
+from playwright.sync_api import Page
+
+FOLDER = Path(__file__).parents[2] / "build" / "screenshots"
+LAPTOP, PHONE = {"width": 1366, "height": 900}, {"width": 390, "height": 844}
+
+
+class Album:
+    """A page that is looked at: what it logs as wrong is kept, and pictures are taken of it."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.wrong: list[str] = []
+        page.on("pageerror", lambda error: self.wrong.append(f"{page.url}: {error}"))
+        page.on("console", self._heard)
+
+    def _heard(self, message: object) -> None:
+        kind, text = getattr(message, "type", ""), getattr(message, "text", "")
+        # Chromium asks for a favicon of its own accord
+        place = str(getattr(message, "location", {}).get("url", ""))
+        if kind == "error" and "favicon" not in place:
+            self.wrong.append(f"{self.page.url}: {text} ({place})")
+
+    def take(self, name: str) -> None:
+        """Take four pictures, and look that nothing is wider than the screen."""
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        for device, size in (("laptop", LAPTOP), ("phone", PHONE)):
+            self.page.set_viewport_size(size)  # type: ignore[arg-type]
+            for scheme in ("light", "dark"):
+                self._dress(scheme)
+                self.page.screenshot(path=FOLDER / f"{name}-{device}-{scheme}.png", full_page=True)
+            wide = self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+            if wide > 0:
+                self.wrong.append(f"{self.page.url}: {wide} pixels wider than a {device}")
+        self.page.set_viewport_size(LAPTOP)  # type: ignore[arg-type]
+        self._dress("light")
+
+    def _dress(self, scheme: str) -> None:
+        self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        self.page.evaluate(
+            "dark => document.documentElement.classList.toggle('dark', dark)", scheme == "dark"
+        )
