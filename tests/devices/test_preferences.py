@@ -140,6 +140,7 @@ def test_a_link_ends_is_revoked_and_opens_nothing_else(ada: Subscriber, visitor:
         "x" * 5_000,
         signing.dumps("x", salt=preference_links.SALT),
     ],
+    ids=["no_signature", "not_ours", "another_salt", "too_long", "another_body"],
 )
 def test_a_forged_link_opens_nothing(ada: Subscriber, visitor: Client, token: str) -> None:
     for name in ("preferences", "preferences-opt-out"):
