@@ -4,7 +4,7 @@ import importlib
 import signal
 import sys
 
-BENCHES = ("main", "fanout", "events", "lanes", "senders", "push")
+BENCHES = ("main", "fanout", "events", "lanes", "senders", "fleet", "push", "admin", "segments")
 """Each is a module of this folder with `main(argv) -> exit status`, as is `servers`, which measures nothing."""
 MODULES = (*BENCHES, "servers")
 USAGE = f"usage: python -m bench {{{','.join(MODULES)}}} [options]   (--help after the name says which)"

@@ -44,23 +44,29 @@ def place(
     `reuse` takes the servers that `python -m bench servers` keeps.
     """
     folder.mkdir()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-    environment |= {
-        "NOTIFYHUB_DATA_DIR": str(folder / "hub"),
-        "NOTIFYHUB_PORT": str(free_port()),
-        "NOTIFYHUB_REDIS_PORT": str(free_port()),
-        "PYTHONPATH": str(ROOT),
-    }
+    environment = environment_in(folder)
     with ExitStack() as stack:
         servers = Servers({}, {}, {})
         if size == "production":
             servers = stack.enter_context(reused() if reuse else started(folder, tell=tell, counted=counted))
         environment |= servers.environment
-        _prepare(environment)
+        prepare(environment)
         yield Place(size, folder, environment, servers.pids, servers.broker)
 
 
-def _prepare(environment: Mapping[str, str]) -> None:
+def environment_in(folder: Path) -> dict[str, str]:
+    """Return the environment of a hub whose data lies in `folder`, without what the shell says about another."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    return kept | {
+        "NOTIFYHUB_DATA_DIR": str(folder / "hub"),
+        "NOTIFYHUB_PORT": str(free_port()),
+        "NOTIFYHUB_REDIS_PORT": str(free_port()),
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+def prepare(environment: Mapping[str, str]) -> None:
+    """Make a hub's secrets and tables; raises `HubError`."""
     command = [sys.executable, str(ROOT / "manage.py"), "prepare"]
     done = subprocess.run(command, env=dict(environment), capture_output=True, text=True, check=False)
     if done.returncode:

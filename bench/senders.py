@@ -81,9 +81,11 @@ def main(argv: Sequence[str]) -> int:
         commands = commands_of(providers, with_peers=not options.without_peers)
         with tempfile.TemporaryDirectory(prefix="notifyhub-bench-") as folder, ExitStack() as stack:
             fleet = stack.enter_context(Fleet.start(Path(folder) / "fleet"))
+            # aioapns takes the first limit of a connection for its last: that would be a measure of nothing else.
+            fleet.set_faults("apns", streams_at_once=True)
             clients = [
                 stack.enter_context(
-                    _running(name, provider, command, _plan(fleet, Path(folder), name, provider, options))
+                    running(name, provider, command, write_plan(fleet, Path(folder), name, provider, options))
                 )
                 for name, provider, command in commands
             ]
@@ -141,7 +143,7 @@ def _take_turns(fleet: Fleet, clients: Sequence[Client], latencies: Sequence[int
             for provider in PROVIDERS:
                 fleet.set_faults(provider, latency_ms=latency)
             for client in clients:
-                client.passes.setdefault(latency, []).append(_one_pass(fleet, client))
+                client.passes.setdefault(latency, []).append(one_pass(fleet, client))
                 done = client.passes[latency][-1]
                 print(
                     f"bench: pass {number}, {client.provider}, {latency} ms, {client.name}: "
@@ -151,7 +153,8 @@ def _take_turns(fleet: Fleet, clients: Sequence[Client], latencies: Sequence[int
                 )
 
 
-def _one_pass(fleet: Fleet, client: Client) -> dict[str, Any]:
+def one_pass(fleet: Fleet, client: Client) -> dict[str, Any]:
+    """Let a program send all its messages and return what it says; raises `ClientError` unless all arrived."""
     fleet.reset()
     process = client.process
     assert process.stdin is not None and process.stdout is not None
@@ -168,7 +171,8 @@ def _one_pass(fleet: Fleet, client: Client) -> dict[str, Any]:
 
 
 @contextmanager
-def _running(name: str, provider: str, command: list[str], plan: Path) -> Iterator[Client]:
+def running(name: str, provider: str, command: list[str], plan: Path) -> Iterator[Client]:
+    """Start a program and yield it as soon as it is ready; raises `ClientError` when it does not get so."""
     process = subprocess.Popen(
         [*command, str(plan)],
         stdin=subprocess.PIPE,
@@ -190,7 +194,7 @@ def _running(name: str, provider: str, command: list[str], plan: Path) -> Iterat
                 end.close()
 
 
-def _plan(fleet: Fleet, folder: Path, name: str, provider: str, options: argparse.Namespace) -> Path:
+def write_plan(fleet: Fleet, folder: Path, name: str, provider: str, options: argparse.Namespace) -> Path:
     """Write a client's messages and what it needs to send them; return the plan's path."""
     own = folder / f"{name}-{provider}"
     own.mkdir()

@@ -11,17 +11,24 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
-from campaigns import launching
+from campaigns import alerting, experimenting, launching
 from campaigns.intake import Sender, accept
 from campaigns.models import Event, IdempotencyKey, Schedule
 from campaigns.schedule import CrontabError, ZoneError, last_due, next_due
-from delivery import bell, dbclock, runs
+from delivery import alerts, bell, counting, dbclock, runs
 from delivery.log.store import log_store
+from devices import facts, importing
 
 log = structlog.get_logger(__name__)
 
 FORGET_EVERY = 600
 """Seconds between two rounds of forgetting; each lasts two ticks, in case one comes late."""
+
+
+ALERT_EVERY = 5
+"""Seconds between two looks for what needs a person."""
+DECIDE_EVERY = 300
+"""Seconds between two looks at experiments that choose their winner by themselves."""
 
 
 def tick(now: datetime) -> dict[str, int]:
@@ -37,6 +44,8 @@ def tick(now: datetime) -> dict[str, int]:
         "finished": lambda _: runs.finish_due(),
         "ended": lambda _: launching.end_finished(),
         "rung": ring_again,
+        "alerted": alert,
+        "imported": ring_imports,
     }
     if int(now.timestamp()) % FORGET_EVERY < 2:
         jobs["forgotten"] = forget
@@ -108,7 +117,28 @@ def ring_again(now: datetime) -> int:
     return len(lanes) + bell.ring_due()
 
 
+def alert(now: datetime) -> int:
+    """Every few seconds find what the staff is to be told of, and winners; ring for counting and for notes."""
+    if counting.waiting(now.timestamp()):
+        bell.ring("count", "bulk")
+    changed = alerting.look(now) if int(now.timestamp()) % ALERT_EVERY == 0 else 0
+    if int(now.timestamp()) % DECIDE_EVERY < 2:
+        changed += experimenting.decide_due(now)
+    if alerts.waiting(now.timestamp()):
+        bell.ring("alert", "normal")
+    return changed
+
+
+def ring_imports(now: datetime) -> int:
+    """Ring for imports of CSV files that wait for a worker; return 1 if there are any."""
+    if not importing.is_due():
+        return 0
+    bell.ring("import", "bulk")
+    return 1
+
+
 def forget(now: datetime) -> int:
-    """Forget what is past its time: log entries, and answers kept for a repeated request."""
+    """Forget what is past its time: log entries, facts, files of imports, and answers kept for a repeated request."""
     old = IdempotencyKey.objects.filter(created_at__lt=now - timedelta(days=settings.LOG_DAYS))
-    return old.delete()[0] + log_store().forget(now.timestamp())
+    forgotten = old.delete()[0] + log_store().forget(now.timestamp())
+    return forgotten + facts.forget() + importing.forget()

@@ -8,7 +8,7 @@ whole audience, each of which is a run).
 
 import secrets
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import UTC, date, datetime
 from uuid import UUID, uuid5
 
@@ -22,10 +22,11 @@ from campaigns import reasons
 from campaigns.deciding import Verdict, judge, told
 from campaigns.models import Decision, Event
 from campaigns.rulebook import Ready, rulebooks
-from delivery import dbclock, runs
+from delivery import dbclock, goals, heard, runs
 from delivery.lanes import lower_of
 from delivery.models import Run
 from delivery.snapshot import Named
+from devices import facts
 from devices.models import Subscriber
 
 log = structlog.get_logger(__name__)
@@ -60,6 +61,7 @@ class _Batch(msgspec.Struct):
     people: dict[tuple[str, str], list[Named]] = {}
     rules: dict[str, Ready] = {}
     launches: list[tuple[Ready, Event, str]] = []
+    facts: Counter[tuple[int, int]] = msgspec.field(default_factory=Counter)
 
 
 def decide(lane: str, *, limit: int = 500) -> int:
@@ -89,6 +91,13 @@ def decide(lane: str, *, limit: int = 500) -> int:
             _close(batch.events, claim)
             _release(events[len(batch.events) :], claim)
             _write(batch)
+            goals.note(
+                [
+                    heard.Met(event.application_id, event.subject, event.type, event.received_at)
+                    for event in batch.events
+                    if event.subject
+                ]
+            )
     except _ClaimLostError:
         log.warning("events.claim_lost", lane=lane, events=len(events))
         return 0
@@ -137,6 +146,8 @@ def _subscribers(judged: list[_Judged]) -> dict[tuple[int, str], int]:
     for one in judged:
         for _, verdict in one.verdicts:
             wanted[one.event.application_id].update(verdict.external_ids or ())
+        if _fact_of(one.event) is not None:
+            wanted[one.event.application_id].add(one.event.subject)
     everybody = list(set().union(*wanted.values()))
     found = {}
     for start in range(0, len(everybody), NAMES_A_QUERY):
@@ -147,11 +158,19 @@ def _subscribers(judged: list[_Judged]) -> dict[tuple[int, str], int]:
     return found
 
 
+def _fact_of(event: Event) -> int | None:
+    """Return the kind of fact (primary key) that an event's subject gets, None when no segment asks for it."""
+    return facts.wanted(event.application_id).get(facts.event(event.type)) if event.subject else None
+
+
 def _batch(judged: list[_Judged], subscribers: dict[tuple[int, str], int]) -> _Batch:
     batch = _Batch()
     now = time.time()
     for one in judged:
         batch.events.append(one.event)
+        holder = subscribers.get((one.event.application_id, one.event.subject))
+        if holder is not None and (kind := _fact_of(one.event)) is not None:
+            batch.facts[(holder, kind)] += 1
         if not one.verdicts:
             batch.decisions.append(_decision(one.event, None, Verdict(reasons.NO_RULE), now))
         for rule, verdict in one.verdicts:
@@ -220,7 +239,7 @@ def _release(events: list[Event], claim: str) -> None:
 
 
 def _write(batch: _Batch) -> None:
-    """Hand people and launches to delivery, then write the decisions with the runs they led to."""
+    """Hand people and launches to delivery, then write the decisions with the runs they led to, and the facts."""
     found: dict[tuple[int, UUID], UUID] = {}
     cancelled: set[str] = set()
     today = datetime.now(UTC).date()
@@ -243,6 +262,7 @@ def _write(batch: _Batch) -> None:
         if decision.run is None and origins.get(decision.rule_id) in cancelled:
             decision.forwarded, decision.reason, decision.recipients = False, reasons.RUN_CANCELLED, 0
     Decision.objects.bulk_create(batch.decisions)
+    facts.add(batch.facts)
 
 
 def _standing_run(rule: Ready, lane: str, day: date) -> Run:

@@ -15,15 +15,16 @@ import structlog
 from django.db import transaction
 from django.utils import timezone
 
-from campaigns import approval, recurrence
+from campaigns import approval, experimenting, recurrence
 from campaigns.content import BASE, ContentError, build
 from campaigns.models import Campaign, CampaignVersion
 from campaigns.policy import PolicyError
 from campaigns.policy import build as build_policy
 from campaigns.schedule import CrontabError, ZoneError
-from delivery import dryrun, rendering, runs, weighing
+from delivery import dryrun, experiments, rendering, runs, weighing
 from delivery.models import Credential, Run
 from delivery.snapshot import WHOLE, Share, Snapshot, digest, from_json, to_json
+from devices.segments import PredicateError
 
 log = structlog.get_logger(__name__)
 
@@ -66,19 +67,27 @@ def snapshot_of(campaign: Campaign) -> Snapshot:
     _check_repeat(campaign)
     category = campaign.category
     try:
+        predicate = campaign.segment.whole if campaign.segment else None
+    except PredicateError as error:
+        raise LaunchError("segment", f"The segment “{campaign.segment}” cannot be used. {error}") from None
+    try:
         policy = build_policy(campaign, overridable=bool(category and category.critical_overrides))
     except PolicyError as error:
         raise LaunchError(error.field, error.reason) from None
-    return Snapshot(
+    snapshot = Snapshot(
         texts=content.texts,
         locale=locale,
         overrides=content.overrides,
-        predicate=campaign.segment.predicate if campaign.segment else None,
+        predicate=predicate,
         category=category.key if category else "",
         ttl=campaign.ttl,
         policy=policy,
         silence_across_devices=campaign.silence_across_devices,
     )
+    try:
+        return experimenting.add_to(snapshot, campaign)
+    except experimenting.ExperimentError as error:
+        raise LaunchError("experiment", f"Its experiment: {error.reason}") from None
 
 
 def _check_repeat(campaign: Campaign) -> None:
@@ -110,6 +119,12 @@ def checked_snapshot(campaign: Campaign) -> Snapshot:
         elif problem.field.startswith("texts."):
             field = f"locales.{field}"
         raise LaunchError(field, f"{field}, line {problem.line}: {problem.reason}.")
+    for variant in snapshot.experiment.variants if snapshot.experiment else ():
+        for problem in rendering.check(experiments.told(snapshot, variant.key)):
+            where = f"variant {variant.key}, {problem.field.removeprefix('texts.')}"
+            raise LaunchError(
+                "experiment", f"Its experiment, {where}, line {problem.line}: {problem.reason}."
+            )
     if found := weighing.too_large(snapshot, _providers_of(campaign)):
         raise LaunchError(found.field, f"{found.field}: {found.reason}.")
     return snapshot
@@ -441,6 +456,7 @@ def _run_of(
         else:
             share = msgspec.structs.replace(share, low=share.high, high=WHOLE)
         snapshot = msgspec.structs.replace(snapshot, share=share)
+    snapshot = experimenting.with_winner(snapshot)
     return runs.launch(
         application=campaign.application,
         origin=origin(version),

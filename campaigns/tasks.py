@@ -1,12 +1,19 @@
-"""The Celery task of the engine: it answers the bell of a lane's events."""
+"""The Celery tasks of the engine and of imports: each answers a bell."""
 
 from celery import shared_task
 
 from campaigns.engine import decide as decide_batch
 from delivery.draining import drain
+from devices.importing import work_one
 
 
 @shared_task(name="campaigns.decide", ignore_result=True)
 def decide(lane: str) -> None:
     """Decide the undecided events of a lane."""
     drain("decide", lane, lambda: decide_batch(lane) > 0)
+
+
+@shared_task(name="campaigns.import", ignore_result=True)
+def import_people(lane: str) -> None:
+    """Work the imports of CSV files that are due."""
+    drain("import", lane, work_one)

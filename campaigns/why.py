@@ -202,7 +202,7 @@ def _asked(campaign: Campaign | None, run: Run | None) -> tuple[Any, set[str], C
         predicate, platforms, category = frozen.predicate, set(frozen.platforms), run.category
     else:
         assert campaign is not None
-        predicate = campaign.segment.predicate if campaign.segment else None
+        predicate = campaign.segment.whole if campaign.segment else None
         platforms, category = set(), campaign.category
     return (
         predicate,

@@ -18,7 +18,8 @@ from redis.commands.core import Script
 from delivery import redis_client
 
 PER_MINUTE = {"fcm": 600_000}
-"""Messages a minute and project; client errors count, 429 does not; providers that are not here have no quota.
+"""Messages a minute and project; client errors count, 429 does not; providers that are not here have no quota. What one
+Android device may get is `delivery.device_quota`'s.
 Source: https://firebase.google.com/docs/cloud-messaging/throttling-and-quotas"""
 LEAST_STREAMS = 8
 MORE_STREAMS = 25

@@ -4,10 +4,13 @@ Bells carry a stage and a lane, nothing else. A ring that is lost is made good b
 which the clock calls. A publisher thread of its own keeps a slow or absent broker away from
 whoever rings, and rings the same lane once however often it was asked meanwhile. A broker that
 hangs is left after `PUBLISH_SECONDS`, and the next bell finds a connection of its own.
+
+A worker answers its own bell (`answer_with`) when it is free to: the broker is for what others can do as well.
 """
 
 import os
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -19,7 +22,15 @@ from devices.statements import fetch
 
 log = structlog.get_logger(__name__)
 
-TASKS = {"decide": "campaigns.decide", "plan": "delivery.plan"}
+TASKS = {
+    "decide": "campaigns.decide",
+    "plan": "delivery.plan",
+    "count": "delivery.count",
+    "alert": "delivery.alert",
+    "import": "campaigns.import",
+}
+SHARED = {"count": ("plan", "bulk"), "alert": ("plan", "normal"), "import": ("plan", "bulk")}
+"""Stages without queues of their own, which have little to do: the stage and lane whose queue they share."""
 SEND = "delivery.send"
 PUBLISH_SECONDS = 5.0
 """The longest that a publish may take; a broker that is only slow, as on a busy machine, is not left."""
@@ -63,11 +74,22 @@ class _Publisher:
                     connection.collect()  # without a word to the broker, which may not listen
 
 
+def task_of(stage: str, lane: str) -> tuple[str, list[str]]:
+    """Return the Celery task that does the work of a stage and lane, and its arguments."""
+    return (TASKS[stage], [lane]) if stage in TASKS else (SEND, [stage, lane])
+
+
+def queue_of(stage: str, lane: str) -> str:
+    """Return the name of the queue that rings for a stage and lane."""
+    return lanes.queue(*SHARED.get(stage, (stage, lane)))
+
+
 def _send(producer: Any, stage: str, lane: str) -> None:
+    name, arguments = task_of(stage, lane)
     current_app.send_task(
-        TASKS.get(stage, SEND),
-        args=[lane] if stage in TASKS else [stage, lane],
-        queue=lanes.queue(stage, lane),
+        name,
+        args=arguments,
+        queue=queue_of(stage, lane),
         producer=producer,
         retry=False,
         ignore_result=True,
@@ -76,13 +98,26 @@ def _send(producer: Any, stage: str, lane: str) -> None:
     )
 
 
+Answer = Callable[[str, str], bool]
+"""Begins the work of a stage and lane in this process; returns False when it is not for it, or is going on already."""
+
+_answer: Answer | None = None
 _publisher: _Publisher | None = None
 _making = threading.Lock()
+
+
+def answer_with(answer: Answer | None) -> None:
+    """Let a worker hear the bells that ring in its own process first; None: all go to the broker."""
+    global _answer
+    _answer = answer
 
 
 def ring(stage: str, lane: str) -> None:
     """Tell the workers of a stage (`lanes.STAGES`) that a lane has work. Never blocks, never raises."""
     global _publisher
+    answer = _answer
+    if answer is not None and answer(stage, lane):
+        return
     publisher = _publisher
     if publisher is None or publisher.pid != os.getpid():
         with _making:

@@ -18,10 +18,12 @@ SUSPECT = {
     "builds are registered with sandbox",
     "device_token_not_for_topic": "the tokens belong to another app: check that the credential's APNs topic "
     "is the app's bundle id",
+    "third_party_auth_error": "APNs or a push service refuses what Firebase shows it: check the APNs key and the "
+    "web push certificate in the Firebase console, Project settings, Cloud Messaging",
     "vapid_key_mismatch": "the subscriptions were made with another application server key: check that the pages "
     "subscribe with the public key of this application's Web Push credentials",
 }
-"""Reason codes of refused tokens → what to check."""
+"""Reason codes of messages that failed → what to check."""
 
 NEAR = 2_000
 """Parcels are looked for among so many of all runs before this one; nearby parcels were made nearby in time."""

@@ -26,6 +26,8 @@ MAX_CLAIMS = 20
 BACKOFF_BASE = 0.5
 BACKOFF_CAP = 60.0
 ERROR_CHARACTERS = 4_000
+COUNTS = ("reasons", "spread", "platforms")
+"""Columns that hold counts as JSON."""
 
 Piece = TypeVar("Piece", Page, Parcel)
 
@@ -125,7 +127,7 @@ def _claim(model: type[Piece], where: str, values: list[Any], worker: str) -> Pi
 @lru_cache(maxsize=2)
 def _columns(model: type[Page] | type[Parcel]) -> tuple[str, ...]:
     """Return the columns of a claimed piece; its counts are not read, a worker only writes them."""
-    left_out = {"reasons", "error"}
+    left_out = {*COUNTS, "error"}
     return tuple(field.attname for field in model._meta.concrete_fields if field.attname not in left_out)
 
 
@@ -212,8 +214,9 @@ def close(piece: Page | Parcel, **values: object) -> None:
 
     `values` are the columns to write. What it carried is dropped with it.
     """
-    if "reasons" in values:
-        values["reasons"] = to_text(values["reasons"])
+    for name in COUNTS:
+        if name in values:
+            values[name] = to_text(values[name])
     carried = "people" if isinstance(piece, Page) else "body"
     ended = {"state": following("close"), "closed_at": dbclock.now(), "lease_until": 0}
     _write(piece, {**ended, **values}, f", {carried} = NULL")

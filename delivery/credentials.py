@@ -21,6 +21,7 @@ from delivery import gates, redis_client
 from delivery.models import Credential as StoredCredential
 from delivery.senders import registry
 from delivery.senders.contract import Credential, Sender
+from delivery.senders.network import Network
 from delivery.senders.tokens import RedisTokenStore
 from delivery.senders.webpush.key import Signer
 from devices.models import Provider
@@ -159,5 +160,14 @@ def fleet_addresses() -> dict[str, str]:
 def sender_for(provider: str) -> Sender:
     """Return this process's sender for a provider; its tokens are shared through Redis."""
     return registry.sender_for(
-        provider, tokens=RedisTokenStore(redis_client.client()), streams=settings.STREAMS
+        provider,
+        tokens=RedisTokenStore(redis_client.client()),
+        streams=settings.STREAMS,
+        network=Network(
+            proxy=settings.PROVIDER_PROXY,
+            ca_file=settings.PROVIDER_CA_FILE,
+            request_seconds=settings.PROVIDER_SECONDS,
+            connection_seconds=settings.PROVIDER_CONNECTION_SECONDS,
+            ping_seconds=settings.PROVIDER_PING_SECONDS,
+        ),
     )

@@ -4,7 +4,8 @@ Work that raises is given back with what went wrong, to be tried again later, an
 
 One drain per stage and lane runs in a process at a time; a bell that rings meanwhile makes it
 look once more. So each stage of each lane has its own thread, and a provider that hangs holds
-up none but its own.
+up none but its own. What a worker's own work leads to it begins itself (`take_up`): nothing urgent goes
+through the broker more than once.
 """
 
 import os
@@ -36,14 +37,24 @@ WORKER = f"{socket.gethostname()[:32]}:{os.getpid()}:{secrets.token_hex(3)}"
 
 
 class _Turn:
-    """Whether a drain is under way, and whether it must look again."""
+    """Whether a drain is under way or about to be, and whether it must look again."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.running = self.again = False
+        self.running = self.again = self.asked = False
+
+    def ask(self) -> bool:
+        """Return whether a drain has to be begun; one that is under way looks once more."""
+        with self.lock:
+            if self.running or self.asked:
+                self.again = True
+                return False
+            self.asked = True
+            return True
 
     def begin(self) -> bool:
         with self.lock:
+            self.asked = False
             if self.running:
                 self.again = True
                 return False
@@ -68,23 +79,41 @@ _turns: dict[tuple[str, str], _Turn] = {}
 _making = threading.Lock()
 
 
+def _turn_of(stage: str, lane: str) -> _Turn:
+    found = _turns.get((stage, lane))
+    if found is None:
+        with _making:
+            found = _turns.setdefault((stage, lane), _Turn())
+    return found
+
+
+def take_up(stage: str, lane: str, begin: Callable[[], object]) -> bool:
+    """Have a drain begun (`begin` hands it to a thread); return False when one goes on, which others may help with."""
+    turn = _turn_of(stage, lane)
+    if not turn.ask():
+        return False
+    try:
+        begin()
+    except RuntimeError:  # the worker is ending and its threads take nothing more
+        return False
+    return True
+
+
 def drain(stage: str, lane: str, step: Callable[[], bool]) -> None:
     """Call `step` until it finds nothing to do and no bell rang meanwhile, or the budget is spent."""
-    with _making:
-        turn = _turns.setdefault((stage, lane), _Turn())
+    turn = _turn_of(stage, lane)
     if not turn.begin():
         return
-    until = time.monotonic() + BUDGET
+    until, left = time.monotonic() + BUDGET, False
     try:
-        while True:
+        while not left:
             if step():
-                if time.monotonic() > until:
-                    bell.ring(stage, lane)
-                    return
+                left = time.monotonic() > until
             elif not turn.look_again():
                 return
     finally:
         turn.end()
+    bell.ring(stage, lane)
 
 
 def plan_one(lane: str) -> bool:

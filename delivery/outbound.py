@@ -137,7 +137,12 @@ def _write(parcel: Parcel, run: Run, outgoing: Outgoing, ledger: Ledger, *, aske
         )
     log_store().write_outcomes(rows, run=run.uid, version=version_of(parcel), at=at)
     _release(run, outgoing, ledger)
-    counts = Counter(outcome for outcome, _, _ in ledger.ends.values())
+    on_platforms = Counter((targets[index].platform, end[0]) for index, end in ledger.ends.items())
+    counts: Counter[str] = Counter()
+    platforms: dict[str, dict[str, int]] = {}
+    for (platform, outcome), count in on_platforms.items():
+        counts[outcome] += count
+        platforms.setdefault(platform, {})[outcome] = count
     reasons = Counter(reason for outcome, reason, _ in ledger.ends.values() if outcome != "sent")
     with transaction.atomic():
         claims.close(
@@ -145,6 +150,7 @@ def _write(parcel: Parcel, run: Run, outgoing: Outgoing, ledger: Ledger, *, aske
             **{outcome: counts[outcome] for outcome in ("sent", "stored", "expired", "cancelled", "failed")},
             retried=sum(part.size for _, _, part in rest),
             reasons=dict(reasons),
+            platforms=platforms,
         )
         _hand_on(parcel, rest, now)
     sent = Counter(outgoing.targets[index].since for index, end in ledger.ends.items() if end[0] == "sent")

@@ -23,7 +23,7 @@ from delivery.policy import STAGES, Stage
 from delivery.positions import COMMIT_WINDOW
 from delivery.snapshot import Named, decode_people, encode_people
 from delivery.thinking import Pair, Prepared, Work, circumstances_of, prepare, think
-from devices import people
+from devices import facts, people
 from devices.models import Provider
 from devices.statements import change, fetch, insert, to_text
 
@@ -66,7 +66,7 @@ def work_page(page: Page, *, stages: Sequence[Stage] = STAGES) -> None:
         return
     routes = silence.routes(work.outgoing, page.lane, across=prepared.snapshot.silence_across_devices)
     if reservations is not None:
-        reservations.release((one.person.uid, one.notification) for one in work.unrendered)
+        reservations.release((one.person.uid, one.notification) for one in work.untold)
     while True:
         _log(run, work, stamp)
         with transaction.atomic():
@@ -159,9 +159,11 @@ def _commit(
         no_device=work.no_device,
         deferred=sum(len(put_off) for put_off in work.deferred.values()),
         reasons=dict(reasons),
+        spread=work.spread,
     )
     if page.shard_id is not None:
         _move_shard(page, run, prepared, place, stamp)
+    facts.count(run.application_id, facts.RECEIVED, [candidate.person.id for candidate, _ in work.entries])
     insert(
         Stopped._meta.db_table,
         ("run_id", "page_id", "subscriber_id", "occurrence", "reason", "detail"),

@@ -7,7 +7,7 @@ import random
 import time
 from collections import Counter
 
-from delivery import allowance, brake, claims, credentials, gates, retrying, runs
+from delivery import allowance, brake, claims, credentials, device_quota, gates, retrying, runs
 from delivery.credentials import MissingCredentialError, credential_for, sender_for
 from delivery.halting import Watch
 from delivery.ledger import Ledger
@@ -15,6 +15,7 @@ from delivery.models import Parcel, Run
 from delivery.outgoing import Outgoing
 from delivery.positions import text_of
 from delivery.senders.contract import NOT_STARTED, Credential, Envelope, Message, Result, Verdict
+from devices.models import Provider
 
 RENEW_EVERY = 3.0
 PARCEL_SECONDS = 60.0
@@ -43,10 +44,13 @@ def _send(parcel: Parcel, part: Outgoing, going: list[int], ledger: Ledger) -> N
         gates.shut(parcel.application_id, parcel.provider, str(error))
         ledger.held = dict.fromkeys(going, 0.0)
         return
+    going, part = _spare_busy_devices(parcel, part, going, ledger)
+    if not going:
+        return
     quota = allowance.quota_of(parcel.application_id, parcel.provider, credential.secret, credential.settings)
     allowed = allowance.take(parcel.application_id, parcel.provider, parcel.lane, len(going), quota)
     if allowed.messages < len(going):
-        ledger.held = dict.fromkeys(going[allowed.messages :], allowed.wait)
+        ledger.held |= dict.fromkeys(going[allowed.messages :], allowed.wait)
         gates.slow(
             parcel.application_id,
             parcel.provider,
@@ -99,6 +103,22 @@ def _send(parcel: Parcel, part: Outgoing, going: list[int], ledger: Ledger) -> N
     _pace(parcel, len(going), allowed, ledger)
 
 
+def _spare_busy_devices(
+    parcel: Parcel, part: Outgoing, going: list[int], ledger: Ledger
+) -> tuple[list[int], Outgoing]:
+    """Hold back what is for devices that FCM takes no more messages for now; return the rest."""
+    if parcel.provider != Provider.FCM or parcel.run.kind == Run.Kind.AUDIENCE:
+        return going, part
+    counted = [at for at, target in enumerate(part.targets) if device_quota.is_counted(target)]
+    late = device_quota.take(parcel.application_id, [part.targets[at].device for at in counted])
+    if not late:
+        return going, part
+    waits = {counted[index]: wait for index, wait in late.items()}
+    ledger.held |= {going[at]: wait for at, wait in waits.items()}
+    rest = [at for at in range(len(going)) if at not in waits]
+    return [going[at] for at in rest], part.only(rest)
+
+
 def _account(parcel: Parcel, index: int, result: Result, ledger: Ledger, shown: Credential) -> None:
     """Enter one result."""
     if not result.left or result.verdict is Verdict.SLOW:
@@ -147,13 +167,18 @@ def _pace(parcel: Parcel, started: int, allowed: allowance.Allowance, ledger: Le
 
 def _spare_devices(parcel: Parcel, run: Run, ledger: Ledger) -> None:
     """Pause the run instead of retiring devices when refused tokens come in a wave; their messages wait."""
-    if not ledger.dead or run.brake == Run.Brake.OFF:
+    suspects = [
+        index
+        for index, (ended, reason, _) in ledger.ends.items()
+        if ended == "failed" and reason in brake.SUSPECT
+    ]
+    if not suspects or run.brake == Run.Brake.OFF:
         return
-    suspects = [index for index in ledger.dead if ledger.ends[index][1] in brake.SUSPECT]
     answered = sum(outcome in ("sent", "failed") for outcome, _, _ in ledger.ends.values())
     refused = Counter(ledger.ends[index][1] for index in suspects)
     if advice := brake.wave(parcel, answered=answered, refused=refused):
         runs.halt(run, advice)
         for index in suspects:
-            del ledger.ends[index], ledger.dead[index]
+            del ledger.ends[index]
+            ledger.dead.pop(index, None)
             ledger.held[index] = 0.0

@@ -41,6 +41,12 @@ def read(
     return _reading(rows, _recalled(rows), platform=platform, after=after, limit=limit, seen=seen)
 
 
+def newest(subscriber: UUID, *, platform: str, before: bytes | None, limit: int) -> Reading:
+    """Return up to `limit` entries before a position (None: from the end), newest first; its cursor says nothing."""
+    rows = log_store().newest(subscriber, before=before, limit=limit)
+    return _reading(rows, _recalled(rows), platform=platform, after=positions.START, limit=limit)
+
+
 def read_many(asked: Sequence[tuple[UUID, str, bytes]], *, limit: int) -> list[Reading | Exception]:
     """Return the readings of many (subscriber, platform, position), and an error in the place of one that failed."""
     store = log_store()

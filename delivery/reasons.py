@@ -14,6 +14,7 @@ STOPPED = {
     "unknown_subscriber": "The subscriber was deleted before their turn came.",
     "render_failed": "The text could not be rendered with this subscriber's attributes.",
     "given_up": "Their page could not be planned, and somebody gave it up.",
+    "control_group": "The subscriber is in the experiment's control group, which is told nothing.",
 }
 """Subscribers whom the planner stopped: they have no entry in their log."""
 
@@ -52,6 +53,7 @@ PROVIDERS = {
     "missing_device_token": "The device has no token.",
     "expired_token": "The token is past its time; the app has to register anew.",
     "invalid_argument": "FCM does not accept the message; the field it names stands behind the code.",
+    "third_party_auth_error": "APNs or a push service refuses what Firebase shows it for this app.",
     "content_not_json": "The content cannot be written as JSON.",
     "bad_collapse_id": "APNs does not accept the display identity.",
     "bad_expiration_date": "APNs does not accept the expiry.",

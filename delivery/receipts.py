@@ -7,9 +7,10 @@ from uuid import UUID
 import structlog
 from redis.exceptions import RedisError
 
-from delivery import presence
+from delivery import heard, presence
 from delivery.log.store import ReceiptRow, log_store
-from devices.models import Device
+from devices import facts
+from devices.models import Device, Subscriber
 
 log = structlog.get_logger(__name__)
 
@@ -33,10 +34,27 @@ def record(
     if len(ids) > MOST_IDS:
         raise ReceiptError(f"{len(ids)} ids at once; at most {MOST_IDS}.")
     when = time.time() if at is None else at
-    log_store().write_receipts([ReceiptRow(subscriber, item, device, kind, when) for item in ids])
+    if kind == "opened":
+        _count_opened(subscriber, ids)
+    store([ReceiptRow(subscriber, item, device, kind, when) for item in ids])
     if kind in MARKING:
         mark(subscriber, ids, MARKING[kind], at=when)
     return len(ids)
+
+
+def store(rows: Sequence[ReceiptRow]) -> None:
+    """Write receipts to the log, and keep them to be counted for the reports of their runs."""
+    log_store().write_receipts(rows)
+    heard.note_receipts(rows)
+
+
+def _count_opened(subscriber: UUID, ids: Sequence[UUID]) -> None:
+    """Count the notifications that no device of the subscriber has opened before, if a segment asks for that."""
+    holder = Subscriber.objects.filter(uid=subscriber).values_list("pk", "application_id").first()
+    if holder is None or facts.OPENED not in facts.wanted(holder[1]):
+        return
+    known = {row.notification for row in log_store().receipts(subscriber, set(ids)) if row.kind == "opened"}
+    facts.count(holder[1], facts.OPENED, [holder[0]] * len(set(ids) - known))
 
 
 def mark(subscriber: UUID, ids: Sequence[UUID], state: str, *, at: float) -> None:

@@ -13,7 +13,7 @@ from liquid import Environment
 from liquid.exceptions import LiquidError
 
 from delivery.content import Content
-from delivery.snapshot import Snapshot, Text
+from delivery.snapshot import Snapshot, Text, best_locale
 from delivery.straight import Straight, Variables, straight, writer
 
 TITLE_LIMIT = 1_000
@@ -130,7 +130,7 @@ class _Message:
         raise AssertionError("a template failed once and not again")
 
 
-def _over(below: Text, above: Text) -> Text:
+def over(below: Text, above: Text) -> Text:
     """Return `below` with every field that `above` fills."""
     filled = {name: value for name in Text.__struct_fields__ if (value := getattr(above, name))}
     for name in ("data", "android", "ios", "web"):
@@ -148,7 +148,7 @@ class Renderer:
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         fallback = snapshot.texts[snapshot.locale]
-        self._texts = {locale.lower(): _over(fallback, text) for locale, text in snapshot.texts.items()}
+        self._texts = {locale.lower(): over(fallback, text) for locale, text in snapshot.texts.items()}
         self._fallback = snapshot.locale.lower()
         self._messages: dict[tuple[str, str], _Message] = {}
         self._locales: dict[str, str] = {}
@@ -172,10 +172,7 @@ class Renderer:
         """Return the best locale there is: `pt-BR`, else `pt`, else the fallback (RFC 4647 lookup)."""
         found = self._locales.get(wanted)
         if found is None:
-            found = wanted.lower().replace("_", "-")
-            while found and found not in self._texts:
-                found = found.rpartition("-")[0]
-            found = found or self._fallback
+            found = best_locale(wanted, self._texts, self._fallback)
             if len(self._locales) < 10_000:
                 self._locales[wanted] = found
         return found
@@ -191,7 +188,7 @@ class Renderer:
         if message is None:
             text, where = self._texts[locale], f"texts.{locale}"
             if platform:
-                text, where = _over(text, self._snapshot.overrides[platform]), f"overrides.{platform}"
+                text, where = over(text, self._snapshot.overrides[platform]), f"overrides.{platform}"
             message = self._messages[(locale, platform)] = _Message(where, text)
         return message
 

@@ -14,7 +14,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
-from delivery import bell, dbclock, pieces
+from delivery import bell, dbclock, goals, pieces, spread, sums
 from delivery.claims import MOVES, OPEN
 from delivery.models import Page, Parcel, Run, Shard, Stopped, WorkState
 from delivery.policy import local_time, throttle
@@ -77,6 +77,7 @@ def launch(
                 started_at=now,
                 **values,
             )
+            goals.set_of(run, snapshot)
             if people is None:
                 _cut(run)
                 transaction.on_commit(lambda: bell.ring("plan", run.lane))
@@ -138,7 +139,7 @@ def standing_run(
         return run
     try:
         with transaction.atomic():
-            return Run.objects.create(
+            run = Run.objects.create(
                 application=application,
                 origin=origin,
                 title=title[:200],
@@ -155,6 +156,8 @@ def standing_run(
                 ),
                 started_at=timezone.now(),
             )
+            goals.set_of(run, snapshot)
+            return run
     except IntegrityError:
         return Run.objects.get(standing_key=key)
 
@@ -362,23 +365,15 @@ def progress(run: Run) -> Progress:
         outcomes["no_device"] = pages["no_device__sum"]
     return Progress(
         audience=(pages["audience__sum"] or 0) - put_off - deferred,
-        stopped=_summed(Page.objects.filter(run=run)),
+        stopped=sums.of_reasons(Page, run.pk),
         logged=pages["logged__sum"] or 0,
         messages=pages["messages__sum"] or 0,
         outcomes=outcomes,
-        reasons=_summed(Parcel.objects.filter(run=run)),
+        reasons=sums.of_reasons(Parcel, run.pk),
         waiting=parcels["waiting"] or 0,
         deferred=deferred,
         planned=not pages["open"],
     )
-
-
-def _summed(rows: QuerySet[Page] | QuerySet[Parcel]) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for reasons in rows.exclude(reasons={}).values_list("reasons", flat=True).iterator():
-        for reason, count in reasons.items():
-            total[reason] = total.get(reason, 0) + count
-    return dict(sorted(total.items()))
 
 
 PACE_SECONDS = 10.0
@@ -397,22 +392,32 @@ class Pace(msgspec.Struct, frozen=True):
     seconds_left: float | None
 
 
-def pace(run: Run, sums: Progress) -> Pace:
-    """Return how fast a run goes, from its parcels closed in the last seconds; `sums` are its progress."""
+def pace(run: Run, so_far: Progress) -> Pace:
+    """Return how fast a run goes, from its parcels closed in the last seconds; `so_far` is its progress."""
     now = dbclock.now()
     begun = (run.started_at or run.created_at).timestamp()
     span = max(1.0, min(PACE_SECONDS, now - begun))
     lately = Parcel.objects.filter(run=run, closed_at__gt=now - span)
     ended = lately.aggregate(n=Sum("size") - Sum("retried"))["n"] or 0
     rate = ended / span
-    planned = 1.0 if sums.planned else _planned(run)
-    left: float | None = float(sums.waiting)
+    planned = 1.0 if so_far.planned else _planned(run)
+    left: float | None = float(so_far.waiting)
     if planned < 1.0:
         # what is still to come is taken to be as dense in messages as what was
-        left = sums.waiting + sums.messages * (1 - planned) / planned if planned > 0 else None
+        left = so_far.waiting + so_far.messages * (1 - planned) / planned if planned > 0 else None
     if left is not None and left > 0:
         left = left / rate if rate > 0 else None
     return Pace(round(rate, 1), round(planned, 4), None if left is None else round(left, 1))
+
+
+def recipients(run: Run, so_far: Progress, going: Pace) -> int:
+    """Return about how many people a run is for: its audience, or what the planned part of it lets expect."""
+    if so_far.planned or going.planned >= 1.0:
+        return so_far.audience
+    if going.planned > 0 and so_far.audience:
+        return round(so_far.audience / going.planned)
+    shards = Shard.objects.filter(run=run).aggregate(first=Min("cursor"), last=Max("last"))
+    return max(so_far.audience, (shards["last"] or 0) - (shards["first"] or 0))
 
 
 def _planned(run: Run) -> float:
@@ -426,15 +431,33 @@ def _planned(run: Run) -> float:
     return 1.0 - left / width if width > 0 else 1.0
 
 
+def by_platform(run: Run, so_far: spread.Spread) -> dict[str, dict[str, int]]:
+    """Return what became of a run's messages, platform by platform: `addressed`, and outcomes as far as counted.
+
+    `so_far` is what `told` returned.
+    """
+    outcomes = sums.of_two(Parcel, "platforms", [run.pk])
+    addressed = spread.by_value(so_far.get(spread.PLATFORM, {}))
+    return {
+        platform: {"addressed": addressed.get(platform, 0), **outcomes.get(platform, {})}
+        for platform in sorted({*addressed, *outcomes})
+    }
+
+
+def told(run: Run) -> spread.Spread:
+    """Return to whom a run's notifications went so far (`delivery.spread`)."""
+    return sums.of_two(Page, "spread", [run.pk])
+
+
 def by_provider(run: Run) -> dict[str, dict[str, int]]:
     """Return what became of a run's messages, provider by provider: outcomes, and `waiting`."""
     open_work = Q(state__in=[*OPEN, WorkState.DEAD])
     names = (*OUTCOMES, "waiting")
-    sums = [Sum(name, default=0) for name in OUTCOMES]
+    added = [Sum(name, default=0) for name in OUTCOMES]
     rows = Parcel.objects.filter(run=run).order_by("provider").values_list("provider")
     return {
         provider: {name: count for name, count in zip(names, counts, strict=True) if count}
-        for provider, *counts in rows.annotate(*sums, waiting=Sum("size", filter=open_work, default=0))
+        for provider, *counts in rows.annotate(*added, waiting=Sum("size", filter=open_work, default=0))
     }
 
 
@@ -450,13 +473,13 @@ class Balance(msgspec.Struct, frozen=True):
     @property
     def faults(self) -> list[str]:
         """What does not agree, a sentence each."""
-        found, sums = [], self.progress
-        if sums.complete and not sums.balanced:
-            found.append(f"sums do not balance: {msgspec.json.encode(sums).decode()}")
-        if sum(sums.stopped.values()) != self.stopped_rows:
-            found.append(f"{sum(sums.stopped.values())} stopped in the sums, {self.stopped_rows} rows")
-        if sums.logged != self.log_entries and sums.complete:
-            found.append(f"{sums.logged} logged in the sums, {self.log_entries} entries in the log")
+        found, so_far = [], self.progress
+        if so_far.complete and not so_far.balanced:
+            found.append(f"sums do not balance: {msgspec.json.encode(so_far).decode()}")
+        if sum(so_far.stopped.values()) != self.stopped_rows:
+            found.append(f"{sum(so_far.stopped.values())} stopped in the sums, {self.stopped_rows} rows")
+        if so_far.logged != self.log_entries and so_far.complete:
+            found.append(f"{so_far.logged} logged in the sums, {self.log_entries} entries in the log")
         return found
 
 

@@ -1,6 +1,7 @@
 """What a campaign hands down at launch: its content and policy, frozen."""
 
 import hashlib
+from collections.abc import Container
 from typing import Any
 
 import msgspec
@@ -63,6 +64,38 @@ class Share(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.low <= int.from_bytes(digest, "big") % WHOLE < self.high
 
 
+class Goal(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a campaign is to bring about: an event of this type, within so many seconds after somebody was told."""
+
+    event_type: str
+    seconds: int = 86_400
+
+
+class Variant(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One of the texts that an experiment tries; `texts` maps a locale to the fields that differ there."""
+
+    key: str
+    weight: int = 1
+    texts: dict[str, Text] = {}
+
+
+class Experiment(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which variants are tried, frozen at launch.
+
+    `key` makes the draw another one for each experiment; `control` is the share, in hundredths of a per cent
+    (0 to 10,000), that is told nothing. `metric` is `opened` or `converted`. `winner` is a variant's key when it is
+    decided: all but the control are told that one. `automatic`: it is decided by the rule of
+    `delivery.statistics` when the evidence is there.
+    """
+
+    key: str
+    variants: list[Variant]
+    control: int = 0
+    metric: str = "opened"
+    automatic: bool = False
+    winner: str = ""
+
+
 class Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
     """A campaign version as delivery knows it.
 
@@ -86,6 +119,8 @@ class Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
     policy: Policy = Policy()
     silence_across_devices: bool = False
     share: Share | None = None
+    goal: Goal | None = None
+    experiment: Experiment | None = None
 
 
 class Named(msgspec.Struct, frozen=True, array_like=True):
@@ -119,6 +154,14 @@ def _whole(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _whole(inner) for key, inner in value.items()}
     return value
+
+
+def best_locale(wanted: str, locales: Container[str], fallback: str) -> str:
+    """Return the best of `locales` (in lower case): `pt-BR`, else `pt`, else the fallback (RFC 4647 lookup)."""
+    found = wanted.lower().replace("_", "-")
+    while found and found not in locales:
+        found = found.rpartition("-")[0]
+    return found or fallback
 
 
 def to_json(snapshot: Snapshot) -> Any:

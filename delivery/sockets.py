@@ -9,7 +9,9 @@ import structlog
 from redis.exceptions import RedisError
 
 from delivery import positions, presence
+from delivery.content import Content
 from delivery.log import body as bodies
+from delivery.log.store import NewEntry, log_store
 from delivery.models import Parcel
 from delivery.outgoing import Outgoing
 
@@ -18,6 +20,9 @@ log = structlog.get_logger(__name__)
 ANSWER_SECONDS = 2.0
 SILENT_SECONDS = 15.0
 """For how long a node that did not answer is handed entries without waiting for it."""
+LATE_SECONDS = positions.COMMIT_WINDOW - positions.CLOCK_SKEW
+"""A parcel that waited longer (its run was paused, its lane busy) has its entries in the log once more, stamped now:
+the cursors of connected devices may have passed their first places, and who is offline now would never read them."""
 
 _silent: dict[str, float] = {}
 _local = threading.local()
@@ -49,6 +54,10 @@ def send(parcel: Parcel, outgoing: Outgoing) -> list[Written]:
 
 
 def _send(parcel: Parcel, outgoing: Outgoing, written: list[Written]) -> list[Written]:
+    category = parcel.run.category.key if parcel.run.category else ""
+    sent_at = int(outgoing.stamp * 1000)
+    if (now := time.time()) - outgoing.stamp > LATE_SECONDS:
+        _log_again(parcel, outgoing, category, now)
     reply = _reply()
     indexes: dict[str, list[int]] = {}
     for index, nodes in enumerate(presence.where([target.device_uid for target in outgoing.targets])):
@@ -57,9 +66,8 @@ def _send(parcel: Parcel, outgoing: Outgoing, written: list[Written]) -> list[Wr
     if not indexes:
         return written
     run = str(parcel.run.uid)
-    category = parcel.run.category.key if parcel.run.category else ""
     held = {index for mine in indexes.values() for index in mine}
-    pairs = _pairs(outgoing, held, run, category)
+    pairs = _pairs(outgoing, held, run, category, sent_at)
     full = presence.hand_over(
         {
             node: presence.Delivery(parcel.pk, parcel.fence, reply, [pairs[index] for index in mine])
@@ -67,11 +75,11 @@ def _send(parcel: Parcel, outgoing: Outgoing, written: list[Written]) -> list[Wr
         },
         parcel.lane,
     )
-    now = time.monotonic()
-    waiting = {node for node in indexes if node not in full and _silent.get(node, 0.0) < now}
+    began = time.monotonic()
+    waiting = {node for node in indexes if node not in full and _silent.get(node, 0.0) < began}
     for index in held:
         written[index] = ("stored", "node_silent")
-    until = now + ANSWER_SECONDS
+    until = began + ANSWER_SECONDS
     while waiting and (left := until - time.monotonic()) > 0:
         for answer in presence.answers(reply, 1, seconds=left):
             if (answer.parcel, answer.fence) != (parcel.pk, parcel.fence):
@@ -84,6 +92,29 @@ def _send(parcel: Parcel, outgoing: Outgoing, written: list[Written]) -> list[Wr
     return written
 
 
+def _log_again(parcel: Parcel, outgoing: Outgoing, category: str, now: float) -> None:
+    """Give late entries a second place, for the platforms they are for, before presence is asked; readers drop ids."""
+    shown: dict[bytes, dict[str, Content]] = {}
+    for target in outgoing.targets:
+        shown.setdefault(target.notification, {})[target.platform] = outgoing.contents[target.content]
+    subscribers = {target.notification: target.subscriber_uid for target in outgoing.targets}
+    sent_at = int(outgoing.stamp * 1000)
+    entries = [
+        NewEntry(
+            subscribers[notification],
+            notification,
+            bodies.encode(
+                bodies.Body(
+                    next(iter(by_platform.values())), category, sent_at, by_platform, list(by_platform)
+                )
+            ),
+        )
+        for notification, by_platform in shown.items()
+    ]
+    log_store().append(entries, run=parcel.run.uid, stamp=now)
+    outgoing.stamp = now
+
+
 def _enter(answer: presence.Answer, mine: list[int], written: list[Written]) -> None:
     gone = set(answer.gone)
     for at, index in enumerate(mine):
@@ -93,10 +124,12 @@ def _enter(answer: presence.Answer, mine: list[int], written: list[Written]) -> 
             written[index] = ("stored", "offline")
 
 
-def _pairs(outgoing: Outgoing, held: set[int], run: str, category: str) -> dict[int, presence.Pair]:
+def _pairs(
+    outgoing: Outgoing, held: set[int], run: str, category: str, milliseconds: int
+) -> dict[int, presence.Pair]:
     """Return the entries as frames hold them, by index."""
     place_of = positions.of_page(outgoing.stamp)
-    sent_at = bodies.instant(int(outgoing.stamp * 1000))
+    sent_at = bodies.instant(milliseconds)
     pairs = {}
     for index in held:
         target = outgoing.targets[index]

@@ -4,11 +4,12 @@ A dry run thinks the same and stops there.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
+from delivery import experiments
 from delivery.log import body as bodies
 from delivery.models import Run
 from delivery.outgoing import Outgoing, Target
@@ -21,6 +22,7 @@ from delivery.positions import identity
 from delivery.rendering import Renderer, RenderError
 from delivery.senders.apns.options import purpose_of
 from delivery.snapshot import Named, Snapshot, from_json
+from delivery.spread import LOCALE, PLATFORM, Spread
 from devices.frequency_caps import Cap
 from devices.person import Person
 
@@ -39,12 +41,23 @@ class Prepared(msgspec.Struct):
     platforms: frozenset[str]
     purpose: str = ""
     """what a device's token has to be for (`devices.purposes`)"""
+    arm: Callable[[bytes], str] | None = None
+    """who is in which arm of the experiment, None without one"""
+    renderers: dict[str, Renderer] = {}
+    """of an experiment's variants whose text is another"""
 
 
 def ready(snapshot: Snapshot) -> Prepared:
     """Return a snapshot ready for pages; raises `RenderError` for a text that does not compile."""
     renderer = Renderer(snapshot)
-    return Prepared(snapshot, renderer, frozenset(snapshot.platforms), purpose_of(renderer.options("ios")))
+    prepared = Prepared(
+        snapshot, renderer, frozenset(snapshot.platforms), purpose_of(renderer.options("ios"))
+    )
+    if snapshot.experiment is not None:
+        prepared.arm = experiments.arms(snapshot.experiment)
+        for variant in snapshot.experiment.variants:
+            prepared.renderers[variant.key] = Renderer(experiments.told(snapshot, variant.key))
+    return prepared
 
 
 def prepare(run: Run) -> Prepared:
@@ -59,6 +72,7 @@ class Work(msgspec.Struct):
     """What a page came to before it is committed.
 
     `waits` counts the deferred by reason; `outgoing` is by provider and the instant it is due (epoch seconds).
+    `untold` are those whom policy let pass and who are told nothing all the same.
     """
 
     audience: int
@@ -68,7 +82,8 @@ class Work(msgspec.Struct):
     entries: list[tuple[Candidate, bytes]]
     outgoing: dict[tuple[str, float], Outgoing]
     no_device: int
-    unrendered: list[Candidate]
+    untold: list[Candidate]
+    spread: Spread
 
 
 def overriding(run: Run) -> bool:
@@ -134,7 +149,8 @@ def think(
         entries=[],
         outgoing={},
         no_device=0,
-        unrendered=[],
+        untold=[],
+        spread={LOCALE: {}, PLATFORM: {}},
     )
     work.stopped += [(named, Drop("unknown_subscriber")) for person, named in pairs if person is None]
     for candidate in planned.passed:
@@ -162,7 +178,14 @@ def _render(
     *,
     since: float,
 ) -> None:
-    person, renderer = candidate.person, prepared.renderer
+    person, renderer, arm = candidate.person, prepared.renderer, ""
+    if prepared.arm is not None:
+        arm = prepared.arm(person.uid)
+        if arm == experiments.CONTROL:
+            work.stopped.append((candidate.named, Drop("control_group")))
+            work.untold.append(candidate)
+            return
+        renderer = prepared.renderers[arm]
     locale = renderer.locale(person.locale or run.application.locale)
     variables = (
         {} if renderer.constant else variables_of(person, candidate.named, prepared.snapshot.variables)
@@ -175,7 +198,7 @@ def _render(
     except RenderError as error:
         detail = {"field": error.field, "line": error.line, "reason": error.reason[:200]}
         work.stopped.append((candidate.named, Drop("render_failed", detail)))
-        work.unrendered.append(candidate)
+        work.untold.append(candidate)
         return
     body = bodies.Body(
         content=content,
@@ -185,6 +208,9 @@ def _render(
         platforms=prepared.snapshot.platforms,
     )
     work.entries.append((candidate, bodies.encode(body)))
+    languages, platforms = work.spread[LOCALE], work.spread[PLATFORM]
+    language = f"{arm}|{locale}"
+    languages[language] = languages.get(language, 0) + 1
     purpose = prepared.purpose
     wanted = [device for device in person.devices if device.purpose == purpose]
     if prepared.platforms:
@@ -199,6 +225,8 @@ def _render(
     due = jitters.landing_of(candidate, circumstances)
     began = since or candidate.named.accepted_at or run.created_at.timestamp()
     for device in wanted:
+        platform = f"{arm}|{device.platform}"
+        platforms[platform] = platforms.get(platform, 0) + 1
         outgoing = work.outgoing.get((device.provider, due))
         if outgoing is None:
             outgoing = work.outgoing[(device.provider, due)] = Outgoing()

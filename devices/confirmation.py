@@ -1,9 +1,11 @@
 """The page that asks before something is done that people will notice."""
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.contrib import messages
+from django.forms import Form
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -24,15 +26,20 @@ def confirmed(
     facts: Sequence[str] = (),
     problems: Sequence[str] = (),
     danger: bool = False,
+    words: str = "",
+    form: Form | None = None,
 ) -> HttpResponse:
     """Ask first (GET); on yes (POST) do it, note it in the object's history and go back to its page.
 
     `do` returns the sentence that says what was done, or raises `RefusedError`. With `problems`
-    there is nothing to confirm: they are shown and a POST changes nothing.
+    there is nothing to confirm: they are shown and a POST changes nothing. `words` must be typed
+    to go on, letter case and spaces around them apart. `form` is asked besides; `do` validates it.
     """
     meta = obj._meta
     back = reverse(f"{admin.admin_site.name}:{meta.app_label}_{meta.model_name}_change", args=[obj.pk])
-    if request.method == "POST" and not problems:
+    typed = request.POST.get("words", "")
+    agreed = _plain(typed) == _plain(words) if words else True
+    if request.method == "POST" and not problems and agreed:
         try:
             done = do()
         except RefusedError as error:
@@ -51,5 +58,14 @@ def confirmed(
         "button": button,
         "danger": danger,
         "back": back,
+        "form": form,
+        "words": words,
+        "typed": typed,
+        "mistyped": request.method == "POST" and not agreed,
     }
     return TemplateResponse(request, "admin/confirm.html", context)
+
+
+def _plain(text: str) -> str:
+    """Return a text as two people would agree that they wrote the same."""
+    return " ".join(unicodedata.normalize("NFKC", text).split()).casefold()

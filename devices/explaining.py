@@ -13,18 +13,24 @@ import msgspec
 from django.db.models import Case, Q, Value, When
 
 from devices import segments
-from devices.predicates import Condition, Group, Node, Not, parse
+from devices.predicates import BEHAVIOUR, DAYS, Condition, Group, Node, Not, parse
 
 if TYPE_CHECKING:
     from devices.models import Subscriber
 
 MOST_VALUES = 5
 COMPARED = {"is": "is", "above": "is above", "below": "is below", "contains": "contains"}
+DONE = {"received": "got a notification", "opened": "opened a notification"}
 FIELDS = {
     "locale": "the language",
     "time_zone": "the time zone",
     "external_id": "the external id",
+    "tag": "a tag",
+    "created": "they were added",
+    "segment": "the list",
     "platform": "platform",
+    "provider": "provider",
+    "last_seen": "last sign of life",
     "app_version": "app version",
 }
 
@@ -67,7 +73,7 @@ class Question:
 
     def __init__(self, predicate: Any) -> None:
         self._units: list[_Unit] = []
-        node = parse(predicate)
+        node = parse(predicate, whole=True)
         self._tree = None if node is None else self._walk(node)
         self._whole = segments.to_q(predicate)
 
@@ -137,6 +143,11 @@ def _device_words(conditions: Iterable[Condition]) -> str:
 
 
 def _words(condition: Condition) -> str:
+    if condition.field in BEHAVIOUR:
+        return _times(condition)
+    if condition.operator in DAYS:
+        when = "within" if condition.operator == "within_days" else "before"
+        return f"{FIELDS[condition.field]} {when} the last {condition.values[0]} days"
     what = f"“{condition.name}”" if condition.field == "attribute" else FIELDS[condition.field]
     if condition.operator == "exists":
         return f"{what} is {'set' if condition.values[0] else 'not set'}"
@@ -145,6 +156,13 @@ def _words(condition: Condition) -> str:
         more = len(condition.values) - MOST_VALUES
         return f"{what} is one of {listed}{f' and {more} more' if more > 0 else ''}"
     return f"{what} {COMPARED[condition.operator]} {_said(condition.values[0])}"
+
+
+def _times(condition: Condition) -> str:
+    least, most, days = condition.values
+    did = DONE.get(condition.field, f"did “{condition.name}”")
+    counts = [f"at least {least}" if least else "", f"at most {most}" if most is not None else ""]
+    return f"{did} {' and '.join(filter(None, counts))} times in the last {days} days"
 
 
 def _said(value: Any) -> str:
@@ -159,5 +177,9 @@ def _found(about: Condition, subscriber: "Subscriber") -> str:
     if about.field == "attribute":
         known = subscriber.attributes
         return _said(known[about.name])[:100] if about.name in known else "not set"
+    if about.field == "tag":
+        return _said(subscriber.attributes.get(segments.TAGS))[:100]
+    if about.field not in ("external_id", "locale", "time_zone"):
+        return ""
     own = str(getattr(subscriber, about.field))
     return _said(own) if own else f"{_said(getattr(subscriber.application, about.field))}, the application's"

@@ -65,13 +65,22 @@ class ScopedModelViewSet(ScopedViewSet, viewsets.ModelViewSet[Any]):
         try:
             instance.delete()
         except ProtectedError as error:
-            users = {str(row._meta.verbose_name) for row in error.protected_objects}
             raise refuse(
                 409,
                 "in-use",
                 "It is in use",
-                f"A {' and a '.join(sorted(users))} uses it; change that first.",
+                f"It is used by {users_of(error)}; change that first.",
             ) from None
+
+
+MOST_USERS = 5
+
+
+def users_of(error: ProtectedError) -> str:
+    """Return who uses what could not be deleted: `the campaign “Spring” and the segment “VIPs”`."""
+    users = sorted({f"the {row._meta.verbose_name} “{row}”" for row in error.protected_objects})
+    more = len(users) - MOST_USERS
+    return " and ".join(users[:MOST_USERS]) + (f" and {more} more" if more > 0 else "")
 
 
 class ScopedRelatedField(serializers.SlugRelatedField[Any]):

@@ -6,6 +6,7 @@ somebody needs it, frozen structs that the garbage collector does not visit.
 
 import operator
 from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -36,7 +37,7 @@ def page_after(
 
     Fewer than `limit` people mean that the shard has no more. Consent and preference are read, not judged.
     """
-    condition, values = _where(Subscriber, predicate)
+    condition, values = condition_on(Subscriber, predicate)
     rows = _people(
         "devices_subscriber.application_id = %s AND devices_subscriber.id > %s AND devices_subscriber.id <= %s"
         + condition,
@@ -88,7 +89,7 @@ def _with_devices(rows: Sequence[tuple[Any, ...]], predicate: Any) -> list[Perso
         return []
     devices: dict[int, list[Target]] = {row[0]: [] for row in rows}
     held, values = _held_by(list(devices))
-    condition, more = _where(Device, predicate)
+    condition, more = condition_on(Device, predicate)
     for holder, key, uid, platform, provider, token, sandbox, locale, zone, purpose in fetch(
         f"SELECT subscriber_id, id, {uuid_bytes('uid')}, platform, provider, token, sandbox, locale, time_zone, purpose"
         f" FROM devices_device WHERE {held} AND state = 'active'{condition}",
@@ -131,16 +132,18 @@ def _held_by(subscribers: list[int]) -> Where:
     return condition, tuple(values)
 
 
-def _where(model: type[Model], predicate: Any) -> Where:
-    """Return what a predicate adds behind the other conditions on a table."""
+def condition_on(model: type[Model], predicate: Any) -> Where:
+    """Return what a predicate (whole) adds behind the other conditions on a table, as ` AND …`."""
     if predicate is None:
         return "", ()
-    return _compiled(model, msgspec.json.encode(predicate, order="deterministic"), connection.vendor)
+    # days count back from today, and today stands in the SQL
+    today = datetime.now(UTC).date()
+    return _compiled(model, msgspec.json.encode(predicate, order="deterministic"), connection.vendor, today)
 
 
 @lru_cache(maxsize=256)
-def _compiled(model: type[Model], predicate: bytes, vendor: str) -> Where:
-    """Compile a predicate by the ORM once; the SQL names the table itself, as `_people` does."""
+def _compiled(model: type[Model], predicate: bytes, vendor: str, today: date) -> Where:
+    """Compile a predicate by the ORM once a day; the SQL names the table itself, as `_people` does."""
     raw = msgspec.json.decode(predicate)
     condition: Q = segments.to_q(raw) if model is Subscriber else segments.devices_q(raw)
     query = model._default_manager.filter(condition).query

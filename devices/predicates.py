@@ -8,8 +8,16 @@ from typing import Any
 import msgspec
 
 PLATFORMS = ("android", "ios", "web", "tv", "stick")
+PROVIDERS = ("fcm", "apns", "webpush", "socket")
+FIXED = {"platform": PLATFORMS, "provider": PROVIDERS}
+"""Fields with a fixed list of values."""
 MAX_DEPTH = 8
 MAX_NODES = 100
+WHOLE_DEPTH = 40
+WHOLE_NODES = 500
+"""What a predicate may come to with the segments inside it put in their places."""
+MAX_DAYS = 365
+MAX_TIMES = 100_000
 MAX_VALUES = 1_000
 MAX_TEXT = 255
 MAX_NUMBER = 2**53
@@ -20,11 +28,24 @@ OPERATORS = {
     "locale": ("is", "in"),
     "time_zone": ("is", "in"),
     "external_id": ("is", "in"),
+    "tag": ("is", "in"),
+    "created": ("within_days", "before_days"),
+    "segment": ("is",),
+    "event": ("at_least", "at_most", "within_days"),
+    "received": ("at_least", "at_most", "within_days"),
+    "opened": ("at_least", "at_most", "within_days"),
     "platform": ("is", "in"),
+    "provider": ("is", "in"),
     "app_version": ("is", "in", "above", "below"),
+    "last_seen": ("within_days", "before_days"),
 }
 """What a condition may be about, and how each may be compared."""
-DEVICE_FIELDS = frozenset({"platform", "app_version"})
+DEVICE_FIELDS = frozenset({"platform", "provider", "app_version", "last_seen"})
+BEHAVIOUR = ("event", "received", "opened")
+"""Conditions about what a subscriber did, counted as facts (`devices.facts`)."""
+DAYS = ("within_days", "before_days")
+MAX_EVENT = 150
+_UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _VERSION = re.compile(r"\d{1,6}(\.\d{1,6}){0,3}")
 
 
@@ -38,7 +59,10 @@ class PredicateError(ValueError):
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """One comparison; `name` is the attribute's, `values` the operands (of `exists`: one bool)."""
+    """One comparison; `name` is the attribute's or the event's, `values` the operands (of `exists`: one bool).
+
+    Of behaviour the operator is `times`, and the values are (at least, at most or None, within days).
+    """
 
     field: str
     operator: str
@@ -48,6 +72,11 @@ class Condition(msgspec.Struct, frozen=True):
     @property
     def on_device(self) -> bool:
         return self.field in DEVICE_FIELDS
+
+    @property
+    def kind(self) -> str:
+        """The kind of fact that a condition about behaviour counts."""
+        return f"event:{self.name}" if self.field == "event" else self.field
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -66,12 +95,30 @@ class Not(msgspec.Struct, frozen=True):
 Node = Condition | Group | Not
 
 
-def parse(predicate: Any) -> Node | None:
+def parse(predicate: Any, *, whole: bool = False) -> Node | None:
     """Return the nodes of a predicate's JSON; None stands for everybody.
 
-    Raises `PredicateError` for anything else than the language, deeper than 8 or of more than 100 nodes.
+    Raises `PredicateError` for anything else than the language, deeper than 8 or of more than 100 nodes; with
+    `whole` (the segments inside it are put in their places) 40 and 500.
     """
-    return None if predicate is None else _Reader().node(predicate, "", 1)
+    reader = _Reader(WHOLE_DEPTH, WHOLE_NODES) if whole else _Reader(MAX_DEPTH, MAX_NODES)
+    return None if predicate is None else reader.node(predicate, "", 1)
+
+
+def conditions(node: Node | None) -> Iterator[Condition]:
+    """Yield every condition of a predicate."""
+    if isinstance(node, Condition):
+        yield node
+    elif isinstance(node, Not):
+        yield from conditions(node.part)
+    elif node is not None:
+        for part in node.parts:
+            yield from conditions(part)
+
+
+def escaped(key: str) -> str:
+    """Return a key as a step of a JSON pointer (RFC 6901 section 3)."""
+    return key[:64].replace("~", "~0").replace("/", "~1")
 
 
 def device_platforms(predicate: Any) -> set[str] | None:
@@ -79,7 +126,7 @@ def device_platforms(predicate: Any) -> set[str] | None:
 
     A platform is left out when the predicate is false for its devices whoever holds them.
     """
-    node = parse(predicate)
+    node = parse(predicate, whole=True)
     chosen = {name for name in PLATFORMS if node is None or _holds(node, name) is not False}
     return None if len(chosen) == len(PLATFORMS) else chosen
 
@@ -101,25 +148,29 @@ def _holds(node: Node, platform: str) -> bool | None:
 class _Reader:
     """Reads one predicate and counts its nodes."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_deep: int, most_nodes: int) -> None:
+        self.most_deep = most_deep
+        self.most_nodes = most_nodes
         self.nodes = 0
 
     def node(self, raw: Any, at: str, depth: int) -> Node:
         self.nodes += 1
-        if depth > MAX_DEPTH:
-            raise PredicateError(at, f"a predicate is at most {MAX_DEPTH} deep.")
-        if self.nodes > MAX_NODES:
-            raise PredicateError(at, f"a predicate has at most {MAX_NODES} conditions and groups.")
+        if depth > self.most_deep:
+            raise PredicateError(at, f"a predicate is at most {self.most_deep} deep.")
+        if self.nodes > self.most_nodes:
+            raise PredicateError(at, f"a predicate has at most {self.most_nodes} conditions and groups.")
         if not isinstance(raw, dict) or not raw:
             raise PredicateError(at, 'write an object such as {"locale": "de"} or {"all": […]}.')
         if "attribute" in raw:
             return self._attribute(raw, at)
+        if "event" in raw:
+            return _event(raw, at)
         if len(raw) > 1:
             raise PredicateError(
                 at, f'one key an object, found {_listed(raw)}; join conditions by {{"all": […]}}.'
             )
         [(key, value)] = raw.items()
-        place = f"{at}/{_escaped(key)}"
+        place = f"{at}/{escaped(key)}"
         if key in ("all", "any"):
             if not isinstance(value, list) or not value:
                 raise PredicateError(place, "write a list of at least one condition.")
@@ -130,10 +181,18 @@ class _Reader:
             return Not(self.node(value, place, depth + 1))
         if key not in OPERATORS:
             raise PredicateError(place, _unknown(key, ("all", "any", "not", *OPERATORS)))
+        if key in BEHAVIOUR:
+            return _behaviour(key, value, place)
         if isinstance(value, dict):
             operator, operand, place = self._operator(key, value, place)
         else:
             operator, operand = ("in" if isinstance(value, list) else "is"), value
+        if operator in DAYS:
+            return Condition(key, operator, (_number(operand, place, 1, MAX_DAYS),))
+        if OPERATORS[key][0] in DAYS:
+            raise PredicateError(place, f"{key} is compared by exactly one of {_listed(OPERATORS[key])}.")
+        if operator not in OPERATORS[key]:
+            raise PredicateError(place, f"{key} takes one value, not a list.")
         return Condition(key, operator, _texts(key, operator, operand, place))
 
     def _attribute(self, raw: dict[str, Any], at: str) -> Condition:
@@ -152,11 +211,45 @@ class _Reader:
         allowed = OPERATORS[field]
         for key in raw:
             if key not in allowed:
-                raise PredicateError(f"{at}/{_escaped(key)}", _unknown(key, allowed))
+                raise PredicateError(f"{at}/{escaped(key)}", _unknown(key, allowed))
         if len(raw) != 1:
             raise PredicateError(at, f"{field} is compared by exactly one of {_listed(allowed)}.")
         [(operator, operand)] = raw.items()
         return operator, operand, f"{at}/{operator}"
+
+
+def _event(raw: dict[str, Any], at: str) -> Condition:
+    name = raw["event"]
+    if not isinstance(name, str) or not 1 <= len(name) <= MAX_EVENT:
+        raise PredicateError(
+            f"{at}/event", f"write an event type's name, a text of 1 to {MAX_EVENT} characters."
+        )
+    return _behaviour("event", {key: value for key, value in raw.items() if key != "event"}, at, name)
+
+
+def _behaviour(field: str, raw: Any, at: str, name: str = "") -> Condition:
+    """Return a condition on how often something happened; without a number it is at least once."""
+    if not isinstance(raw, dict):
+        raise PredicateError(at, 'write an object such as {"at_least": 1, "within_days": 30}.')
+    for key in raw:
+        if key not in OPERATORS[field]:
+            raise PredicateError(f"{at}/{escaped(key)}", _unknown(key, OPERATORS[field]))
+    if "within_days" not in raw:
+        raise PredicateError(at, f"say in how many of the last days, as within_days: 1 to {MAX_DAYS}.")
+    days = _number(raw["within_days"], f"{at}/within_days", 1, MAX_DAYS)
+    most = _number(raw["at_most"], f"{at}/at_most", 0, MAX_TIMES) if "at_most" in raw else None
+    least = 0 if most is not None else 1
+    if "at_least" in raw:
+        least = _number(raw["at_least"], f"{at}/at_least", 1, MAX_TIMES)
+    if most is not None and most < least:
+        raise PredicateError(f"{at}/at_most", f"nothing is at least {least} times and at most {most}.")
+    return Condition(field, "times", (least, most, days), name)
+
+
+def _number(value: Any, at: str, least: int, most: int) -> int:
+    if type(value) is not int or not least <= value <= most:
+        raise PredicateError(at, f"write a whole number from {least} to {most}.")
+    return value
 
 
 def _operands(operator: str, operand: Any, at: str) -> tuple[Any, ...]:
@@ -182,8 +275,10 @@ def _texts(field: str, operator: str, operand: Any, at: str) -> tuple[str, ...]:
     for place, value in _each(operator, operand, at):
         if not isinstance(value, str) or not value or len(value) > MAX_TEXT:
             raise PredicateError(place, f"write a text of 1 to {MAX_TEXT} characters.")
-        if field == "platform" and value not in PLATFORMS:
-            raise PredicateError(place, _unknown(value, PLATFORMS))
+        if field in FIXED and value not in FIXED[field]:
+            raise PredicateError(place, _unknown(value, FIXED[field]))
+        if field == "segment" and not _UID.fullmatch(value):
+            raise PredicateError(place, "write a segment's id, as the API and its page show it.")
         if field == "app_version" and not _VERSION.fullmatch(value):
             raise PredicateError(place, "write a version of one to four numbers, as 2.0 or 4.12.1.")
     return tuple(operand) if operator == "in" else (operand,)
@@ -209,8 +304,3 @@ def _unknown(found: str, allowed: tuple[str, ...]) -> str:
 
 def _listed(names: Any) -> str:
     return ", ".join(f"“{name}”" for name in names)
-
-
-def _escaped(key: str) -> str:
-    """Return a key as a step of a JSON pointer (RFC 6901 section 3)."""
-    return key[:64].replace("~", "~0").replace("/", "~1")

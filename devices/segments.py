@@ -5,14 +5,27 @@ Models are imported inside the functions: the segment's own model validates with
 
 import json
 import operator
+from datetime import timedelta
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.lookups import Exact, In
+from django.utils import timezone
 
+from devices import facts
 from devices.json_sql import JsonCompare, JsonHolds, JsonKind
-from devices.predicates import Condition, Group, Node, Not, PredicateError, device_platforms, parse
+from devices.predicates import (
+    BEHAVIOUR,
+    Condition,
+    Group,
+    Node,
+    Not,
+    PredicateError,
+    conditions,
+    device_platforms,
+    parse,
+)
 from devices.versions import in_order
 
 if TYPE_CHECKING:
@@ -22,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PredicateError",
+    "conditions",
     "device_platforms",
     "devices_q",
     "parse",
@@ -33,6 +47,8 @@ __all__ = [
 
 EVERYBODY = Q()
 NOBODY = Q(pk__in=[])
+TAGS = "tags"
+"""The attribute that holds a person's tags, a list of texts."""
 
 
 def to_q(predicate: Any) -> Q:
@@ -40,9 +56,11 @@ def to_q(predicate: Any) -> Q:
 
     A device condition means that the person has an active device like that; those that stand
     together in one `all` are about the same device, and `not` means that there is none.
-    An empty locale or time zone of a person is the application's.
+    An empty locale or time zone of a person is the application's. Days count back from now.
+    Segments inside it are put in their places before (`devices.nesting`); one that is still named
+    is a static one: who is in its list now.
     """
-    node = parse(predicate)
+    node = parse(predicate, whole=True)
     return EVERYBODY if node is None else people_q(node)
 
 
@@ -51,15 +69,16 @@ def devices_q(predicate: Any) -> Q:
 
     A device is left out when the predicate is false for it whoever its holder is.
     """
-    node = parse(predicate)
+    node = parse(predicate, whole=True)
     return EVERYBODY if node is None else _possible(node)
 
 
 def subscribers(application: "Application", predicate: Any) -> "QuerySet[Subscriber]":
     """Return the subscribers of an application that a predicate (None: everybody) chooses."""
     from devices.models import Subscriber
+    from devices.nesting import whole
 
-    return Subscriber.objects.filter(to_q(predicate), application=application)
+    return Subscriber.objects.filter(to_q(whole(application.pk, predicate)), application=application)
 
 
 def people_q(node: Node) -> Q:
@@ -119,8 +138,10 @@ def _joined(kind: str, parts: list[Q]) -> Q:
 
 
 def _device(condition: Condition) -> Q:
-    if condition.field == "platform":
-        return Q(platform__in=condition.values)
+    if condition.field in ("platform", "provider"):
+        return Q(**{f"{condition.field}__in": condition.values})
+    if condition.field == "last_seen":
+        return _days("seen_at", condition)
     keys = [in_order(value) for value in condition.values]
     if condition.operator in ("above", "below"):
         lookup = "gt" if condition.operator == "above" else "lt"
@@ -131,11 +152,34 @@ def _device(condition: Condition) -> Q:
 def _person(condition: Condition) -> Q:
     if condition.field == "attribute":
         return _attribute(condition)
+    if condition.field == "tag":
+        return _joined("any", [Q(JsonHolds("attributes", TAGS, value)) for value in condition.values])
+    if condition.field in BEHAVIOUR:
+        least, most, days = condition.values
+        return facts.condition(condition.kind, least=least, most=most, days=days)
+    if condition.field == "segment":
+        return _listed(condition.values[0])
+    if condition.field == "created":
+        return _days("created_at", condition)
     if condition.field == "external_id":
         return Q(external_id__in=condition.values)
     if condition.field == "locale":
         return _joined("any", [_locale(value) for value in condition.values])
     return _own_or_application(Q(time_zone__in=condition.values), "time_zone")
+
+
+def _days(column: str, condition: Condition) -> Q:
+    # to the start of a day (UTC): the condition means the same all day, and its SQL can be kept so long
+    today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    since = today - timedelta(days=condition.values[0] - 1)
+    return Q(**{f"{column}__{'gte' if condition.operator == 'within_days' else 'lt'}": since})
+
+
+def _listed(uid: str) -> Q:
+    """Return who is in the list of a static segment now."""
+    from devices.models import SegmentMember
+
+    return Q(Exists(SegmentMember.objects.filter(subscriber=OuterRef("pk"), segment__uid=uid).order_by()))
 
 
 def _locale(value: str) -> Q:

@@ -62,6 +62,20 @@ class Apns:
         self.answers["200"] += 1
         return Reply(200, b"", [("apns-id", message_id or _make_id())])
 
+    def proves(self, request: Request) -> bool:
+        """Return whether a request shows a good provider token: until one came, a connection has a single stream.
+
+        Source: "Establishing a connection to Apple Push Notification service", developer.apple.com/documentation/
+        usernotifications.
+        """
+        if self._world.trouble["apns"].faults.refuse_credentials:
+            return False
+        try:
+            self._tokens.verify(request.headers.get("authorization"), limit_updates=False)
+        except ProviderTokenError:
+            return False
+        return True
+
     def refuse(self, reason: str, *, retry_after: int | None = None) -> Reply:
         """Refuse a send for a reason of Apple's table."""
         return self._refuse(reason, None, retry_after=retry_after)
@@ -80,7 +94,7 @@ class Apns:
         if request.repeated:
             check_repeated(request.repeated)
         headers = request.headers
-        key = self._authorised(headers.get("authorization"), request.peer)
+        key = self._authorised(headers.get("authorization"), request.peer, request.first)
         push_type = headers.get("apns-push-type", "")
         check_headers(push_type, headers.get("apns-priority"), headers.get("apns-expiration"))
         identity = headers.get("apns-collapse-id", "")
@@ -94,7 +108,7 @@ class Apns:
         self._world.letters.put("apns", device, headers, request.body)
         self._deliver(device, payload, identity=identity, is_alert=push_type == "alert")
 
-    def _authorised(self, authorization: str | None, peer: str) -> ApnsKey | ApnsCertificate:
+    def _authorised(self, authorization: str | None, peer: str, first: str) -> ApnsKey | ApnsCertificate:
         faults = self._world.trouble["apns"].faults
         if peer and authorization is None:
             return self._certified(peer, refused=faults.refuse_credentials)
@@ -103,6 +117,8 @@ class Apns:
         key = self._tokens.verify(authorization, limit_updates=faults.limit_token_updates)
         if key.environment is not None and key.environment != self._environment:
             raise ProviderTokenError("BadEnvironmentKeyInToken")
+        if first and first != authorization and self._tokens.key_id_of(first) != key.key_id:
+            raise ProviderTokenError("UnrelatedKeyIdInToken")
         return key
 
     def _certified(self, peer: str, *, refused: bool) -> ApnsCertificate:

@@ -84,6 +84,11 @@ class ProviderTokens:
             self._count_update(key, authorization or "", now)
         return key
 
+    def key_id_of(self, authorization: str) -> str:
+        """Return the id of the key behind a header that was once verified, empty when that is long ago."""
+        known = self._known.get(authorization)
+        return known[0].key_id if known is not None else ""
+
     def _verified(self, authorization: str) -> tuple[ApnsKey, float]:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token:

@@ -50,6 +50,7 @@ class NewFaults(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     silent: bool | None = None
     refuse_connections: bool | None = None
     limit_token_updates: bool | None = None
+    streams_at_once: bool | None = None
     expire_tokens: bool = False
 
 

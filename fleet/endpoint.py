@@ -27,7 +27,10 @@ class PortError(OSError):
 
 
 class Endpoint:
-    """One listening address and its handler. Handlers of all endpoints run in the calling thread's loop."""
+    """One listening address and its handler. Handlers of all endpoints run in the calling thread's loop.
+
+    With `proves` a connection without a client certificate has one stream until a request came of which it is true.
+    """
 
     def __init__(
         self,
@@ -37,12 +40,15 @@ class Endpoint:
         tls: TlsFiles | None = None,
         only_http2: bool = False,
         most_body: int = _MOST_BODY,
+        proves: Callable[[Request], bool] | None = None,
     ) -> None:
         self.handler = handler
+        self.proves = proves
         self.only_http2 = only_http2
         self.most_body = most_body
         self.most_streams = MOST_STREAMS
         self.slow_read = 0
+        self.streams_at_once = False
         self.silent = False
         self.connections: set[Connection] = set()
         self._delays = _Delays()
@@ -87,6 +93,7 @@ class Endpoint:
     async def suffer(self, faults: Faults) -> None:
         """Let what goes wrong below HTTP be as the faults say."""
         self.slow_read = faults.slow_read
+        self.streams_at_once = faults.streams_at_once
         self.limit_streams(faults.most_streams or MOST_STREAMS)
         await self.fall_silent(faults.silent)
         await (self.refuse() if faults.refuse_connections else self.welcome())
@@ -106,7 +113,7 @@ class Endpoint:
         if most != self.most_streams:
             self.most_streams = most
             for connection in list(self.connections):
-                connection.announce(most)
+                connection.announce()
 
     def cut(self) -> None:
         """Close every connection at once, whatever is under way on it."""
@@ -124,12 +131,15 @@ class Connection(asyncio.Protocol):
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self.most_body = endpoint.most_body
-        self.peer = ""
+        self.peer = self.first = ""
+        self._is_proven = endpoint.proves is None
         self._talk: Http1 | Http2 | None = None
 
     @property
     def most_streams(self) -> int:
-        return self._endpoint.most_streams
+        """As many as are allowed now."""
+        most = self._endpoint.most_streams
+        return most if self._is_proven else min(1, most)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -140,6 +150,7 @@ class Connection(asyncio.Protocol):
             return
         shown = tls.getpeercert(binary_form=True) if tls is not None else None
         self.peer = hashlib.sha256(shown).hexdigest() if shown else ""
+        self._is_proven = self._is_proven or bool(shown) or self._endpoint.streams_at_once
         self._endpoint.connections.add(self)
         self._talk = Http2(self) if chosen == "h2" else Http1(self)  # type: ignore[arg-type]
 
@@ -169,7 +180,18 @@ class Connection(asyncio.Protocol):
         self._read_on()
 
     def handle(self, request: Request) -> Reply:
-        return cast(Reply, self._endpoint.handler(request))
+        reply = cast(Reply, self._endpoint.handler(request))
+        if not self._is_proven:
+            self._look_at(request)
+        return reply
+
+    def _look_at(self, request: Request) -> None:
+        """Allow more streams if a request shows that the client may have them."""
+        proves = self._endpoint.proves
+        if proves is not None and proves(request):
+            self._is_proven, self.first = True, request.headers.get("authorization", "")
+            if isinstance(self._talk, Http2):
+                self._talk.announce(self.most_streams)
 
     def delay(self, stream: int, reply: Reply) -> None:
         self._endpoint.delay(self, stream, reply)
@@ -183,9 +205,9 @@ class Connection(asyncio.Protocol):
         if self._talk is not None:
             self._talk.flush()
 
-    def announce(self, most_streams: int) -> None:
+    def announce(self) -> None:
         if isinstance(self._talk, Http2):
-            self._talk.announce(most_streams)
+            self._talk.announce(self.most_streams)
             self._talk.flush()
 
     def write(self, data: bytes) -> None:

@@ -102,6 +102,7 @@ class Faults(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     `dead_fraction` picks devices by their number, always the same ones. `lost_answers`
     sends arrive but are never answered, as when a connection dies in flight. After `cut_after` more
     sends all connections are closed at once, in mid-batch; new ones are taken, unless `refuse_connections`.
+    `streams_at_once`: new connections to APNs have all their streams before a good token came.
     `silent`: connections are taken and nothing is ever said on them. `most_streams` (0: 1,000) is announced as
     SETTINGS_MAX_CONCURRENT_STREAMS. `slow_read` is how many bytes a second are read from a connection, 0 for all.
     """
@@ -123,4 +124,5 @@ class Faults(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     silent: bool = False
     refuse_connections: bool = False
     limit_token_updates: bool = False
+    streams_at_once: bool = False
     since: int = msgspec.field(default_factory=lambda: int(time.time() * 1000))

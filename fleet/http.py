@@ -14,7 +14,8 @@ class Request(NamedTuple):
     """What an endpoint may look at; `query` is still encoded.
 
     `headers` are by lower-case name; what came on several lines is joined by a comma and named in `repeated`.
-    `peer` is the digest of the client's certificate where it showed one.
+    `peer` is the digest of the client's certificate where it showed one, `first` the `authorization` by which its
+    connection was found to be allowed more than one stream.
     """
 
     method: str
@@ -24,6 +25,7 @@ class Request(NamedTuple):
     body: bytes
     repeated: tuple[str, ...] = ()
     peer: str = ""
+    first: str = ""
 
 
 class Reset(NamedTuple):

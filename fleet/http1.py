@@ -17,6 +17,7 @@ class Host(Protocol):
     """Who owns a connection's transport and knows what to answer."""
 
     peer: str
+    first: str
     most_body: int
 
     def write(self, data: bytes) -> None: ...
@@ -154,7 +155,9 @@ class Http1:
     def _ask(self, head: _Head, body: bytes) -> None:
         path, _, query = head.target.partition("?")
         host = self._host
-        answer = host.handle(Request(head.method, path, query, head.headers, body, head.repeated, host.peer))
+        answer = host.handle(
+            Request(head.method, path, query, head.headers, body, head.repeated, host.peer, host.first)
+        )
         if not isinstance(answer, Reply):
             self._busy = True
             self._task = asyncio.ensure_future(self._await(answer))

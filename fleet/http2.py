@@ -44,6 +44,7 @@ class Host(Protocol):
     """Who owns a connection's transport and knows what to answer."""
 
     peer: str
+    first: str
     most_body: int
     most_streams: int
 
@@ -278,7 +279,7 @@ class Http2:
             return
         path, _, query = target.partition("?")
         host = self._host
-        reply = host.handle(Request(method, path, query, headers, body, repeated, host.peer))
+        reply = host.handle(Request(method, path, query, headers, body, repeated, host.peer, host.first))
         if isinstance(reply.mishap, Goaway):
             # At once, also where the answer is late: of the streams that follow none is looked at.
             self._leave(stream, reply.mishap)

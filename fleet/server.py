@@ -118,9 +118,12 @@ class FleetServer:
         tls = ensure_certificates(self._options.data)
         options = self._options
         fcm = self._listen("fcm", self.fcm.handle, options.fcm_port, tls)
-        apns = self._listen("apns", self.apns.handle, options.apns_port, tls, only_http2=True)
-        sandbox = self._listen(
-            "apns_sandbox", self.apns_sandbox.handle, options.apns_sandbox_port, tls, only_http2=True
+        apns, sandbox = (
+            self._listen(name, desk.handle, port, tls, only_http2=True, proves=desk.proves)
+            for name, desk, port in (
+                ("apns", self.apns, options.apns_port),
+                ("apns_sandbox", self.apns_sandbox, options.apns_sandbox_port),
+            )
         )
         webpush = self._listen("webpush", self.webpush.handle, options.webpush_port, tls)
         self._doors.update({"fcm": [fcm], "apns": [apns, sandbox], "webpush": [webpush]})

@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+NAME = "fleet.test"
+"""A name besides, for senders that reach the fleet through a proxy or a hosts file."""
 _LIFE = timedelta(days=30)
 _RENEW_BEFORE = timedelta(days=2)
 
@@ -32,7 +34,7 @@ class TlsFiles(NamedTuple):
 
 
 def ensure_certificates(folder: Path) -> TlsFiles:
-    """Return certificates for 127.0.0.1 and localhost, made anew when missing or about to expire.
+    """Return certificates for 127.0.0.1, localhost and `NAME`, made anew when missing or about to expire.
 
     The authority's own key is never written: a new certificate always comes with a new authority.
     """
@@ -70,7 +72,7 @@ def _make(files: TlsFiles) -> None:
         .sign(ca_key, hashes.SHA256())
     )
     key = ec.generate_private_key(ec.SECP256R1())
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    names = [x509.DNSName("localhost"), x509.DNSName(NAME), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     certificate = (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]))

@@ -14,16 +14,19 @@ from rest_framework.views import APIView
 
 from campaigns.api.campaigns import CampaignViewSet
 from campaigns.api.events import EventView
+from campaigns.api.experiments import ExperimentView
 from campaigns.api.notifications import NotificationView
 from campaigns.api.rules import EventTypeViewSet, RuleViewSet, ScheduleViewSet
 from campaigns.api.why import WhyView
 from delivery.api.credentials import CredentialViewSet, WebPushKeyView
 from delivery.api.holds import HoldView
-from delivery.api.inbox import InboxView, ReceiptsView
+from delivery.api.inbox import InboxView, LatestView, MarksView, ReceiptsView
 from delivery.api.runs import RunViewSet
 from delivery.api.tickets import TicketView
 from devices import openapi  # noqa: F401  (how the schema describes authentication)
 from devices.api.devices import DeviceViewSet
+from devices.api.preference_links import PreferenceLinkView
+from devices.api.preferences import PreferencesView
 from devices.api.segments import CategoryViewSet, SegmentViewSet
 from devices.api.subscribers import SubscriberViewSet
 from devices.api.tokens import TokenView
@@ -79,9 +82,18 @@ urlpatterns = [
     path("tickets", TicketView.as_view(), name="tickets"),
     path("holds", HoldView.as_view(), name="holds"),
     path("inbox", InboxView.as_view(), name="inbox"),
+    path("inbox/latest", LatestView.as_view(), name="inbox-latest"),
+    path("inbox/marks", MarksView.as_view(), name="inbox-marks"),
+    path("preferences", PreferencesView.as_view(), name="preferences"),
     path("receipts", ReceiptsView.as_view(), name="receipts"),
     path("web-push-key", WebPushKeyView.as_view(), name="web-push-key"),
+    path(
+        "subscribers/<str:external_id>/preference-link",
+        PreferenceLinkView.as_view(),
+        name="preference-link",
+    ),
     path("why", WhyView.as_view(), name="why"),
+    path("campaigns/<uuid:uid>/experiment", ExperimentView.as_view(), name="campaigns-experiment"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("", include(router.urls)),
     re_path(r"^(?P<rest>.*)$", elsewhere, name="api-nothing"),

@@ -11,7 +11,8 @@ from django.urls import path, re_path
 
 _http = get_asgi_application()
 
-from delivery.node import streams  # noqa: E402  (needs the app registry of the line above)
+from delivery.admin.live import run_socket  # noqa: E402  (needs the app registry of the line above)
+from delivery.node import streams  # noqa: E402
 from delivery.node.consumer import DeviceConsumer  # noqa: E402
 
 
@@ -30,12 +31,16 @@ async def _requests(scope: Any, receive: Any, send: Any) -> None:
 
 
 # No session, cookie or origin middleware here: a device shows a subscriber token, and the consumer
-# checks the origin against its application's own list.
+# checks the origin against its application's own list. The staff's socket reads the session itself.
 application = ProtocolTypeRouter(
     {
         "http": _requests,
         "websocket": URLRouter(
-            [path("ws/v1/", DeviceConsumer.as_asgi()), re_path(r"^", _no_such_socket)]  # type: ignore[arg-type]
+            [
+                path("ws/v1/", DeviceConsumer.as_asgi()),
+                path("ws/admin/runs/<int:run>/", run_socket),  # type: ignore[arg-type]
+                re_path(r"^", _no_such_socket),  # type: ignore[arg-type]
+            ]
         ),
     }
 )

@@ -7,26 +7,36 @@ acknowledgement would only keep bells ringing for work that is long done.
 """
 
 import os
+import sys
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
 from celery import Celery
 from celery.app.amqp import AMQP
-from celery.signals import worker_ready
+from celery.concurrency.thread import TaskPool
+from celery.signals import task_prerun, worker_ready
 from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "notifyhub.settings")
 
+import structlog
 from django.conf import settings
+from django.db import close_old_connections
 
-from delivery import lanes
+from delivery import bell, lanes
 from notifyhub.collecting import collect_less
+
+log = structlog.get_logger(__name__)
 
 MAX_BELLS = 10_000
 """RabbitMQ drops the oldest bells of a queue beyond these: workers that were away need one, not a million."""
 
 KNOCK_SECONDS = 1.0
+
+HELP_EVERY = 0.25
+"""Seconds between two bells for other workers while this one is at it itself."""
 
 
 def _queues(*, quorum: bool) -> list[Queue]:
@@ -95,13 +105,62 @@ app.conf.update(
     worker_redirect_stdouts=False,
     worker_cancel_long_running_tasks_on_connection_loss=False,
     enable_utc=True,
+    # Celery closes each thread's database connection before and after every task, whatever CONN_MAX_AGE says, and a
+    # new one costs PostgreSQL more than an event does; `_look_after_connections` takes its place.
+    CELERY_DB_REUSE_MAX=sys.maxsize // 2,
 )
 app.autodiscover_tasks()
 
 
+@task_prerun.connect
+def _look_after_connections(**_: Any) -> None:
+    close_old_connections()
+
+
 @worker_ready.connect
-def _ready(**_: Any) -> None:
+def _ready(sender: Any, **_: Any) -> None:
     collect_less()
+    if isinstance(sender.pool, TaskPool):
+        bell.answer_with(_Own(app, sender.pool))
+
+
+class _Own:
+    """Answers the bells that ring in a worker whose tasks are threads, for the queues that it has."""
+
+    def __init__(self, worker: Celery, pool: TaskPool) -> None:
+        self._worker = worker
+        self._pool = pool
+        self._queues = frozenset(worker.amqp.queues.consume_from)
+        self._asked: dict[tuple[str, str], float] = {}
+        from delivery.draining import take_up  # it imports models, which Django has by now
+
+        self._take_up = take_up
+
+    def __call__(self, stage: str, lane: str) -> bool:
+        if bell.queue_of(stage, lane) not in self._queues:
+            return False
+        if self._take_up(
+            stage, lane, lambda: self._pool.apply_async(self._work, (stage, lane), callback=_nothing)
+        ):
+            return True
+        now, asked = time.monotonic(), self._asked.get((stage, lane), 0.0)
+        if now - asked < HELP_EVERY:
+            return True
+        self._asked[(stage, lane)] = now
+        return False
+
+    def _work(self, stage: str, lane: str) -> None:
+        name, arguments = bell.task_of(stage, lane)
+        close_old_connections()
+        try:
+            self._worker.tasks[name](*arguments)
+        except Exception:
+            # the clock rings again for what is left
+            log.exception("bell.unanswered", stage=stage, lane=lane)
+
+
+def _nothing(_: object) -> None:
+    """Celery's pool tells what a task returned, and ours return nothing."""
 
 
 # `delivery.bell` rings from a thread of its own, which sees the default app and not the current one.

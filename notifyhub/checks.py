@@ -1,5 +1,6 @@
 """System checks of the whole: what is missing or wrong in the settings, and how to put it right."""
 
+import ssl
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -8,6 +9,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
 from delivery.lanes import LANES
+from delivery.senders.network import PROXY_SCHEMES
 
 _PREPARE = "Run `manage.py prepare`, which makes it in the data folder, or set {name} in the environment."
 
@@ -105,6 +107,62 @@ def check_servers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             )
         )
     return found
+
+
+@register(Tags.compatibility)
+def check_providers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """How providers are reached can work: the proxy, the file of authorities, the times (E012 to E014)."""
+    found: list[CheckMessage] = []
+    if settings.PROVIDER_PROXY and (wrong := _fault_of_proxy(settings.PROVIDER_PROXY)):
+        found.append(
+            Error(
+                f"NOTIFYHUB_PROVIDER_PROXY {wrong}.",
+                hint="Write http://name:password@proxy.example:3128, a colon in the password as %3A; or leave it out.",
+                id="notifyhub.E012",
+            )
+        )
+    if settings.PROVIDER_CA_FILE:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(settings.PROVIDER_CA_FILE)
+        except OSError as error:  # that of TLS is one of these
+            reason = "holds no certificate in PEM" if isinstance(error, ssl.SSLError) else error.strerror
+            found.append(
+                Error(
+                    f"NOTIFYHUB_PROVIDER_CA_FILE: {settings.PROVIDER_CA_FILE}: {reason}.",
+                    hint="Write the path of a PEM file that can be read; or leave it out for the public authorities.",
+                    id="notifyhub.E013",
+                )
+            )
+    for name, least, most in (
+        ("PROVIDER_SECONDS", 1, 50),
+        ("PROVIDER_CONNECTION_SECONDS", 10, 86_400),
+        ("PROVIDER_PING_SECONDS", 1, 3_600),
+    ):
+        value = getattr(settings, name)
+        if not least <= value <= most:
+            found.append(
+                Error(
+                    f"NOTIFYHUB_{name} must be from {least} to {most} seconds, not {value:g}.",
+                    hint="See docs/reference/settings.md.",
+                    id="notifyhub.E014",
+                )
+            )
+    return found
+
+
+def _fault_of_proxy(url: str) -> str:
+    try:
+        split = urlsplit(url)
+        port = split.port
+    except ValueError:
+        return "has a port that is none"
+    if split.scheme not in PROXY_SCHEMES:
+        return f"must begin with one of {', '.join(f'{scheme}://' for scheme in PROXY_SCHEMES)}"
+    if not split.hostname:
+        return "names no host"
+    if split.path.strip("/") or split.query:
+        return "has something after the host and port; a proxy has no path"
+    return "has no port" if port is None else ""
 
 
 @register(Tags.compatibility)

@@ -7,13 +7,15 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
-PATHS = tuple(f"/api/v1/{name}" for name in ("inbox", "receipts", "tickets", "preferences"))
+PATHS = tuple(
+    f"/api/v1/{name}" for name in ("inbox", "receipts", "tickets", "preferences", "devices", "web-push-key")
+)
 HEADERS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "ETag, Poll-After-Ms, Retry-After",
 }
 PREFLIGHT = {
-    "Access-Control-Allow-Methods": "GET, POST, PATCH, OPTIONS",
+    "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, OPTIONS",
     "Access-Control-Allow-Headers": "Authorization, Content-Type, If-None-Match, Last-Event-ID",
     "Access-Control-Max-Age": "86400",
 }

@@ -13,6 +13,8 @@ URGENT = "urgent"
 REST = "rest"
 CLOCK = "clock"
 PARTS = (REDIS, WEB, URGENT, REST, CLOCK)
+GIVES_WAY = 10
+"""Niceness of what is not urgent: on a machine without a core to spare, a tenth of the others' share."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Part:
     command: tuple[str, ...]
     address: tuple[str, int] | None = None
     port_setting: str = ""
+    gives_way: int = 0
+    """By how much it stands behind the others when cores are scarce (its niceness)."""
 
 
 def parts(names: tuple[str, ...]) -> list[Part]:
@@ -78,7 +82,7 @@ def _web() -> Part:
     )
 
 
-def _worker(name: str, lanes: tuple[str, ...]) -> Part:
+def _worker(name: str, lanes: tuple[str, ...], *, gives_way: int = 0) -> Part:
     from delivery.lanes import queues
 
     return Part(
@@ -97,6 +101,7 @@ def _worker(name: str, lanes: tuple[str, ...]) -> Part:
                 settings.LOG_LEVEL,
             ),
         ),
+        gives_way=gives_way,
     )
 
 
@@ -109,7 +114,7 @@ def _urgent() -> Part:
 def _rest() -> Part:
     from delivery import lanes
 
-    return _worker(REST, lanes.REST)
+    return _worker(REST, lanes.REST, gives_way=GIVES_WAY)
 
 
 def _clock() -> Part:

@@ -3,11 +3,10 @@
 from pathlib import Path
 from urllib.parse import quote
 
-import environ
-
+from notifyhub.environment import Environment
 from notifyhub.folder import read_secret
 
-env = environ.FileAwareEnv()
+env = Environment()
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.str("NOTIFYHUB_DATA_DIR", str(BASE_DIR / "var"))).resolve()
 
@@ -118,9 +117,16 @@ if _ON_SQLITE:
         **env.db("NOTIFYHUB_LOG_DATABASE_URL", f"sqlite:///{DATA_DIR / 'log.sqlite3'}"),
         "OPTIONS": _SQLITE_OPTIONS,
     }
-# Connections are kept, but not by the web process: each of its requests has a thread of its own.
+# Connections are kept; by the web process in a pool, as each of its requests has a thread of its own.
 for _database in DATABASES.values():
     _database["CONN_MAX_AGE"] = 0 if ROLE == "web" else 600
+    if ROLE == "web" and _database["ENGINE"] == "django.db.backends.postgresql":
+        _database["CONN_HEALTH_CHECKS"] = True
+        _database.setdefault("OPTIONS", {})["pool"] = {
+            "min_size": 2,
+            "max_size": env.int("NOTIFYHUB_WEB_CONNECTIONS", 20),
+            "timeout": 5.0,
+        }
 LOG_DATABASE = "log" if _ON_SQLITE else "default"
 DATABASE_ROUTERS = ["notifyhub.routers.LogRouter"]
 
@@ -164,6 +170,15 @@ CHANNEL_LAYERS = {
     }
 }
 
+# -- alerts to the staff
+_EMAIL = env.str("NOTIFYHUB_EMAIL_URL", "")
+EMAIL_SET = bool(_EMAIL)
+vars().update(env.email_url_config(_EMAIL or "dummymail://"))
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.str("NOTIFYHUB_EMAIL_FROM", "notifyhub@localhost")
+# hosts of webhooks whose addresses need not be public, and which need no HTTPS, in a network of one's own
+WEBHOOK_PRIVATE_HOSTS = env.list("NOTIFYHUB_WEBHOOK_PRIVATE_HOSTS", default=[])
+
 # -- the fleet: where credentials marked "stands in" send to
 FLEET_FILE = Path(env.str("NOTIFYHUB_FLEET_FILE", str(DATA_DIR / "fleet" / "fleet.json")))
 
@@ -173,7 +188,13 @@ LEASE_SECONDS = env.int("NOTIFYHUB_LEASE_SECONDS", 13)
 PAGE_PEOPLE = env.int("NOTIFYHUB_PAGE_PEOPLE", 500 if _ON_SQLITE else 1_000)
 SHARDS = env.int("NOTIFYHUB_SHARDS", 1 if _ON_SQLITE else 4)
 PAGE_PAUSE_MS = env.int("NOTIFYHUB_PAGE_PAUSE_MS", 20 if _ON_SQLITE else 0)
-STREAMS = env.int("NOTIFYHUB_PROVIDER_STREAMS", 500)
+STREAMS = env.int("NOTIFYHUB_PROVIDER_STREAMS", 900)
+# how providers are reached (`delivery.senders.network`); no proxy: the environment's own; no file: public authorities
+PROVIDER_PROXY = env.str("NOTIFYHUB_PROVIDER_PROXY", "")
+PROVIDER_CA_FILE = env.str("NOTIFYHUB_PROVIDER_CA_FILE", "")
+PROVIDER_SECONDS = env.float("NOTIFYHUB_PROVIDER_SECONDS", 10.0)
+PROVIDER_CONNECTION_SECONDS = env.float("NOTIFYHUB_PROVIDER_CONNECTION_SECONDS", 3_600.0)
+PROVIDER_PING_SECONDS = env.float("NOTIFYHUB_PROVIDER_PING_SECONDS", 30.0)
 # hosts of push services that a browser's subscription may name; `*.` stands for any one or more labels
 WEB_PUSH_HOSTS = env.list(
     "NOTIFYHUB_WEB_PUSH_HOSTS",
@@ -241,7 +262,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "RunState": "delivery.models.run.Run.State",
         "RunKind": "delivery.models.run.Run.Kind",
-        "EntryState": "delivery.api.inbox.STATES",
+        "EntryState": "delivery.browsing.STATES",
         "ReceiptKind": "delivery.receipts.KINDS",
         "DeviceState": "devices.models.people.Device.State",
         "Platform": "devices.models.people.Platform",

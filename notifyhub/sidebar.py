@@ -40,6 +40,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                     "permission": "notifyhub.sidebar.is_member",
                 },
                 _item("Runs", "rocket_launch", "delivery_run"),
+                _item("Experiments", "science", "campaigns_experiment"),
                 {
                     "title": "Why?",
                     "icon": "help",
@@ -67,6 +68,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _item("Subscribers", "person", "devices_subscriber"),
                 _item("Devices", "devices", "devices_device"),
                 _item("Test devices", "build", "campaigns_testdevice"),
+                _item("Imports", "upload_file", "devices_import"),
             ],
         },
         {
@@ -75,6 +77,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "collapsible": True,
             "items": [
                 _item("Stops", "front_hand", "delivery_hold"),
+                _item("Incidents", "emergency_home", "delivery_incident"),
                 _item("Gates", "door_front", "delivery_gate"),
                 _item("Credentials", "key", "delivery_credential"),
                 _item("Stuck pages", "pageview", "delivery_page"),
@@ -86,6 +89,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "separator": True,
             "collapsible": True,
             "items": [
+                _item("Alert rules", "notification_important", "delivery_alertrule"),
                 _item("Applications", "apps", "devices_application"),
                 _item("Members", "badge", "devices_membership"),
                 _item("API keys", "vpn_key", "devices_apikey"),

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from types import FrameType
 from notifyhub import folder, settings
 from notifyhub.orphans import Watcher, die_with_parent
 from notifyhub.parts import PARTS, REDIS, Part, parts
+from notifyhub.priority import give_way
 from notifyhub.redis_binary import RedisNotFoundError
 
 FIRST_PAUSE = 0.5
@@ -44,6 +45,19 @@ def say(event: str, **values: object) -> None:
     else:
         line = json.dumps({"event": event, **values, "role": "serve", "timestamp": now})
     print(line, file=sys.stderr, flush=True)
+
+
+def _before_exec(part: Part) -> Callable[[], None] | None:
+    """Return what a part's process does before it becomes its program, None for nothing."""
+    calls = [call for call in (die_with_parent(), give_way(part.gives_way)) if call is not None]
+    if not calls:
+        return None
+
+    def call_all() -> None:
+        for call in calls:
+            call()
+
+    return call_all
 
 
 class Child:
@@ -76,7 +90,7 @@ class Child:
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr,
             start_new_session=True,
-            preexec_fn=die_with_parent(),
+            preexec_fn=_before_exec(self.part),
         )
         self.started_at = time.monotonic()
         if self._watcher:

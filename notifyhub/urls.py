@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from devices import preference_pages
 from notifyhub import demo_page, health, media, metrics
 
 urlpatterns = [
@@ -11,6 +12,8 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("media/pictures/<str:name>", media.picture, name="picture"),
     path("api/v1/", include("notifyhub.api")),
+    path("preferences/<str:token>/", preference_pages.page, name="preferences"),
+    path("preferences/<str:token>/opt-out/", preference_pages.opt_out, name="preferences-opt-out"),
     path("-/health/live", health.live, name="health-live"),
     path("-/health/ready", health.ready, name="health-ready"),
     path("metrics", metrics.metrics, name="metrics"),

@@ -13,17 +13,31 @@ from campaigns.models import (
     Decision,
     Event,
     EventType,
+    Experiment,
     Rule,
     Schedule,
     TestDevice,
+    Variant,
 )
-from delivery.models import Credential, Gate, Hold, Page, Parcel, Run, WorkState
+from delivery.models import (
+    AlertNote,
+    AlertRule,
+    Credential,
+    Gate,
+    Hold,
+    Incident,
+    Page,
+    Parcel,
+    Run,
+    WorkState,
+)
 from delivery.snapshot import Snapshot, Text, to_json
 from devices.models import (
     ApiKey,
     Application,
     Category,
     Device,
+    Import,
     Membership,
     Preference,
     Role,
@@ -150,11 +164,30 @@ def build(mark: str) -> World:
     Decision.objects.create(
         event=event, rule=rule, forwarded=True, reason="forwarded", run=run.uid, decided_at=now
     )
+    source = Import.objects.create(application=application, file_name=f"{mark}.csv", state="done")
     schedule = Schedule.objects.create(
         application=application, name=f"{mark} schedule", event_type=event_type, crontab="0 9 * * *"
     )
+    experiment = Experiment.objects.create(application=application, campaign=campaign, goal=event_type)
+    Variant.objects.create(experiment=experiment, key="A")
+    Variant.objects.create(experiment=experiment, key="B", title=f"{mark} title")
     tested = TestDevice.objects.create(application=application, name=f"{mark} phone", device=device)
+    alert_rule = AlertRule.objects.create(
+        application=application,
+        name=f"{mark} alerts",
+        way=AlertRule.Way.WEBHOOK,
+        url=f"https://{mark.lower()}.example/hook",
+        secret=f"whsec_{mark}Secret00",
+    )
+    incident = Incident.objects.create(
+        application=application, kind="gate_shut", key="fcm", sentence=f"{mark} gate is shut"
+    )
+    AlertNote.objects.create(
+        rule=alert_rule, incident=incident, says="opened", due_at=now, state="sent", error=f"{mark} error"
+    )
+    secrets.append(alert_rule.secret)
     membership = Membership.objects.get(user=owner)
     rows = [application, membership, key, signing, person, device, category, segment, run, page, parcel]
     rows += [credential, gate, hold, campaign, event_type, rule, event, schedule, tested]
+    rows += [alert_rule, incident, experiment, source]
     return World(application, rows, secrets)

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 
 import hypothesis
+import pytest
 from cryptography.fernet import Fernet
 
 _KEPT = ("NOTIFYHUB_SERVERS_DIR", "NOTIFYHUB_DRAMA_PEOPLE")
@@ -35,10 +36,10 @@ def _make_environment() -> None:
 _make_environment()
 
 import django  # noqa: E402
-import pytest  # noqa: E402
 from django.conf import settings  # noqa: E402
 
 import notifyhub  # noqa: E402, F401  (prepares imports that apns2 and daphne need)
+from devices import facts  # noqa: E402
 
 django.setup()  # the folders' own conftests import models
 
@@ -50,6 +51,13 @@ hypothesis.settings.load_profile("any machine")
 
 # Read now, with the environment above: pytest-django sets up only what has been configured.
 _ = settings.DATABASES
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered() -> None:
+    """Forget which facts are counted: the last test's applications had the same keys."""
+    facts.forget_kinds()
+
 
 pytest_plugins = [
     name

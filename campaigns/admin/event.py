@@ -4,7 +4,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import path, reverse
 from django.utils.html import format_html
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
@@ -12,6 +13,7 @@ from unfold.decorators import display
 
 from campaigns.models import Decision, Event, EventType
 from delivery.models import Run
+from devices import staff
 from devices.scoped_admin import ReadOnlyAdmin, ScopedAdmin, instant
 from devices.scoped_form import ChoicesField, ScopedForm
 from devices.scoped_inlines import ScopedTabularInline
@@ -45,6 +47,18 @@ class EventTypeAdmin(ScopedAdmin):
     """What may happen: names, lanes, who may send them."""
 
     form = EventTypeForm
+
+    def get_urls(self) -> list[Any]:
+        names = path("names/", self.admin_site.admin_view(self.names_view), name="campaigns_eventtype_names")
+        return [names, *super().get_urls()]
+
+    def names_view(self, request: HttpRequest) -> HttpResponse:
+        """Return the names of an application's event types, for the builder of segments."""
+        wanted = request.GET.get("application", "")
+        mine = [key for key in staff.enters(request) if str(key) == wanted]
+        names = EventType.objects.filter(application__in=mine).order_by("name").values_list("name", flat=True)
+        return JsonResponse({"events": list(names[:1_000])})
+
     list_display = ["name", "application", "lane", "description"]
     list_filter = ["application", "lane"]
     list_select_related = ["application"]

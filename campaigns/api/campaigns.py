@@ -159,7 +159,7 @@ class CampaignViewSet(ScopedModelViewSet):
     def preflight(self, request: Request, uid: Any) -> Response:
         """Say whom a launch would reach now, and what stands in its way."""
         campaign = self.get_object()
-        predicate = campaign.segment.predicate if campaign.segment else None
+        predicate = campaign.segment.whole if campaign.segment else None
         people = segments.subscribers(self.application, predicate)
         consenting = people.filter(consent=True)
         active = Device.objects.filter(

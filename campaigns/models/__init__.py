@@ -2,6 +2,7 @@
 
 from campaigns.models.campaign import Approval, Campaign, CampaignVersion, TestDevice
 from campaigns.models.event import Decision, Event, EventType, IdempotencyKey, Rule, Schedule
+from campaigns.models.experiment import Experiment, Variant
 
 __all__ = [
     "Approval",
@@ -10,8 +11,10 @@ __all__ = [
     "Decision",
     "Event",
     "EventType",
+    "Experiment",
     "IdempotencyKey",
     "Rule",
     "Schedule",
     "TestDevice",
+    "Variant",
 ]

@@ -1,20 +1,26 @@
 """The page of a run: what it says, what it has come to so far, and the buttons that stop it."""
 
-from typing import Any
+from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin
-from django.db.models import Count, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+from unfold.dataclasses import UnfoldAction
 from unfold.decorators import action, display
-from unfold.enums import ActionVariant
 
-from delivery import reasons, runs, snapshot
-from delivery.models import Gate, Hold, Page, Parcel, Run, WorkState
+from delivery import runs, snapshot
+from delivery.admin import report_pages
+from delivery.admin.run_numbers import numbers
+from delivery.models import Run
 from devices.confirmation import RefusedError, confirmed
-from devices.models import Provider, Role
+from devices.models import Role
 from devices.scoped_admin import ReadOnlyAdmin
 
 STATE_LABELS = {
@@ -25,66 +31,6 @@ STATE_LABELS = {
     "Cancelled": "default",
     "Failed": "danger",
 }
-OUTCOME_WORDS = {
-    "sent": "Sent: the provider took them, or a WebSocket did",
-    "stored": "Stored: they wait in the log for a WebSocket or a pull",
-    "expired": "Expired: past their time",
-    "cancelled": "Cancelled",
-    "failed": "Failed",
-    "no_device": "No device: a person without one for this run",
-}
-
-
-def numbers(run: Run) -> dict[str, Any]:
-    """Return what the run's page shows of its progress, as the template's context."""
-    progress = runs.progress(run)
-    pace = runs.pace(run, progress)
-    gates = Gate.objects.filter(Gate.holding(), application_id=run.application_id)
-    return {
-        "run": run,
-        "progress": progress,
-        "stopped": sum(progress.stopped.values()),
-        "stopped_by": [
-            (count, reasons.stopped_sentence(reason)) for reason, count in progress.stopped.items()
-        ],
-        "outcomes": [(count, OUTCOME_WORDS[name]) for name, count in progress.outcomes.items()],
-        "reasons": [(count, reasons.outcome_sentence(reason)) for reason, count in progress.reasons.items()],
-        "settled": sum(progress.outcomes.values()),
-        "providers": [
-            (Provider(name).label, ", ".join(f"{count:,} {word}" for word, count in counts.items()))
-            for name, counts in runs.by_provider(run).items()
-        ],
-        "pace": pace,
-        "left": _duration(pace.seconds_left),
-        "percent": pace.planned * 100,
-        "holds": [hold for hold in holds_of(run) if run.state in runs.TRANSITIONS["pause"][0]],
-        "pages": _by_state(Page, run),
-        "parcels": _by_state(Parcel, run),
-        "gates": gates if run.state in (Run.State.PLANNED, Run.State.RUNNING, Run.State.PAUSED) else [],
-        "going": run.state in (Run.State.PLANNED, Run.State.RUNNING) or not progress.complete,
-    }
-
-
-def holds_of(run: Run) -> QuerySet[Hold]:
-    """Return the stops that a run is under."""
-    return Hold.objects.filter(application=run.application_id, lane__in=["", run.lane])
-
-
-def _duration(seconds: float | None) -> str:
-    """Return a time as people say it; empty when there is none to say."""
-    if not seconds:
-        return ""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _by_state(model: type[Page] | type[Parcel], run: Run) -> str:
-    counts = dict(model.objects.filter(run=run).values_list("state").annotate(Count("pk")).order_by("state"))
-    return (
-        ", ".join(f"{counts[state]:,} {state.label.lower()}" for state in WorkState if state in counts)
-        or "none yet"
-    )
 
 
 @admin.register(Run)
@@ -104,7 +50,12 @@ class RunAdmin(ReadOnlyAdmin):
         ("For developers", {"fields": ["uid", "origin"]}),
     ]
     readonly_fields = ["says", "uid"]
+    actions = ["compare"]
     actions_detail = ["pause", "resume", "retire_and_resume", "cancel", "recall"]
+
+    class Media:
+        css: ClassVar[dict[str, list[str]]] = {"all": ["delivery/admin.css"]}
+        js: ClassVar[list[Any]] = [forms.Script("delivery/run.js", defer=True)]
 
     @display(description="State", ordering="state", label=STATE_LABELS)
     def state_shown(self, run: Run) -> str:
@@ -120,12 +71,46 @@ class RunAdmin(ReadOnlyAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.numbers_view)
-        return [path("<path:object_id>/numbers/", view, name="delivery_run_numbers"), *super().get_urls()]
+        report, table, compare = map(
+            self.admin_site.admin_view, (self.report_view, self.report_csv_view, self.compare_view)
+        )
+        return [
+            path("compare/", compare, name="delivery_run_compare"),
+            path("<path:object_id>/numbers/", view, name="delivery_run_numbers"),
+            path("<path:object_id>/report/", report, name="delivery_run_report"),
+            path("<path:object_id>/report.csv", table, name="delivery_run_report_csv"),
+            *super().get_urls(),
+        ]
+
+    def report_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show what came of the run."""
+        return report_pages.page(self, request, self.get_object(request, object_id))
+
+    def report_csv_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Answer with what came of the run as a table for spreadsheets."""
+        return report_pages.download(self.get_object(request, object_id))
+
+    @action(description=_("Compare"), permissions=["view"])
+    def compare(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse:
+        keys = list(queryset.values_list("pk", flat=True)[: report_pages.MOST_COMPARED])
+        return HttpResponseRedirect(
+            reverse("admin:delivery_run_compare") + "?" + "&".join(f"run={key}" for key in keys)
+        )
+
+    def compare_view(self, request: HttpRequest) -> HttpResponse:
+        """Show some of the member's runs side by side."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return report_pages.comparison(self, request)
 
     def numbers_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Answer with the part of the page that changes."""
         run = self.get_object(request, object_id)
-        return TemplateResponse(request, "admin/delivery/run/numbers.html", numbers(run))
+        return TemplateResponse(
+            request,
+            "admin/delivery/run/numbers.html",
+            numbers(run, may_operate=self.may_operate(request, run)),
+        )
 
     def change_view(
         self,
@@ -134,110 +119,130 @@ class RunAdmin(ReadOnlyAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        shown = numbers(self.get_object(request, object_id))
+        run = self.get_object(request, object_id)
+        shown = numbers(run, may_operate=self.may_operate(request, run))
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **shown})
 
-    # -- the buttons
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
+        """Leave out of the list what is large and shown on a run's own page alone."""
+        rows: QuerySet[Run] = super().get_queryset(request)
+        match = request.resolver_match
+        return (
+            rows.defer("snapshot")
+            if match is not None and match.url_name == "delivery_run_changelist"
+            else rows
+        )
+
+    # -- the buttons; they stand among the numbers, which know the state of now
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[UnfoldAction]:
+        return []
 
     def has_operate_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._may(request, Role.APPROVER, obj)
 
-    def offers(self, action: str, obj: Any) -> bool:
-        if action == "recall":
-            return obj.recalled_at is None
-        if action == "retire_and_resume":
-            return obj.state == Run.State.PAUSED and obj.brake == Run.Brake.TRIPPED
-        return obj.state in runs.TRANSITIONS[action][0]
+    def may_operate(self, request: HttpRequest, run: Run) -> bool:
+        """Return whether the member may stop this run."""
+        return self.has_operate_permission(request, run)
 
-    @action(description="Pause", permissions=["operate"], icon="pause")
+    @action(description=_("Pause"), permissions=["operate"])
     def pause(self, request: HttpRequest, object_id: str) -> HttpResponse:
         run: Run = self.get_object(request, object_id)
         return self._asked(
             request,
             run,
-            question=f"Pause “{run}”?",
+            question=gettext("Pause “%(run)s”?") % {"run": run},
             facts=[
-                "Nothing more is sent until it is resumed.",
-                "What expires meanwhile is not sent afterwards.",
+                gettext("Nothing more is sent until it is resumed."),
+                gettext("What expires meanwhile is not sent afterwards."),
             ],
-            button="Pause the run",
+            button=gettext("Pause the run"),
             do=lambda: runs.pause(run),
-            done="Paused: nothing more is sent until it is resumed.",
+            done=gettext("Paused: nothing more is sent until it is resumed."),
         )
 
-    @action(description="Resume", permissions=["operate"], icon="play_arrow", variant=ActionVariant.PRIMARY)
+    @action(description=_("Resume"), permissions=["operate"])
     def resume(self, request: HttpRequest, object_id: str) -> HttpResponse:
         run: Run = self.get_object(request, object_id)
+        because = {"reason": run.reason}
         return self._asked(
             request,
             run,
-            question=f"Go on with “{run}”?",
+            question=gettext("Go on with “%(run)s”?") % {"run": run},
             facts=[
-                f"{runs.progress(run).waiting:,} messages wait to be sent.",
-                *([f"It was paused because {run.reason}"] if run.brake == Run.Brake.TRIPPED else []),
+                _waiting(run),
+                *(
+                    [gettext("It was paused because %(reason)s") % because]
+                    if run.brake == Run.Brake.TRIPPED
+                    else []
+                ),
             ],
-            button="Resume the run",
+            button=gettext("Resume the run"),
             do=lambda: runs.resume(run),
-            done="Resumed.",
+            done=gettext("Resumed."),
         )
 
-    @action(
-        description="Retire the devices and resume",
-        permissions=["operate"],
-        icon="phonelink_erase",
-        variant=ActionVariant.DANGER,
-    )
+    @action(description=_("Retire the devices and resume"), permissions=["operate"])
     def retire_and_resume(self, request: HttpRequest, object_id: str) -> HttpResponse:
         run: Run = self.get_object(request, object_id)
         return self._asked(
             request,
             run,
-            question=f"Go on with “{run}”, and retire every device whose token is refused?",
+            question=gettext("Go on with “%(run)s”, and retire every device whose token is refused?")
+            % {"run": run},
             facts=[
                 run.reason,
-                "Retired devices get nothing more until their app registers again.",
-                "If the configuration is wrong, correct it and use Resume instead.",
+                gettext("Retired devices get nothing more until their app registers again."),
+                gettext("If the configuration is wrong, correct it and use Resume instead."),
             ],
-            button="Retire them and resume",
+            button=gettext("Retire them and resume"),
             do=lambda: runs.resume(run, retire_anyway=True),
-            done="Resumed: refused tokens retire their devices.",
+            done=gettext("Resumed: refused tokens retire their devices."),
             danger=True,
         )
 
-    @action(description="Cancel", permissions=["operate"], icon="cancel", variant=ActionVariant.DANGER)
+    @action(description=_("Cancel"), permissions=["operate"])
     def cancel(self, request: HttpRequest, object_id: str) -> HttpResponse:
         run: Run = self.get_object(request, object_id)
         return self._asked(
             request,
             run,
-            question=f"Cancel the rest of “{run}” for good?",
+            question=gettext("Cancel the rest of “%(run)s” for good?") % {"run": run},
             facts=[
-                f"{runs.progress(run).waiting:,} messages that wait are not sent.",
-                "What was sent stays where it is: to take it back too, recall the run.",
-                "It cannot be undone.",
+                _waiting(run),
+                gettext("What was sent stays where it is: to take it back too, recall the run."),
+                gettext("It cannot be undone."),
             ],
-            button="Cancel the run",
+            button=gettext("Cancel the run"),
             do=lambda: runs.cancel(run, reason=f"cancelled by {request.user}"),
-            done="Cancelled: what waited is not sent.",
+            done=gettext("Cancelled: what waited is not sent."),
             danger=True,
+            words=_words(run),
         )
 
-    @action(description="Recall", permissions=["operate"], icon="undo", variant=ActionVariant.DANGER)
+    @action(description=_("Recall"), permissions=["operate"])
     def recall(self, request: HttpRequest, object_id: str) -> HttpResponse:
         run: Run = self.get_object(request, object_id)
+        people = runs.progress(run).logged
+        disappears = ngettext(
+            "It disappears from the log of one person, and what waits is not sent.",
+            "It disappears from the log of %(people)s people, and what waits is not sent.",
+            people,
+        )
         return self._asked(
             request,
             run,
-            question=f"Take back what “{run}” said?",
+            question=gettext("Take back what “%(run)s” said?") % {"run": run},
             facts=[
-                f"It disappears from the log of {runs.progress(run).logged:,} people, and what waits is not sent.",
-                "Connected screens are told at once. What a phone already shows may stay there.",
-                "It cannot be undone.",
+                disappears % {"people": f"{people:,}"},
+                gettext("Connected screens are told at once. What a phone already shows may stay there."),
+                gettext("It cannot be undone."),
             ],
-            button="Recall the run",
+            button=gettext("Recall the run"),
             do=lambda: runs.recall(run),
-            done="Recalled.",
+            done=gettext("Recalled: connected screens were told, and what waited is not sent."),
             danger=True,
+            words=_words(run),
         )
 
     def _asked(self, request: HttpRequest, run: Run, *, do: Any, done: str, **asked: Any) -> HttpResponse:
@@ -249,3 +254,19 @@ class RunAdmin(ReadOnlyAdmin):
             return done
 
         return confirmed(self, request, run, do=act, **asked)
+
+
+TYPED_ABOVE = 10_000
+"""Recipients above which the run's title is typed before it is cancelled or recalled."""
+
+
+def _words(run: Run) -> str:
+    """Return what must be typed to stop a run for good; nothing for a small one."""
+    so_far = runs.progress(run)
+    return run.title if runs.recipients(run, so_far, runs.pace(run, so_far)) > TYPED_ABOVE else ""
+
+
+def _waiting(run: Run) -> str:
+    count = runs.progress(run).waiting
+    said = ngettext("One message waits to be sent.", "%(count)s messages wait to be sent.", count)
+    return said % {"count": f"{count:,}"}

@@ -1,5 +1,6 @@
 """`/inbox` and `/receipts`: what a device pulls with its subscriber token, and what it says back."""
 
+import time
 from typing import Any, cast
 
 from drf_spectacular.types import OpenApiTypes
@@ -8,14 +9,14 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from delivery import inbox, positions, receipts
+from delivery import browsing, inbox, positions, receipts
+from delivery.node.acknowledgements import write_cursors
 from devices.authentication import Client, SubscriberTokenAuthentication
 from devices.isolation import Scoped
 from devices.paging import read_limit
 from devices.strictness import StrictSerializer
 
 MOST_RECEIPTS = 100
-STATES = ("unread", "read", "archived")
 
 
 class EntrySerializer(serializers.Serializer[Any]):
@@ -32,8 +33,8 @@ class EntrySerializer(serializers.Serializer[Any]):
     link = serializers.CharField()
     category = serializers.CharField()
     data = serializers.DictField(child=serializers.CharField())  # type: ignore[assignment]
-    sent_at = serializers.IntegerField(help_text="Epoch milliseconds.")
-    state = serializers.ChoiceField(choices=STATES)
+    sent_at = serializers.DateTimeField(help_text="RFC 3339, in UTC.")
+    state = serializers.ChoiceField(choices=browsing.STATES)
 
 
 class InboxSerializer(serializers.Serializer[Any]):
@@ -44,6 +45,7 @@ class InboxSerializer(serializers.Serializer[Any]):
     next = serializers.CharField(allow_null=True)
     recovered = serializers.BooleanField(help_text="False: the log no longer reaches back to the cursor.")
     poll_after_ms = serializers.IntegerField(help_text="When a device that polls may ask again.")
+    device = serializers.UUIDField(help_text="Whose reading this is: keep a cursor for each.")
 
 
 class InboxView(Scoped):
@@ -56,7 +58,10 @@ class InboxView(Scoped):
         operation_id="inbox_read",
         parameters=[
             OpenApiParameter(
-                "after", OpenApiTypes.STR, description="A cursor; without one, from the beginning."
+                "after",
+                OpenApiTypes.STR,
+                description="A cursor; without one, from the beginning, and with `wait` from behind what the device"
+                " has acknowledged, as on a socket.",
             ),
             OpenApiParameter("limit", OpenApiTypes.INT, description=f"1 to {inbox.MOST}."),
             OpenApiParameter(
@@ -89,7 +94,95 @@ class InboxView(Scoped):
         headers = {"ETag": inbox.etag(found), "Poll-After-Ms": str(found["poll_after_ms"])}
         if request.headers.get("If-None-Match") == headers["ETag"]:
             return Response(status=304, headers=headers)
-        return Response(found, headers=headers)
+        return Response({**found, "device": str(identity.device_uid)}, headers=headers)
+
+
+class LatestSerializer(serializers.Serializer[Any]):
+    """Entries, newest first, and how many wait to be read."""
+
+    entries = EntrySerializer(many=True)
+    before = serializers.CharField(allow_null=True, help_text="Where older ones begin; null: there are none.")
+    unread = serializers.IntegerField(
+        allow_null=True, help_text=f"0 to {browsing.MOST_UNREAD}, on the first page; null on the others."
+    )
+    more_unread = serializers.BooleanField(
+        allow_null=True, help_text=f"True: more than {browsing.MOST_UNREAD} are unread."
+    )
+
+
+class LatestView(Scoped):
+    """The inbox as a person looks through it."""
+
+    authentication_classes = [SubscriberTokenAuthentication]
+    required_scope = ""
+
+    @extend_schema(
+        operation_id="inbox_latest",
+        parameters=[
+            OpenApiParameter(
+                "before", OpenApiTypes.STR, description="Where the last page ended; without it, the newest."
+            ),
+            OpenApiParameter("limit", OpenApiTypes.INT, description=f"1 to {browsing.MOST}."),
+        ],
+        responses={200: LatestSerializer},
+    )
+    def get(self, request: Request) -> Response:
+        """Show what is not archived, newest first."""
+        identity = cast(Client, request.auth).identity
+        limit = read_limit(request, default=20, most=browsing.MOST)
+        try:
+            found = browsing.latest(
+                identity.subscriber_uid,
+                platform=identity.platform,
+                before=request.query_params.get("before"),
+                limit=limit,
+            )
+        except positions.CursorError as error:
+            raise serializers.ValidationError({"before": [str(error)]}) from None
+        return Response(found)
+
+
+class MarksSerializer(StrictSerializer):
+    """What to mark, either `ids` or `all` that are unread, and as what."""
+
+    state = serializers.ChoiceField(choices=browsing.STATES)
+    ids = serializers.ListField(
+        child=serializers.UUIDField(), min_length=1, max_length=receipts.MOST_IDS, required=False
+    )
+    all = serializers.BooleanField(required=False)
+
+    def validate(self, attrs: Any) -> Any:
+        if ("ids" in attrs) == bool(attrs.get("all")):
+            raise serializers.ValidationError({"ids": ["Name the notifications, or say “all”: true."]})
+        return attrs
+
+
+class MarkedSerializer(serializers.Serializer[Any]):
+    """What was marked."""
+
+    marked = serializers.ListField(child=serializers.UUIDField())
+
+
+class MarksView(Scoped):
+    """What a person has read or put away."""
+
+    authentication_classes = [SubscriberTokenAuthentication]
+    required_scope = ""
+
+    @extend_schema(operation_id="inbox_mark", request=MarksSerializer, responses={200: MarkedSerializer})
+    def post(self, request: Request) -> Response:
+        """Mark notifications as read, archived or unread, on every device of the subscriber at once."""
+        serializer = MarksSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        identity = cast(Client, request.auth).identity
+        marked = browsing.mark(
+            identity.subscriber_uid,
+            identity.device_uid,
+            ids=serializer.validated_data.get("ids"),
+            state=serializer.validated_data["state"],
+            platform=identity.platform,
+        )
+        return Response({"marked": [str(one) for one in marked]})
 
 
 class ReceiptSerializer(StrictSerializer):
@@ -103,6 +196,17 @@ class ReceiptsSerializer(StrictSerializer):
     """Receipts, a kind at a time."""
 
     receipts = serializers.ListField(child=ReceiptSerializer(), min_length=1, max_length=MOST_RECEIPTS)
+    cursor = serializers.CharField(
+        required=False,
+        max_length=512,
+        help_text="What the device has stored everything up to: where it goes on if it loses its own cursor.",
+    )
+
+    def validate_cursor(self, cursor: str) -> bytes:
+        try:
+            return positions.decode(cursor)
+        except positions.CursorError as error:
+            raise serializers.ValidationError(str(error)) from None
 
 
 class RecordedSerializer(serializers.Serializer[Any]):
@@ -129,4 +233,6 @@ class ReceiptsView(Scoped):
             receipts.record(identity.subscriber_uid, identity.device_uid, one["ids"], one["kind"])
             for one in serializer.validated_data["receipts"]
         )
+        if "cursor" in serializer.validated_data:
+            write_cursors({identity.device_uid: serializer.validated_data["cursor"]}, time.time())
         return Response({"recorded": recorded}, status=202)

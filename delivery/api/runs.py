@@ -11,7 +11,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from delivery import runs
+from delivery import reports, runs
 from delivery.models import Run
 from devices.isolation import ScopedViewSet
 from devices.problems import refuse
@@ -102,6 +102,109 @@ class RunProgressSerializer(RunSerializer):
         fields = [*RunSerializer.Meta.fields, "progress"]
 
 
+class StageSerializer(serializers.Serializer[Any]):
+    """A stage of the funnel."""
+
+    name = serializers.ChoiceField(
+        choices=["told", "accepted", "delivered", "displayed", "opened", "converted"]
+    )
+    people = serializers.IntegerField(allow_null=True, help_text="Each once; null where only messages count.")
+    devices = serializers.IntegerField(allow_null=True, help_text="Each once; of `told` the messages.")
+    share = serializers.FloatField(
+        allow_null=True, help_text="Of the people told, 0 to 1; of `accepted`, of the messages."
+    )
+
+
+class ReachedSerializer(serializers.Serializer[Any]):
+    """People and devices that did something, each once."""
+
+    people = serializers.IntegerField()
+    devices = serializers.IntegerField()
+
+
+class DoneSerializer(serializers.Serializer[Any]):
+    """People who did each thing."""
+
+    acknowledged = serializers.IntegerField()
+    displayed = serializers.IntegerField()
+    opened = serializers.IntegerField()
+    dismissed = serializers.IntegerField()
+    converted = serializers.IntegerField()
+
+
+class LineSerializer(DoneSerializer):
+    """One platform, language or variant; null where something is not counted."""
+
+    value = serializers.CharField()
+    told = serializers.IntegerField(allow_null=True, help_text="People.")
+    addressed = serializers.IntegerField(allow_null=True, help_text="Messages.")
+    accepted = serializers.IntegerField(allow_null=True, help_text="Messages.")
+
+
+class HourSerializer(DoneSerializer):
+    """An hour in which somebody did something."""
+
+    at = serializers.DateTimeField()
+
+
+class IntervalSerializer(serializers.Serializer[Any]):
+    """A value with the bounds of its 95 % interval."""
+
+    low = serializers.FloatField()
+    value = serializers.FloatField()
+    high = serializers.FloatField()
+
+
+class ArmSerializer(serializers.Serializer[Any]):
+    """An arm of an experiment."""
+
+    key = serializers.CharField()
+    people = serializers.IntegerField()
+    did = serializers.IntegerField(help_text="Of them, who did what is measured.")
+    share = IntervalSerializer(help_text="Wilson.")
+    difference = IntervalSerializer(allow_null=True, help_text="To control, Newcombe; null without one.")
+    lift = serializers.FloatField(allow_null=True, help_text="The share over the control's, less 1.")
+
+
+class TrialSerializer(serializers.Serializer[Any]):
+    """What an experiment has shown so far."""
+
+    metric = serializers.ChoiceField(choices=["opened", "converted"])
+    control_percent = serializers.FloatField()
+    variants = ArmSerializer(many=True)
+    control = ArmSerializer(allow_null=True)
+    winner = serializers.CharField(help_text="Empty without evidence.")
+    because = serializers.CharField()
+
+
+class GoalSerializer(serializers.Serializer[Any]):
+    """What counts as converted."""
+
+    event_type = serializers.CharField()
+    seconds = serializers.IntegerField()
+
+
+class ReportSerializer(serializers.Serializer[Any]):
+    """How far a run's notifications got; docs/reference/reports.md defines every number."""
+
+    id = serializers.UUIDField()
+    title = serializers.CharField()
+    state = serializers.CharField(help_text="The run's, or `recalled`.")
+    audience = serializers.IntegerField()
+    told = serializers.IntegerField()
+    messages = serializers.IntegerField()
+    funnel = StageSerializer(many=True)
+    dismissed = ReachedSerializer()
+    platforms = LineSerializer(many=True)
+    locales = LineSerializer(many=True)
+    variants = LineSerializer(many=True)
+    hours = HourSerializer(many=True)
+    experiment = TrialSerializer(allow_null=True)
+    goal = GoalSerializer(allow_null=True)
+    stopped = serializers.DictField(child=serializers.IntegerField())
+    reasons = serializers.DictField(child=serializers.IntegerField())
+
+
 class ResumeSerializer(StrictSerializer):
     """How to go on."""
 
@@ -126,7 +229,7 @@ class RunViewSet(ScopedViewSet, mixins.ListModelMixin, mixins.RetrieveModelMixin
     model = Run
     related = ("category", "application")
     serializer_class = RunSerializer
-    required_scope = {"list": "runs:read", "retrieve": "runs:read", "*": "runs:write"}
+    required_scope = {"list": "runs:read", "retrieve": "runs:read", "report": "runs:read", "*": "runs:write"}
 
     def get_serializer_class(self) -> Any:
         return RunSerializer if self.action == "list" else RunProgressSerializer
@@ -151,6 +254,12 @@ class RunViewSet(ScopedViewSet, mixins.ListModelMixin, mixins.RetrieveModelMixin
     def list(self, request: Request) -> Response:
         """Show runs, newest first."""
         return super().list(request)
+
+    @extend_schema(responses={200: ReportSerializer})
+    @action(detail=True, methods=["get"])
+    def report(self, request: Request, uid: Any) -> Response:
+        """Show how far the run's notifications got: a funnel, by platform, language, variant and hour."""
+        return Response(ReportSerializer(reports.of(self.get_object())).data)
 
     def _do(self, name: str, **how: bool) -> Response:
         run = self.get_object()

@@ -225,6 +225,16 @@ class CassandraLogStore:
             for row in rows
         ]
 
+    def runs_of(self, pairs: Sequence[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], UUID]:
+        wanted = set(pairs)
+        people = list({subscriber for subscriber, _ in wanted})
+        # a partition is a person's month; what is asked about is mostly of the last one
+        return {
+            (subscriber, notification): run
+            for subscriber, notification, run, _ in self.since(people, positions.START)
+            if (subscriber, notification) in wanted
+        }
+
     def mark(self, subscriber: UUID, notifications: Iterable[UUID], state: str, at: float) -> None:
         self._write(
             self._insert("log_marks", "subscriber, notification, state, at"),

@@ -123,6 +123,15 @@ class RelationalLogStore:
         found = (ReceiptRow(*row) for row in rows.values_list(*ReceiptRow.__struct_fields__))
         return [row for row in found if (row.subscriber, row.notification) in wanted]
 
+    def runs_of(self, pairs: Sequence[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], UUID]:
+        wanted = set(pairs)
+        rows = Entry.objects.using(self.alias).filter(
+            subscriber__in={subscriber for subscriber, _ in wanted},
+            notification__in={notification for _, notification in wanted},
+        )
+        found = rows.values_list("subscriber", "notification", "run")
+        return {pair: run for *key, run in found if (pair := (key[0], key[1])) in wanted}
+
     def mark(self, subscriber: UUID, notifications: Iterable[UUID], state: str, at: float) -> None:
         forgotten = time.time() + settings.LOG_DAYS * DAY
         self._insert(

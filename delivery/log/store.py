@@ -104,6 +104,10 @@ class LogStore(Protocol):
         """Return what devices said of (subscriber, notification) pairs, in any order; at most a parcel of them."""
         ...
 
+    def runs_of(self, pairs: Sequence[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], UUID]:
+        """Return which run each (subscriber, notification) is of, as far as the log holds them; at most a parcel."""
+        ...
+
     def mark(self, subscriber: UUID, notifications: Iterable[UUID], state: str, at: float) -> None:
         """Note that a subscriber has `read` or `archived` notifications."""
         ...

@@ -140,6 +140,7 @@ class Page(Work):
     no_device = models.PositiveIntegerField(default=0)
     deferred = models.PositiveIntegerField(default=0, help_text="People put off into slices.")
     reasons = models.JSONField(default=dict, help_text="Stopped by reason.")
+    spread = models.JSONField(default=dict, help_text="Whom it told what (`delivery.spread`).")
 
     class Meta:
         indexes = [
@@ -176,6 +177,7 @@ class Parcel(Work):
     failed = models.PositiveIntegerField(default=0)
     retried = models.PositiveIntegerField(default=0, help_text="Handed on to a new parcel.")
     reasons = models.JSONField(default=dict, help_text="Failed, expired and cancelled by reason.")
+    platforms = models.JSONField(default=dict, help_text="Outcomes by platform.")
 
     class Meta:
         indexes = [
@@ -185,6 +187,11 @@ class Parcel(Work):
                 name="parcels_open_by_lane",
             ),
             models.Index(fields=["run", "state"], name="parcels_of_run"),
+            models.Index(
+                fields=["application", "closed_at"],
+                condition=models.Q(closed_at__isnull=False),
+                name="parcels_by_close",
+            ),
             models.Index(fields=["application"], condition=models.Q(state="dead"), name="parcels_dead"),
         ]
 

@@ -10,8 +10,9 @@ import structlog
 from django.db import connections, router
 
 from delivery import positions
-from delivery.log.store import ReceiptRow, log_store
+from delivery.log.store import ReceiptRow
 from delivery.node.database import blocking
+from delivery.receipts import store
 from devices.models import Device
 
 log = structlog.get_logger(__name__)
@@ -88,7 +89,7 @@ class Acknowledgements:
 
 def _write(receipts: list[ReceiptRow], marks: Mapping[UUID, bytes]) -> None:
     if receipts:
-        log_store().write_receipts(receipts)
+        store(receipts)
     if marks:
         write_cursors(marks, time.time())
 

@@ -1,7 +1,6 @@
 """One device's connection: what it was sent, what it has acknowledged, and the replay that goes before live entries."""
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from uuid import UUID
@@ -9,6 +8,7 @@ from uuid import UUID
 from delivery import positions
 from delivery.node import frames
 from delivery.node.counts import counts
+from delivery.node.horizon import horizon
 from delivery.node.wire import Wire
 
 HELD_LIMIT = 1_000
@@ -21,28 +21,9 @@ WAITING_LIMIT = 262_144
 """Bytes that may wait for a device that does not read; more and it is told to come back and read its log."""
 ABORT_SECONDS = 5.0
 """After this the bytes that wait for such a device are thrown away with its connection."""
-HORIZON_SECONDS = 0.25
 
 Piece = tuple[bytes, bytes, bytes]
 """A notification's id (16 bytes), its position (16 bytes) and its entry as JSON text."""
-
-
-class _Horizon:
-    """How far a cursor may go now; made anew four times a second for all connections, as most frames carry this one."""
-
-    place = positions.START
-    text = b""
-    _until = 0.0
-
-    def refresh(self) -> None:
-        now = time.time()
-        if not self._until - HORIZON_SECONDS <= now < self._until:
-            self._until = now + HORIZON_SECONDS
-            self.place = positions.floor(now - positions.COMMIT_WINDOW - positions.CLOCK_SKEW)
-            self.text = positions.encode(self.place).encode()
-
-
-_horizon = _Horizon()
 
 
 class Connection:
@@ -73,6 +54,8 @@ class Connection:
         self.overrun = False
         self.safe = positions.START
         """Everything up to here was written, or stood in the log before this connection."""
+        self.behind = False
+        """Something may have passed by: until its log is read again, its cursor stays where it is."""
         self._given_up = False
         self._held: list[Piece] = []
         self._unacknowledged: deque[tuple[int, list[bytes], bytes, bytes]] = deque(maxlen=UNACKNOWLEDGED)
@@ -80,9 +63,11 @@ class Connection:
 
     def send(self, payload: bytes) -> None:
         """Write a frame, unless the device reads so slowly that it is better off with its log."""
+        if self._given_up:
+            return  # a frame is missing: none may follow, though it reads again
         if self.wire.waiting <= WAITING_LIMIT:
             self.wire.write(payload)
-        elif not self._given_up:
+        else:
             self._given_up = True
             counts["given_up"] += 1
             self.wire.write(frames.RESYNC)
@@ -112,14 +97,20 @@ class Connection:
         places = [piece[1] for piece in fresh]
         last = max(places)
         self._unacknowledged.append((self.seq, ids, min(places), last))
-        _horizon.refresh()
-        if last < _horizon.place:
-            reached, cursor = last, positions.encode(last).encode()
-        else:
-            reached, cursor = _horizon.place, _horizon.text
-        if reached > self.safe:
-            self.safe = reached
-        self.send(frames.entries(self.seq, [piece[2] for piece in fresh], cursor))
+        self.send(frames.entries(self.seq, [piece[2] for piece in fresh], self._reach(last)))
+
+    def _reach(self, last: bytes) -> bytes:
+        """Move the cursor on for a frame whose last position is `last`; return its text."""
+        if self.behind:
+            return positions.encode(self.safe).encode()
+        horizon.refresh()
+        reached, text = horizon.place, horizon.text
+        if last < reached:
+            reached, text = last, b""
+        if reached < self.safe:
+            reached, text = self.safe, b""
+        self.safe = reached
+        return text or positions.encode(reached).encode()
 
     def go_live(self) -> bool:
         """Write what was kept back during the replay; return False when some of it must be read from the log."""
@@ -134,6 +125,7 @@ class Connection:
 
     def read_again(self) -> bool:
         """Hold live entries back for another replay; return False when the one that runs will see to it."""
+        self.behind = False
         if self.replaying:
             self.overrun = True
             return False

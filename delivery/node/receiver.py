@@ -1,6 +1,7 @@
 """Works a node's two streams: what senders and others have for the devices that this node holds."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from delivery import presence
 from delivery.node import frames
 from delivery.node.connection import Connection
 from delivery.node.counts import counts
+from delivery.node.horizon import horizon
 from delivery.node.lines import Lines
 
 BLOCK_MS = 2_000
@@ -40,12 +42,18 @@ class Receiver:
     async def run(self, *, urgent: bool) -> None:
         """Work one of the two streams; each has a reader of its own, so that urgent orders pass between the others."""
         name = presence.stream(self._node, urgent=urgent)
+        kind = "urgent" if urgent else "rest"
         last: Any = "0"
+        horizon.in_order(kind, time.time())
         while True:
             got = await self._redis.xread({name: last}, count=READ_ENTRIES, block=BLOCK_MS)
+            until = time.time()
             for _, entries in got or ():
                 last = entries[-1][0]
                 await self._work(name, entries)
+                if len(entries) == READ_ENTRIES:
+                    until = _put_at(last)  # there may be more
+            horizon.in_order(kind, until)
 
     async def _work(self, name: str, entries: Any) -> None:
         """Obey orders; then answer all of them, and trim what is done, in one round trip."""
@@ -106,3 +114,8 @@ class Receiver:
 
     def _held(self, device: bytes) -> list[Connection]:
         return self._lines.by_device.get(device, [])
+
+
+def _put_at(identity: bytes) -> float:
+    """Return when an order was put on its stream, by Redis's clock (epoch seconds)."""
+    return int(identity.partition(b"-")[0]) / 1000

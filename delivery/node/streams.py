@@ -47,7 +47,11 @@ GATHER_SECONDS = 0.02
 _json = msgspec.json.Encoder().encode
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-CORS = [(b"access-control-allow-origin", b"*"), (b"cache-control", b"no-store")]
+CORS = [
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", b"Retry-After"),
+    (b"cache-control", b"no-store"),
+]
 
 
 def serves(scope: dict[str, Any]) -> bool:
@@ -248,7 +252,9 @@ async def _poll(identity: Identity, given: dict[str, str], receive: Receive, sen
         limit = int(given.get("limit") or inbox.MOST)
         if not (wait >= 0 and 1 <= limit <= inbox.MOST):
             raise ValueError
-        found = await _read(identity, given.get("after"), limit)
+        # without a cursor it waits as a socket does: behind what the device has acknowledged
+        after = given.get("after") or positions.encode(await lookups.durable_cursor(identity.device_uid))
+        found = await _read(identity, after, limit)
     except positions.CursorError as error:
         return await _problem(send, 400, "invalid", "The cursor is wrong", str(error))
     except ValueError:
@@ -258,7 +264,7 @@ async def _poll(identity: Identity, given: dict[str, str], receive: Receive, sen
         await _wait(identity, found["cursor"], wait, receive)
         found = await _read(identity, found["cursor"], limit)
     # who waited for the answer may ask at once
-    body = _json({**found, "poll_after_ms": 0})
+    body = _json({**found, "poll_after_ms": 0, "device": str(identity.device_uid)})
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *CORS]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})

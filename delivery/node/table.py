@@ -17,6 +17,7 @@ from delivery.node import frames, leaving, lookups
 from delivery.node.admission import Admission
 from delivery.node.connection import Connection
 from delivery.node.counts import counts
+from delivery.node.horizon import horizon
 from delivery.node.lines import Lines
 from delivery.node.receiver import Receiver
 from delivery.node.registrar import Registrar
@@ -123,7 +124,12 @@ class Node:
 
     async def _beat(self) -> None:
         """Give a sign of life, renew the leases, and catch up when something may have passed by."""
+        asked = time.time()
         await self._sign()
+        if self._behind:
+            for connection in self.lines.connections():
+                connection.behind = True
+        horizon.in_order("signs", asked)
         now = time.monotonic()
         if self._behind or now - self._renewed_at > RENEW_EVERY:
             await self._registrar.renew(list(self.lines.by_device))

@@ -1,7 +1,7 @@
 """What a sender takes and gives: messages in an envelope, a credential, one result for every message."""
 
 import enum
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import msgspec
@@ -122,10 +122,6 @@ class Result(msgspec.Struct, frozen=True, array_like=True, gc=False):
     dead_since: float | None = None
     unknown: bool = False
     left: bool = True
-
-
-Steps = Generator[Result | None, None, None]
-"""Results, and None where only the thread's loop can bring more (`delivery.senders.loop`)."""
 
 
 #   CredentialError            the provider refuses the credential, or it is not well-formed

@@ -11,6 +11,7 @@ import pycurl
 from delivery.senders.http2.connection import BODY_BYTES, Answer, Stream
 from delivery.senders.http2.link import is_public
 from delivery.senders.loop import BROKEN, READ, WRITE, Loop
+from delivery.senders.network import DIRECT, Network
 
 CONNECTIONS = 8
 CONNECT_SECONDS = 5.0
@@ -32,22 +33,21 @@ _NEVER_SENT = frozenset(
 
 
 class Curl:
-    """Sends requests by libcurl for one thread. `proxy` is a URL; without one the environment's is used."""
+    """Sends requests by libcurl for one thread."""
 
     def __init__(
         self,
         loop: Loop,
         *,
         ca_file: str,
-        timeout: float,
-        proxy: str = "",
+        network: Network = DIRECT,
         public_only: bool = False,
         certificate: str = "",
     ) -> None:
         self._loop = loop
         self._ca_file = ca_file or certifi.where()
-        self._timeout = timeout
-        self._proxy = proxy
+        self._network = network
+        self._timeout = network.request_seconds
         self._public_only = public_only
         self._certificate = certificate
         self._free: list[Any] = []
@@ -117,8 +117,10 @@ class Curl:
         handle.setopt(pycurl.TCP_KEEPALIVE, 1)
         handle.setopt(pycurl.MAXFILESIZE, BODY_BYTES)  # holds while the body comes, too
         handle.setopt(pycurl.NOPROXY, _direct_hosts())
-        if self._proxy:
-            handle.setopt(pycurl.PROXY, self._proxy)
+        handle.setopt(pycurl.MAXLIFETIME_CONN, int(self._network.connection_seconds))
+        handle.setopt(pycurl.TCP_KEEPIDLE, max(1, int(self._network.ping_seconds)))
+        if self._network.proxy:
+            handle.setopt(pycurl.PROXY, self._network.proxy)
         if self._certificate:
             handle.setopt(pycurl.SSLCERT_BLOB, self._certificate)
             handle.setopt(pycurl.SSLKEY_BLOB, self._certificate)

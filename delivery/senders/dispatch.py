@@ -15,7 +15,6 @@ from delivery.senders.contract import (
     GoOn,
     Message,
     Result,
-    Steps,
     UnreachableError,
     Verdict,
 )
@@ -68,8 +67,8 @@ class Batch:
         self._end: Result | None = None
         self._halted = False
 
-    def steps(self) -> Steps:
-        """Yield one result for every message, and None where only the thread's loop can bring more."""
+    def results(self) -> Iterator[Result]:
+        """Yield one result for every message."""
         token = ""
         try:
             token = self._authorize("")
@@ -90,12 +89,9 @@ class Batch:
         for index in self._unsent:
             yield Result(index, end.verdict, end.reason, "", end.retry_after, left=False)
 
-    def _round(self, token: str, *, renews: bool) -> Steps:
-        answers = self._engine.steps(self._requests(token), deadline=self._deadline, streams=self._streams)
+    def _round(self, token: str, *, renews: bool) -> Iterator[Result]:
+        answers = self._engine.run(self._requests(token), deadline=self._deadline, streams=self._streams)
         for answer in answers:
-            if answer is None:
-                yield None
-                continue
             result = self._judged(answer) if not answer.error else _of_broken(answer)
             verdict = result.verdict
             if verdict is Verdict.SHUT and renews and result.reason in self._renewable:

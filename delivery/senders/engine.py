@@ -24,12 +24,12 @@ from delivery.senders.http2.connection import Answer, Stream
 from delivery.senders.http2.link import ALPN, Proxy, Where
 from delivery.senders.http2.origin import Origin
 from delivery.senders.loop import thread_loop
+from delivery.senders.network import DIRECT, Network
 
-__all__ = ["REQUEST_SECONDS", "STREAMS", "Answer", "Engine", "Own", "Request", "engine"]
+__all__ = ["STREAMS", "Answer", "Engine", "Own", "Request", "engine"]
 
 STREAMS = 900
 """Requests in flight: near the thousand that APNs allows on a connection."""
-REQUEST_SECONDS = 10.0
 POOLS = 32
 """The most pools of a thread; the one that was used longest ago is closed for the next."""
 STALE_SECONDS = 1.0
@@ -44,26 +44,25 @@ and values of headers that only this request has."""
 class Engine:
     """Sends requests for one thread; use `engine()` to get the thread's own.
 
-    Names in `bare` are headers that the server shall not keep. `proxy` is a URL; without one the environment's is used.
-    `public_only` refuses addresses that are not public, for hosts that a stranger has named. `certificate` is shown
-    to the server: PEM, with its private key.
+    `ca_file` replaces the network's. Names in `bare` are headers that the server shall not keep. `public_only` refuses
+    addresses that are not public, for hosts that a stranger has named. `certificate` is shown to the server: PEM, with
+    its private key.
     """
 
     def __init__(
         self,
         *,
         ca_file: str = "",
-        timeout: float = REQUEST_SECONDS,
+        network: Network = DIRECT,
         bare: frozenset[bytes] = frozenset(),
-        proxy: str = "",
         public_only: bool = False,
         certificate: str = "",
     ) -> None:
         self._loop = thread_loop()
-        self._ca_file = ca_file
-        self._timeout = timeout
+        self._ca_file = ca_file or network.ca_file
+        self._network = network
+        self._timeout = network.request_seconds
         self._bare = bare
-        self._proxy = proxy
         self._public_only = public_only
         self._certificate = certificate
         self._pid = os.getpid()
@@ -82,16 +81,6 @@ class Engine:
         `deadline` (`time.monotonic()`) what is under way is given up as unknown and no more is
         taken. Several runs of one engine may be interleaved.
         """
-        for answer in self.steps(requests, deadline=deadline, streams=streams):
-            if answer is None:
-                self._loop.turn()
-            else:
-                yield answer
-
-    def steps(
-        self, requests: Iterable[Request], *, deadline: float | None = None, streams: int = STREAMS
-    ) -> Generator[Answer | None, None, None]:
-        """Do as `run`, but never wait: yield None where only the thread's loop can bring more."""
         answers: list[Answer] = []
         waiting = iter(requests)
         more = True
@@ -108,7 +97,7 @@ class Engine:
                     self._start(request, answers)
                     under_way += 1
                 if under_way and not answers:
-                    yield None
+                    self._loop.turn()
                 if deadline is not None and time.monotonic() >= deadline:
                     more = False
                     self._drop(answers)
@@ -193,7 +182,7 @@ class Engine:
         origin = self._origins[base] = Origin(
             self._loop,
             where,
-            timeout=self._timeout,
+            network=self._network,
             bare=self._bare,
             on_http1=lambda stream: self._by_curl(base, stream),
         )
@@ -204,8 +193,7 @@ class Engine:
             self._curl = Curl(
                 self._loop,
                 ca_file=self._ca_file,
-                timeout=self._timeout,
-                proxy=self._proxy,
+                network=self._network,
                 public_only=self._public_only,
                 certificate=self._certificate,
             )
@@ -222,7 +210,7 @@ class Engine:
         if host in ("127.0.0.1", "localhost", "::1") or _bypasses_proxy(host):
             return ""
         from_environment = urllib.request.getproxies_environment()
-        return self._proxy or from_environment.get("https") or from_environment.get("all") or ""
+        return self._network.proxy or from_environment.get("https") or from_environment.get("all") or ""
 
 
 def _tunnel(url: str) -> Proxy:

@@ -1,6 +1,7 @@
 """The admin pages of whom we can reach: applications, their staff and keys, people, devices and segments."""
 
 from devices.admin.application import ApplicationAdmin, MembershipAdmin
+from devices.admin.imports import ImportAdmin
 from devices.admin.keys import ApiKeyAdmin, SigningKeyAdmin
 from devices.admin.people import CategoryAdmin, DeviceAdmin, SubscriberAdmin
 from devices.admin.segment import SegmentAdmin
@@ -11,6 +12,7 @@ __all__ = [
     "ApplicationAdmin",
     "CategoryAdmin",
     "DeviceAdmin",
+    "ImportAdmin",
     "MembershipAdmin",
     "SegmentAdmin",
     "SigningKeyAdmin",

@@ -13,7 +13,7 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from devices import freshness, purposes, push_subscriptions, registration
+from devices import fcm_addresses, freshness, purposes, push_subscriptions, registration
 from devices.api.values import LocaleField, ZoneField
 from devices.authentication import ApiKeyAuthentication, Client, SubscriberTokenAuthentication
 from devices.isolation import ScopedRelatedField, ScopedViewSet
@@ -26,7 +26,11 @@ _FCM_TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
 
 
 class DeviceSerializer(StrictModelSerializer):
-    """A device; its token is written, never shown."""
+    """A device; its token is written, never shown.
+
+    A service may also register a topic of FCM, as `topic:weather`, or a condition of such topics, as
+    `condition:'sport' in topics && 'berlin' in topics`: all who subscribed are one device then.
+    """
 
     id = serializers.UUIDField(source="uid", read_only=True)
     subscriber = ScopedRelatedField(
@@ -93,7 +97,7 @@ class DeviceSerializer(StrictModelSerializer):
         elif provider == Provider.WEBPUSH and ("token" in attrs or not token.startswith("[")):
             sentence = "A Web Push device needs its subscription, and has no token besides."
             raise serializers.ValidationError({"subscription": [sentence]})
-        elif fault := _fault_of_token(provider, token):
+        elif fault := self._fault_of_many(provider, token) or _fault_of_token(provider, token):
             raise serializers.ValidationError({"token": [fault]})
         if provider == Provider.APNS and platform not in (Platform.IOS, Platform.TV):
             raise serializers.ValidationError({"provider": ["APNs reaches ios and tv (tvOS) only."]})
@@ -101,6 +105,14 @@ class DeviceSerializer(StrictModelSerializer):
             raise serializers.ValidationError({"provider": ["Web Push reaches web only."]})
         _check_purpose(provider, attrs.get("purpose", now.purpose if now else ""))
         return attrs
+
+    def _fault_of_many(self, provider: str, token: str) -> str:
+        """Return what is wrong with a topic or condition of FCM, or an empty text; only a service may send to those."""
+        if provider != Provider.FCM or not token.startswith(fcm_addresses.MANY):
+            return ""
+        if isinstance(self.context["request"].auth, Client):
+            return "A topic of FCM is registered by the service, with its API key."
+        return fcm_addresses.fault_of(token)
 
 
 def _token_of(provider: str, subscription: Any) -> str:
@@ -133,8 +145,12 @@ def _fault_of_token(provider: str, token: str) -> str:
         return "A WebSocket device has no token; leave it out." if token else ""
     if provider == Provider.APNS and not _APNS_TOKEN.fullmatch(token):
         return "An APNs token is at least 64 hexadecimal digits."
-    if provider == Provider.FCM and not _FCM_TOKEN.fullmatch(token):
-        return "An FCM token is 1 to 4,096 visible ASCII characters."
+    if (
+        provider == Provider.FCM
+        and not _FCM_TOKEN.fullmatch(token)
+        and not token.startswith(fcm_addresses.MANY)
+    ):
+        return "An FCM token is 1 to 4,096 visible ASCII characters, or topic:NAME, or condition:EXPRESSION."
     return ""
 
 

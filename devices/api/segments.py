@@ -8,15 +8,38 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from devices import segments
+from devices import counting, predicates, segments
 from devices.isolation import ScopedModelViewSet
 from devices.models import Category, Segment
+from devices.problems import refuse
 from devices.strictness import StrictModelSerializer, StrictSerializer, bounded
 
+CONDITIONS: dict[str, Any] = {
+    "type": "object",
+    "description": (
+        "One condition or group an object; docs/reference/predicates.md says all of them. At most 8 deep and of 100."
+    ),
+    "examples": [
+        {"all": [{"attribute": "plan", "is": "pro"}, {"locale": "de"}]},
+        {"not": {"any": [{"tag": "vip"}, {"platform": ["tv", "stick"]}]}},
+        {"event": "com.example.order.placed", "at_least": 3, "within_days": 30},
+        {"opened": {"at_most": 0, "within_days": 90}},
+        {"segment": "0d6f5a2e-6c1b-4a55-8f5e-2f6a1f0f4a11"},
+    ],
+    "properties": {
+        **{name: {"type": "array", "minItems": 1, "items": {"type": "object"}} for name in ("all", "any")},
+        "not": {"type": "object"},
+        "attribute": {"type": "string", "maxLength": 64},
+        "event": {"type": "string", "maxLength": predicates.MAX_EVENT},
+        "segment": {"type": "string", "format": "uuid"},
+        "within_days": {"type": "integer", "minimum": 1, "maximum": predicates.MAX_DAYS},
+        "at_least": {"type": "integer", "minimum": 1, "maximum": predicates.MAX_TIMES},
+        "at_most": {"type": "integer", "minimum": 0, "maximum": predicates.MAX_TIMES},
+    },
+}
 
-@extend_schema_field(
-    {"type": "object", "example": {"all": [{"attribute": "plan", "is": "pro"}, {"locale": "de"}]}}
-)
+
+@extend_schema_field(CONDITIONS)
 class PredicateField(serializers.JSONField):
     """A predicate; a wrong one is refused with its place."""
 
@@ -26,20 +49,36 @@ class PredicateField(serializers.JSONField):
         try:
             segments.parse(value)
         except segments.PredicateError as error:
-            raise serializers.ValidationError(str(error)) from None
+            raise at(error) from None
         return value
 
 
+def at(error: segments.PredicateError) -> serializers.ValidationError:
+    """Return the refusal of a predicate, which an answer places as `/predicate` and the pointer inside it."""
+    steps = [step.replace("~1", "/").replace("~0", "~") for step in error.pointer.split("/")[1:]]
+    detail: Any = [str(error)]
+    for step in reversed(steps):
+        detail = {step: detail}
+    return serializers.ValidationError(detail)
+
+
 class SegmentSerializer(StrictModelSerializer):
-    """A saved predicate over subscribers and devices."""
+    """A saved predicate over subscribers and devices; a static one is a list, filled by importing a CSV file."""
 
     id = serializers.UUIDField(source="uid", read_only=True)
     predicate = PredicateField()
 
     class Meta:
         model = Segment
-        fields = ["id", "name", "predicate", "created_at"]
-        read_only_fields = ["created_at"]
+        fields = ["id", "name", "predicate", "is_static", "created_at"]
+        read_only_fields = ["is_static", "created_at"]
+
+    def validate(self, attrs: Any) -> Any:
+        if self.instance is not None and self.instance.is_static and "predicate" in attrs:
+            raise serializers.ValidationError(
+                {"predicate": ["A static segment is a list; import a CSV file to change who is in it."]}
+            )
+        return attrs
 
 
 class PredicateSerializer(StrictSerializer):
@@ -49,9 +88,17 @@ class PredicateSerializer(StrictSerializer):
 
 
 class CountSerializer(serializers.Serializer[Any]):
-    """How many subscribers."""
+    """How many subscribers, exactly or with a margin."""
 
     count = serializers.IntegerField()
+    everybody = serializers.IntegerField(help_text="All subscribers of the application.")
+    willing = serializers.IntegerField(help_text="Of the chosen, those who want notifications at all.")
+    devices = serializers.DictField(
+        child=serializers.IntegerField(),
+        help_text="Active devices of the willing that it means, by platform.",
+    )
+    exact = serializers.BooleanField(help_text="False: estimated from a sample.")
+    margin = serializers.IntegerField(help_text="19 times of 20 the true count is within so many of it.")
 
 
 class SegmentViewSet(ScopedModelViewSet):
@@ -82,7 +129,24 @@ class SegmentViewSet(ScopedModelViewSet):
         return self._count(serializer.validated_data["predicate"])
 
     def _count(self, predicate: Any) -> Response:
-        return Response({"count": segments.subscribers(self.application, predicate).count()})
+        try:
+            found = counting.count(self.application, predicate)
+        except segments.PredicateError as error:
+            raise serializers.ValidationError({"predicate": at(error).detail}) from None
+        except counting.TooSlowError:
+            raise refuse(
+                503, "too-slow", "It cannot be counted in time", "The database is busy; try again."
+            ) from None
+        return Response(
+            {
+                "count": found.people,
+                "everybody": found.everybody,
+                "willing": found.willing,
+                "devices": found.devices,
+                "exact": found.exact,
+                "margin": found.margin,
+            }
+        )
 
 
 class CategorySerializer(StrictModelSerializer):

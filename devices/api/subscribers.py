@@ -9,11 +9,13 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from devices.api import preferences
+from devices.api.preferences import PreferencesSerializer, PreferencesShownSerializer
 from devices.api.values import AttributesField, LocaleField, ZoneField, validate_external_id
 from devices.isolation import ScopedViewSet
-from devices.models import Category, Preference, Subscriber
+from devices.models import Subscriber
 from devices.problems import ProblemError
-from devices.strictness import StrictModelSerializer, StrictSerializer
+from devices.strictness import StrictModelSerializer
 
 
 class SubscriberSerializer(StrictModelSerializer):
@@ -48,29 +50,6 @@ class SubscriberSerializer(StrictModelSerializer):
         if validated_data.get("consent", instance.consent) != instance.consent:
             instance.consent_at = timezone.now()
         return super().update(instance, validated_data)
-
-
-class PreferencesSerializer(StrictSerializer):
-    """What to change: consent as a whole, and categories by key (null: no choice of their own)."""
-
-    consent = serializers.BooleanField(required=False)
-    categories = serializers.DictField(child=serializers.BooleanField(allow_null=True), required=False)
-
-
-class ChoiceSerializer(serializers.Serializer[Any]):
-    """What a person chose for one category."""
-
-    key = serializers.CharField()
-    name = serializers.CharField()
-    opt_in = serializers.BooleanField()
-    allowed = serializers.BooleanField(allow_null=True)
-
-
-class PreferencesShownSerializer(serializers.Serializer[Any]):
-    """A person's consent and what they chose for each category."""
-
-    consent = serializers.BooleanField()
-    categories = ChoiceSerializer(many=True)
 
 
 class SubscriberViewSet(
@@ -123,42 +102,4 @@ class SubscriberViewSet(
     @action(detail=True, methods=["get", "patch"], pagination_class=None)
     def preferences(self, request: Request, external_id: str) -> Response:
         """What the person wants to hear of, by category."""
-        subscriber = self.get_object()
-        if request.method == "PATCH":
-            serializer = PreferencesSerializer(data=request.data)
-            serializer.is_valid(raise_exception=True)
-            self._choose(subscriber, serializer.validated_data)
-        return Response(self._preferences(subscriber))
-
-    def _choose(self, subscriber: Subscriber, wanted: dict[str, Any]) -> None:
-        choices: dict[str, bool | None] = wanted.get("categories", {})
-        known = Category.objects.filter(application=self.application, key__in=choices).in_bulk(
-            field_name="pk"
-        )
-        by_key = {category.key: category for category in known.values()}
-        if unknown := [key for key in choices if key not in by_key]:
-            raise serializers.ValidationError(
-                {"categories": {key[:100]: ["There is no such category."] for key in unknown[:20]}}
-            )
-        for key, allowed in choices.items():
-            where: dict[str, Any] = {"subscriber": subscriber, "category": by_key[key]}
-            if allowed is None:
-                Preference.objects.filter(**where).delete()
-            else:
-                Preference.objects.update_or_create(
-                    **where, defaults={"allowed": allowed, "changed_at": timezone.now()}
-                )
-        if "consent" in wanted and wanted["consent"] != subscriber.consent:
-            subscriber.consent, subscriber.consent_at = wanted["consent"], timezone.now()
-            subscriber.save(update_fields=["consent", "consent_at", "updated_at"])
-
-    def _preferences(self, subscriber: Subscriber) -> dict[str, Any]:
-        chosen = dict(Preference.objects.filter(subscriber=subscriber).values_list("category_id", "allowed"))
-        categories = Category.objects.filter(application=self.application).order_by("key")
-        return {
-            "consent": subscriber.consent,
-            "categories": [
-                {"key": item.key, "name": item.name, "opt_in": item.opt_in, "allowed": chosen.get(item.pk)}
-                for item in categories
-            ],
-        }
+        return preferences.respond(request, self.get_object())

@@ -1,17 +1,14 @@
 """Values that several resources read: locales, zones, attributes, ids of a service's own."""
 
-import re
 from typing import Any
 from zoneinfo import available_timezones
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from devices import formats
 from devices.predicates import ATTRIBUTE_NAME
 from devices.strictness import bounded
-
-_LOCALE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
-_EXTERNAL_ID = re.compile(r"[^/\x00-\x1f\x7f]{1,255}")
 
 
 class LocaleField(serializers.CharField):
@@ -22,7 +19,7 @@ class LocaleField(serializers.CharField):
 
     def to_internal_value(self, data: Any) -> str:
         value = super().to_internal_value(data).replace("_", "-")
-        if value and not _LOCALE.fullmatch(value):
+        if value and not formats.LOCALE.fullmatch(value):
             raise serializers.ValidationError("Write a language tag (BCP 47), as de or pt-BR.")
         return value
 
@@ -63,5 +60,5 @@ class AttributesField(serializers.DictField):
 
 def validate_external_id(value: str) -> None:
     """Refuse what cannot stand in an address: slashes, control characters, “.” and “..”."""
-    if not _EXTERNAL_ID.fullmatch(value) or value in (".", ".."):
+    if not formats.is_external_id(value):
         raise serializers.ValidationError("1 to 255 characters without “/” and control characters.")

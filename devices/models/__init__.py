@@ -1,20 +1,28 @@
 """The rows of whom we can reach."""
 
 from devices.models.application import ApiKey, Application, Membership, Role, SigningKey
+from devices.models.facts import Fact, FactKind
+from devices.models.imports import Import, ImportPart
 from devices.models.people import Category, Device, Platform, Preference, Provider, Subscriber
-from devices.models.segment import Segment
+from devices.models.segment import Segment, SegmentMember, SegmentUse
 
 __all__ = [
     "ApiKey",
     "Application",
     "Category",
     "Device",
+    "Fact",
+    "FactKind",
+    "Import",
+    "ImportPart",
     "Membership",
     "Platform",
     "Preference",
     "Provider",
     "Role",
     "Segment",
+    "SegmentMember",
+    "SegmentUse",
     "SigningKey",
     "Subscriber",
 ]

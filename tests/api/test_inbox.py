@@ -9,7 +9,7 @@ import pytest
 from delivery.content import Content
 from delivery.log import body as bodies
 from delivery.log.store import NewEntry, log_store
-from devices.models import Device
+from devices.models import Device, Fact, Segment
 from tests.api.test_problems import problem
 from tests.api_world import Caller, World
 
@@ -43,6 +43,17 @@ def test_the_inbox_is_read_with_cursors(shop: World, tell: Callable[[str, float]
 @pytest.mark.parametrize("query", ["after=xyz", "limit=0", "limit=101", "limit=x", "limit=-1", "limit=²"])
 def test_a_wrong_cursor_or_limit_is_400(shop: World, query: str) -> None:
     problem(shop.app()("GET", f"inbox?{query}"), 400, "invalid")
+
+
+def test_a_notification_counts_as_opened_once(shop: World, tell: Callable[[str, float], UUID]) -> None:
+    Segment.objects.create(
+        application=shop.application, name="Readers", predicate={"opened": {"within_days": 1}}
+    )
+    told = [str(tell(f"t{number}", time.time() - 60)) for number in range(3)]
+    for ids in (told[:1], told[:2], told):
+        body = {"receipts": [{"kind": "opened", "ids": ids}]}
+        assert shop.app()("POST", "receipts", body).status_code == 202
+    assert list(Fact.objects.values_list("subscriber_id", "count")) == [(shop.subscriber.pk, 3)]
 
 
 def test_the_inbox_is_for_subscriber_tokens_only(shop: World) -> None:

@@ -111,6 +111,21 @@ def test_a_token_moves_to_the_device_that_a_service_gives_it(shop: World) -> Non
     assert (old["state"], old["retired_reason"]) == ("retired", "replaced")
 
 
+def test_a_topic_of_fcm_is_a_device_that_only_a_service_registers(shop: World) -> None:
+    shop.service("PUT", "subscribers/weather", {})
+    topic = {"platform": "android", "provider": "fcm", "token": "topic:weather.berlin"}
+    either = {**topic, "token": "condition:'a' in topics || 'b' in topics"}
+    for body in (topic, either):
+        made = shop.service("PUT", f"devices/{uuid4()}", {**body, "subscriber": "weather"})
+        assert made.status_code == 201, made.content
+    wrong = {**topic, "token": "topic:two words", "subscriber": "weather"}
+    told = problem(shop.service("PUT", f"devices/{uuid4()}", wrong), 400, "invalid")
+    assert [error["pointer"] for error in told["errors"]] == ["/token"]
+    mine = uuid4()
+    told = problem(shop.app(mine)("PUT", f"devices/{mine}", topic), 400, "invalid")
+    assert "by the service" in told["errors"][0]["detail"]
+
+
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
@@ -231,9 +246,38 @@ def test_a_reinstalled_app_takes_its_own_token_along(shop: World) -> None:
 
 
 def test_segments_are_counted_saved_or_not(shop: World, bank: World) -> None:
-    assert shop.service("GET", f"segments/{shop.segment.uid}/count").json() == {"count": 1}
-    assert shop.service("POST", "segments/count", {"predicate": {"locale": "fr"}}).json() == {"count": 0}
-    assert shop.service("POST", "segments/count", {"predicate": None}).json() == {"count": 1}
+    assert shop.service("GET", f"segments/{shop.segment.uid}/count").json()["count"] == 1
+    assert shop.service("POST", "segments/count", {"predicate": {"locale": "fr"}}).json()["count"] == 0
+    assert shop.service("POST", "segments/count", {"predicate": None}).json() == {
+        "count": 1,
+        "everybody": 1,
+        "willing": 1,
+        "devices": {"web": 1},
+        "exact": True,
+        "margin": 0,
+    }
+
+
+def test_a_segment_in_use_names_who_uses_it(shop: World) -> None:
+    inner = {"segment": str(shop.segment.uid)}
+    made = shop.service("POST", "segments", {"name": "Others", "predicate": {"not": inner}})
+    assert made.status_code == 201, made.content
+    told = problem(shop.service("DELETE", f"segments/{shop.segment.uid}"), 409, "in-use")
+    assert "It is used by the campaign “spring-shop” and the segment “Others”" in told["detail"]
+    told = problem(
+        shop.service("PATCH", f"segments/{shop.segment.uid}", {"predicate": {"any": [inner]}}), 400, "invalid"
+    )
+    assert "a segment cannot stand in itself: “pros-shop” → “pros-shop”" in told["detail"]
+    told = problem(
+        shop.service(
+            "POST",
+            "segments/count",
+            {"predicate": {"not": {"segment": "0" * 8 + "-0000" * 3 + "-" + "0" * 12}}},
+        ),
+        400,
+        "invalid",
+    )
+    assert told["errors"][0]["pointer"] == "/predicate/not/segment"
 
 
 def test_a_name_is_used_once(shop: World) -> None:

@@ -102,7 +102,7 @@ def test_every_wrong_field_is_named_with_its_pointer(shop: World) -> None:
     )
     assert told["errors"] == [
         {
-            "pointer": "/predicate",
+            "pointer": "/predicate/plattform",
             "detail": "At /plattform: “plattform” is not known; did you mean “platform”?",
         }
     ]

@@ -114,7 +114,7 @@ def test_a_hub_of_a_benchmark_knows_nothing_of_the_shells_own(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     monkeypatch.setenv("DATABASE_URL", "postgres://elsewhere/real")
-    monkeypatch.setattr(hub, "_prepare", lambda _: None)
+    monkeypatch.setattr(hub, "prepare", lambda _: None)
     with hub.place("embedded", tmp_path / "embedded", tell=print) as place:
         assert "DATABASE_URL" not in place.environment
         assert Path(place.environment["NOTIFYHUB_DATA_DIR"]).parent == tmp_path / "embedded"

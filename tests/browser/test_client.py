@@ -28,7 +28,7 @@ CONNECT = """(given) => {
 # A socket that never opens, and notes when it was asked for.
 UNREACHABLE = """() => {
   window.dialled = [];
-  window.extra = {url: "ws://nowhere.invalid/", WebSocket: function () {
+  window.extra = {url: "ws://nowhere.invalid/", transports: ["websocket"], WebSocket: function () {
     const socket = this;
     window.dialled.push(Date.now());
     socket.close = () => {};
@@ -115,13 +115,32 @@ def test_a_repeat_after_a_reload_is_dropped(page: Page, hub: FakeHub) -> None:
     assert told(page, "entries") == ["two"]
 
 
+def test_what_came_right_before_the_page_went_is_not_shown_by_the_next(page: Page, hub: FakeHub) -> None:
+    connected(page, hub)
+    hub.push("one")
+    hub.wait_for_frame("ack", seq=1)
+    page.evaluate(
+        "() => { const first = setTimeout; window.setTimeout = (act, ms) => ms === 250 ? 0 : first(act, ms); }"
+    )
+    for title in ("two", "three"):  # their storing waits for a moment that does not come
+        hub.push(title)
+    wait(page, "told.entries.length === 3")
+    connected(page, hub)
+    assert hub.connections[1].frames[0] == {"type": "resume", "cursor": "3"}
+    assert told(page, "entries") == []
+
+
 def test_only_the_last_five_hundred_ids_are_stored(page: Page, hub: FakeHub) -> None:
     connected(page, hub)
     hub.log += [{"id": f"id-{n}", "run": "r", "title": ""} for n in range(600)]
     hub.repeat(*[entry["id"] for entry in hub.log])
     hub.wait_for_frame("ack", seq=1)
     stored = page.evaluate("JSON.parse(localStorage.getItem('notifyhub:device-1'))")
-    assert stored == {"cursor": "600", "ids": [f"id-{n}" for n in range(100, 600)]}
+    assert stored == {
+        "cursor": "600",
+        "ids": [f"id-{n}" for n in range(100, 600)],
+        "transport": "websocket",
+    }
 
 
 def test_a_client_that_was_cut_off_returns_with_its_cursor_and_gets_what_it_missed(
@@ -229,7 +248,8 @@ def test_a_refused_token_is_replaced_by_a_new_one(page: Page, hub: FakeHub) -> N
 def test_three_refused_handshakes_ask_for_a_new_token(page: Page, hub: FakeHub) -> None:
     closed_doors = """() => {
       window.tokens = [];
-      window.extra = {times: {base: 10}, getToken: (done) => done("token-" + tokens.push("")), WebSocket: function () {
+      window.extra = {transports: ["websocket"], times: {base: 10},
+        getToken: (done) => done("token-" + tokens.push("")), WebSocket: function () {
         const socket = this;
         socket.close = () => {};
         setTimeout(() => socket.onclose && socket.onclose({code: 1006}), 0);

@@ -15,7 +15,7 @@ from campaigns.intake import Sender, accept
 from campaigns.models import Campaign, Decision, Event, EventType, Rule
 from delivery.models import Page, Run
 from delivery.snapshot import Named, decode_people
-from devices.models import ApiKey, Application, Category, Segment, Subscriber
+from devices.models import ApiKey, Application, Category, Fact, Segment, Subscriber
 
 Make = Callable[..., dict[str, Any]]
 MakeRule = Callable[..., Rule]
@@ -65,6 +65,21 @@ def test_the_events_of_a_rule_share_a_run_and_a_page(
     assert decide("high") == 1
     assert Run.objects.count() == 1 and Page.objects.count() == 2
     assert len({named.occurrence for named in _people()}) == 7
+
+
+def test_events_that_a_segment_asks_for_are_counted_once_for_their_subject(
+    take: Callable[..., Event], application: Application, anna: Subscriber, event: Make
+) -> None:
+    asked = {"event": event()["type"], "within_days": 3}
+    Segment.objects.create(application=application, name="Shipped to", predicate=asked)
+    for number in range(3):
+        take(str(number))
+    take("nobody's", subject="nobody")
+    assert decide("high") == 4 and decide("high") == 0
+    assert list(Fact.objects.values_list("subscriber_id", "count")) == [(anna.pk, 3)]
+    take("later")
+    assert decide("high") == 1
+    assert list(Fact.objects.values_list("subscriber_id", "count")) == [(anna.pk, 4)]
 
 
 def test_an_event_without_a_rule_is_decided_too(take: Callable[..., Event], make_rule: MakeRule) -> None:

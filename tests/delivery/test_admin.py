@@ -83,10 +83,10 @@ def test_a_run_shows_both_balances_and_why(meadow: World, run: Run) -> None:
 
 def test_the_numbers_renew_themselves_until_the_run_is_over(meadow: World, run: Run) -> None:
     client, address = sign_in(meadow, Role.VIEWER), reverse("admin:delivery_run_numbers", args=[run.pk])
-    assert "hx-get" in client.get(address).content.decode()
+    assert 'data-going="yes"' in client.get(address).content.decode()
     Parcel.objects.filter(run=run).update(state=WorkState.DONE)
     Run.objects.filter(pk=run.pk).update(state=Run.State.DONE)
-    assert "hx-get" not in client.get(address).content.decode()
+    assert 'data-going=""' in client.get(address).content.decode()
 
 
 def test_an_approver_pauses_resumes_and_cancels(meadow: World, run: Run) -> None:

@@ -12,6 +12,7 @@ from delivery.draining import plan_one, send_one
 from delivery.models import Credential, Gate
 from delivery.senders.contract import Credential as Shown
 from delivery.senders.contract import Envelope, Result, Verdict
+from delivery.senders.network import Network
 from devices.models import Application
 from tests.delivery import world
 
@@ -41,6 +42,17 @@ def store(
 
 def shown(app: Application, provider: str = "fcm") -> Any:
     return credentials.credential_for(app.pk, provider, fresh=True).secret
+
+
+def test_senders_reach_their_providers_as_the_settings_say(settings: Any) -> None:
+    settings.PROVIDER_PROXY, settings.PROVIDER_CA_FILE = "http://proxy.test:3128", "/etc/ca.pem"
+    settings.PROVIDER_SECONDS, settings.PROVIDER_PING_SECONDS = 5.0, 6.0
+    settings.PROVIDER_CONNECTION_SECONDS = 70.0
+    credentials.sender_for.cache_clear()
+    for provider in ("fcm", "apns", "webpush"):
+        made: Any = credentials.sender_for(provider)
+        assert made._network == Network("http://proxy.test:3128", "/etc/ca.pem", 5.0, 70.0, 6.0)
+    credentials.sender_for.cache_clear()
 
 
 def test_the_newest_is_shown(app: Application) -> None:

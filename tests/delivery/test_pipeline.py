@@ -17,7 +17,7 @@ from delivery.policy import Candidate, Circumstances, Defer, each
 from delivery.positions import START, notification_id, stamp_of
 from delivery.senders.contract import Verdict
 from delivery.snapshot import Named, Text
-from devices.models import Category, Device, Preference
+from devices.models import Category, Device, Fact, Preference, Segment
 from tests.delivery import world
 
 pytestmark = [
@@ -52,6 +52,21 @@ def test_a_run_reaches_everybody_once(provider: world.FakeSender, work_all: Work
     entries = log_store().read(people[3].uid, after=START, limit=10)
     assert [bodies.decode(entry.body).content.title for entry in entries] == ["Hi Ada3"]
     assert entries[0].notification == notification_id(run.uid, people[3].uid)
+
+
+def test_who_received_is_counted_once_whatever_their_devices(
+    provider: world.FakeSender, work_all: Work
+) -> None:
+    app = world.application()
+    people = world.people(app, 12, "fcm")
+    world.device(people[0], "apns")
+    Segment.objects.create(application=app, name="Told", predicate={"received": {"within_days": 1}})
+    people[1].consent = False
+    people[1].save()
+    world.launch(app)
+    work_all()
+    counts = dict(Fact.objects.values_list("subscriber_id", "count"))
+    assert counts == {person.pk: 1 for person in people if person != people[1]}
 
 
 def test_whom_policy_stops_is_counted_and_named(provider: world.FakeSender, work_all: Work) -> None:

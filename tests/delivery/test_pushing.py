@@ -276,6 +276,24 @@ def test_a_wave_of_refused_tokens_pauses_the_run_and_retires_nobody(
     assert (run.state, run.reason) == (Run.State.RUNNING, "")
 
 
+def test_a_wave_of_what_firebase_may_not_hand_on_pauses_the_run_too(
+    provider: world.FakeSender, work_all: Work
+) -> None:
+    app = world.application()
+    world.people(app, 60, "fcm")
+    for number in range(12):
+        provider.answers[f"token-s{number}-fcm"] = {
+            "verdict": Verdict.FAILED,
+            "reason": "third_party_auth_error",
+        }
+    run = world.launch(app)
+    work_all()
+    run.refresh_from_db()
+    assert (run.state, run.brake) == (Run.State.PAUSED, Run.Brake.TRIPPED)
+    assert "check the APNs key" in run.reason
+    assert (balanced(run).outcomes, balanced(run).waiting) == ({"sent": 48}, 12)
+
+
 @BOTH
 def test_resumed_without_a_remedy_it_pauses_again_until_staff_retires_the_devices(
     provider: world.FakeSender, work_all: Work, name: str

@@ -350,15 +350,6 @@ def test_a_person_is_deleted_with_their_devices(meadow: World) -> None:
 # -- segments
 
 
-def test_a_segment_shows_how_many_are_in_it(meadow: World, harbour: World) -> None:
-    Subscriber.objects.create(application=meadow.application, external_id="hans", locale="de-AT")
-    Subscriber.objects.create(application=harbour.application, external_id="elsewhere", locale="de")
-    page = sign_in(meadow, Role.VIEWER).get(
-        reverse("admin:devices_segment_change", args=[meadow.of(Segment).pk])
-    )
-    assert "1 of 2" in page.content.decode()
-
-
 def test_a_predicate_that_cannot_be_read_is_refused_with_its_place(meadow: World) -> None:
     answer = add(sign_in(meadow, Role.EDITOR), "segment", name="x", predicate='{"all": [{"locael": "de"}]}')
     assert "/all/0" in errors(answer) and "locale" in errors(answer)

@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
-SAME = ["test_segments.py", "test_people.py", "test_registration.py"]
+SAME = [
+    "test_segments.py",
+    "test_people.py",
+    "test_registration.py",
+    "test_facts.py",
+    "test_nesting.py",
+    "test_counting.py",
+]
 
 
 @pytest.mark.server

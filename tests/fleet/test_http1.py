@@ -15,7 +15,7 @@ GET = b"GET /a?b=c HTTP/1.1\r\nhost: fleet\r\n\r\n"
 class Wire:
     """A connection whose bytes are looked at."""
 
-    peer = ""
+    peer = first = ""
     most_body = 1000
 
     def __init__(self, *answers: Reply) -> None:

@@ -20,7 +20,7 @@ ECHO = Reply(200, b"ok", [("apns-id", "x" * 300)])
 class Wire:
     """A client and a server that hand each other their bytes; the server's answers are the test's."""
 
-    peer = ""
+    peer = first = ""
 
     def __init__(self, answer: Reply = ECHO, *, most_streams: int = 1000, most_body: int = 1 << 20) -> None:
         self.answer = answer
@@ -241,8 +241,8 @@ def test_connections_that_stand_are_told_of_fewer_streams_once():
     class Standing:
         """A connection that only listens to its endpoint."""
 
-        def announce(self, most: int) -> None:
-            told.append(most)
+        def announce(self) -> None:
+            told.append(endpoint.most_streams)
 
         def cut(self) -> None:
             """Nothing is under way."""

@@ -16,10 +16,14 @@ from urllib.parse import urlsplit
 
 import pycurl
 import pytest
+from jh2 import events
+from jh2.config import H2Configuration
+from jh2.connection import H2Connection
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from fleet.client import Fleet
+from fleet.frames import SETTINGS_MAX_CONCURRENT_STREAMS
 
 TOPIC = "com.example.rough"
 RUN = "rough"
@@ -52,6 +56,101 @@ def headers(fleet: Fleet) -> list[str]:
 @pytest.fixture(scope="module")
 def tokens(fleet: Fleet) -> list[str]:
     return fleet.make_apns_devices(40, topic=TOPIC)
+
+
+class Talk:
+    """One HTTP/2 connection to APNs, request by request."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        host, port = urlsplit(fleet.apns_url).netloc.split(":")
+        context = ssl.create_default_context(cafile=fleet.ca_file)
+        context.set_alpn_protocols(["h2"])
+        self._socket = context.wrap_socket(
+            socket.create_connection((host, int(port)), timeout=10), server_hostname=host
+        )
+        self.client = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
+        self.client.initiate_connection()
+        self._seen: list[Any] = []
+        self.wait_for(events.RemoteSettingsChanged)
+
+    @property
+    def limit(self) -> int:
+        return self.client.remote_settings.max_concurrent_streams
+
+    def start(self, token: str, headers: list[str]) -> int:
+        """Begin a request and return its stream."""
+        stream = self.client.get_next_available_stream_id()
+        fields = [(":method", "POST"), (":path", f"/3/device/{token}"), (":scheme", "https")]
+        fields += [(":authority", "fleet"), *(line.split(": ", 1) for line in headers)]
+        self.client.send_headers(stream, fields)
+        self.client.send_data(stream, b'{"aps": {"alert": "hi"}}', end_stream=True)
+        return stream
+
+    def wait_for(self, kind: type) -> Any:
+        """Return the next event of a kind; what came before it is passed over."""
+        while True:
+            for at, event in enumerate(self._seen):
+                if isinstance(event, kind):
+                    del self._seen[: at + 1]
+                    return event
+            self._socket.sendall(self.client.data_to_send())
+            self._seen += self.client.receive_data(self._socket.recv(65_536))
+
+    def ask(self, token: str, headers: list[str]) -> tuple[str, bytes]:
+        """Send a request and return status and body of its answer."""
+        self.start(token, headers)
+        status = dict(self.wait_for(events.ResponseReceived).headers)[":status"]
+        return status, b"" if status == "200" else self.wait_for(events.DataReceived).data
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def bearer_of(fleet: Fleet) -> str:
+    """Return the header line of a key for the topic."""
+    key = fleet.make_apns_key(topics=[TOPIC])
+    signing = ECKey.import_key(key["private_key"])
+    claims = {"iss": key["team_id"], "iat": int(time.time())}
+    token = jwt.encode({"alg": "ES256", "kid": key["key_id"]}, claims, signing, algorithms=["ES256"])
+    return f"authorization: bearer {token}"
+
+
+def test_a_connection_has_one_stream_until_a_good_provider_token_came(fleet, headers, tokens):
+    with contextlib.closing(Talk(fleet)) as talk:
+        assert talk.limit == 1
+        status, body = talk.ask(tokens[0], [*headers[:2], "authorization: bearer nonsense"])
+        assert (status, b"InvalidProviderToken" in body, talk.limit) == ("403", True, 1)
+        assert talk.ask("0" * 64, headers)[0] == "400", (
+            "a token that is no device's, with a good provider token"
+        )
+        assert talk.limit == 1000
+
+
+def test_a_connection_may_have_all_its_streams_at_once_when_it_is_told_so(fleet, headers, tokens):
+    fleet.set_faults("apns", streams_at_once=True)
+    with contextlib.closing(Talk(fleet)) as talk:
+        assert talk.limit == 1000
+        assert talk.ask(tokens[0], headers)[0] == "200"
+
+
+def test_who_opens_two_streams_too_soon_has_one_refused(fleet, headers, tokens):
+    fleet.set_faults("apns", latency_ms=50)
+    with contextlib.closing(Talk(fleet)) as talk:
+        assert talk.ask(tokens[0], [*headers[:2], "authorization: bearer nonsense"])[0] == "403"
+        talk.client.remote_settings._settings[SETTINGS_MAX_CONCURRENT_STREAMS].appendleft(2)
+        wrong = [*headers[:2], "authorization: bearer nonsense"]
+        talk.start(tokens[0], wrong)
+        late = talk.start(tokens[1], wrong)
+        refused = talk.wait_for(events.StreamReset)
+        assert (refused.stream_id, refused.error_code) == (late, 0x7)
+
+
+def test_a_connection_belongs_to_the_key_of_its_first_push(fleet, headers, tokens):
+    with contextlib.closing(Talk(fleet)) as talk:
+        assert talk.ask(tokens[0], headers)[0] == "200"
+        status, body = talk.ask(tokens[0], [*headers[:2], bearer_of(fleet)])
+        assert (status, body) == ("403", b'{"reason":"UnrelatedKeyIdInToken"}')
+        assert talk.ask(tokens[0], headers)[0] == "200"
 
 
 class Batch:

@@ -1,3 +1,4 @@
+import certifi
 import pytest
 
 from notifyhub import checks
@@ -53,6 +54,42 @@ def test_a_setting_that_cannot_work_is_found(settings, name, value, code):
 def test_an_embedded_redis_without_a_password_is_a_warning(settings):
     settings.REDIS_EMBEDDED, settings.REDIS_PASSWORD = True, ""
     assert _ids(checks.check_servers(None)) == ["notifyhub.W001"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code", "said"),
+    [
+        ("PROVIDER_PROXY", "proxy.example:3128", "E012", "must begin with one of http://, "),
+        ("PROVIDER_PROXY", "ftp://proxy.example:21", "E012", "must begin with one of http://, "),
+        ("PROVIDER_PROXY", "http://:3128", "E012", "names no host"),
+        ("PROVIDER_PROXY", "http://proxy.example:none", "E012", "a port that is none"),
+        ("PROVIDER_PROXY", "http://proxy.example:70000", "E012", "a port that is none"),
+        ("PROVIDER_PROXY", "http://proxy.example", "E012", "has no port"),
+        ("PROVIDER_PROXY", "http://proxy.example:3128/path", "E012", "has no path"),
+        ("PROVIDER_CA_FILE", "/nowhere/ca.pem", "E013", "/nowhere/ca.pem: No such file"),
+        ("PROVIDER_CA_FILE", __file__, "E013", "holds no certificate"),
+        ("PROVIDER_SECONDS", 0.0, "E014", "from 1 to 50 seconds, not 0"),
+        ("PROVIDER_SECONDS", 3_600.0, "E014", "from 1 to 50 seconds"),
+        ("PROVIDER_CONNECTION_SECONDS", 1.0, "E014", "NOTIFYHUB_PROVIDER_CONNECTION_SECONDS"),
+        ("PROVIDER_PING_SECONDS", -5.0, "E014", "NOTIFYHUB_PROVIDER_PING_SECONDS"),
+        ("PROVIDER_PING_SECONDS", float("nan"), "E014", "not nan"),
+    ],
+)
+def test_a_way_to_the_providers_that_cannot_work_is_found(settings, name, value, code, said):
+    assert checks.check_providers(None) == []
+    setattr(settings, name, value)
+    (message,) = checks.check_providers(None)
+    assert message.id == f"notifyhub.{code}"
+    assert said in message.msg
+    assert message.hint
+
+
+def test_a_proxy_with_a_password_and_a_file_of_authorities_are_taken(settings, tmp_path):
+    settings.PROVIDER_PROXY = "http://name:pass%3Aword@proxy.example:3128"
+    settings.PROVIDER_CA_FILE = certifi.where()
+    assert checks.check_providers(None) == []
+    settings.PROVIDER_PROXY = "socks5h://proxy.example:1080/"
+    assert checks.check_providers(None) == []
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from campaigns.models import Campaign, CampaignVersion, Schedule
 from delivery import ages
-from delivery.models import Credential, Page, Parcel, Run, WorkState
-from devices.models import Device, Membership, Role, Subscriber
+from delivery.models import Credential, Gate, Incident, Page, Parcel, Run, WorkState
+from devices.models import Application, Device, Membership, Role, Subscriber
 from tests.admin_world import World, build, member
 
 pytestmark = pytest.mark.django_db(databases=["default", "log"])
@@ -22,7 +23,7 @@ def meadow() -> World:
     return build("Meadow")
 
 
-def parcel(world: World, *, hours: float, **counts: int) -> None:
+def parcel(world: World, *, hours: float, reasons: dict[str, int] | None = None, **counts: int) -> None:
     now = time.time()
     Parcel.objects.create(
         run=world.of(Run),
@@ -34,6 +35,7 @@ def parcel(world: World, *, hours: float, **counts: int) -> None:
         due_at=now,
         created_at=now,
         closed_at=now - hours * 3600,
+        reasons=reasons or {},
         size=sum(counts.values()),
         **counts,
     )
@@ -134,3 +136,67 @@ def test_it_warns_of_credentials_that_end_or_are_refused(meadow: World) -> None:
     assert "end on" in client.get(reverse("admin:index")).content.decode()
     stored.update(expires_at=None, refused_at=timezone.now(), refused_reason="bad_topic")
     assert "are refused by the provider: bad_topic" in client.get(reverse("admin:index")).content.decode()
+
+
+def test_it_shows_what_waits_what_comes_next_and_what_is_wrong(meadow: World) -> None:
+    run, now = meadow.of(Run), time.time()
+    Page.objects.update(state=WorkState.DONE)
+    work = {"run": run, "application": meadow.application, "page": meadow.of(Page), "created_at": now}
+    Parcel.objects.create(**work, lane="bulk", provider="fcm", size=70, due_at=now - 60)
+    Parcel.objects.create(**work, lane="critical", provider="fcm", size=7, due_at=now - 60)
+    parcel(meadow, hours=1, failed=7, reasons={"unregistered": 7})
+    Run.objects.filter(pk=run.pk).update(
+        state=Run.State.PAUSED, brake=Run.Brake.TRIPPED, reason="60 of 100 tokens were refused"
+    )
+    campaign = meadow.of(Campaign)
+    Campaign.objects.update(state=Campaign.State.LIVE)
+    CampaignVersion.objects.filter(campaign=campaign).update(launch_at=timezone.now() + timedelta(hours=5))
+    Schedule.objects.update(due_at=timezone.now() + timedelta(hours=2))
+    client = Client()
+    client.force_login(meadow.of(Membership).user)
+    shown = client.get(reverse("admin:index")).context
+    assert [(row["lane"], row["messages"], row["late"]) for row in shown["queue"]] == [
+        ("critical", 7, True),
+        ("bulk", 70, False),
+    ]
+    assert [what for _, what, _ in shown["next"]] == ["Schedule “Meadow schedule”", "Meadow campaign"]
+    sentences = " ".join(what for what, _, _ in shown["trouble"])
+    assert "“Meadow run” is paused: 60 of 100" in sentences and "7 messages failed" in sentences
+    assert "Meadow gate is shut" not in sentences  # it stands above, with its gate
+    assert shown["hourly"]["table"][-2][1:] == (0, 7)
+
+
+def test_an_empty_application_is_told_what_to_do_first(django_user_model: type) -> None:
+    application = Application.objects.create(name="New", slug="new")
+    client = Client()
+    client.force_login(member("owner", application, Role.OWNER))
+    response = client.get(reverse("admin:index"))
+    assert [done for _, _, done in response.context["first_steps"]] == [False, False, False]
+    page = response.content.decode()
+    for said in (
+        "First steps",
+        "Nothing was sent",
+        "Nothing waits",
+        "Nothing is planned",
+        "Nothing is wrong",
+    ):
+        assert said in page
+
+
+def test_it_takes_as_many_queries_for_a_busy_hub(meadow: World, django_assert_max_num_queries: Any) -> None:
+    client = Client()
+    client.force_login(meadow.of(Membership).user)
+    address = reverse("admin:index")
+    client.get(address)
+    with django_assert_max_num_queries(45) as few:
+        client.get(address)
+    for hours in range(1, 20):
+        parcel(meadow, hours=hours, sent=5, failed=1)
+    for number in range(10):
+        Gate.objects.create(application=meadow.application, provider=f"p{number}", state=Gate.State.SHUT)
+        Incident.objects.create(
+            application=meadow.application, kind="lane_late", key=str(number), sentence="x"
+        )
+    with django_assert_max_num_queries(45) as many:
+        client.get(address)
+    assert len(many) == len(few)

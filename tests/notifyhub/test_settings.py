@@ -4,6 +4,11 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from notifyhub.environment import Environment
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -28,6 +33,21 @@ def _documented_names() -> list[str]:
 
 def test_every_setting_is_documented_and_nothing_else():
     assert set(_documented_names()) == _read_names()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("NOTIFYHUB_PROVIDER_SECONDS", "ten", "NOTIFYHUB_PROVIDER_SECONDS must be a number, not 'ten'"),
+        ("NOTIFYHUB_PORT", "http", "NOTIFYHUB_PORT must be a whole number, not 'http'"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_refused_by_its_name(monkeypatch, name, value, said):
+    monkeypatch.setenv(name, value)
+    read = Environment()
+    with pytest.raises(ImproperlyConfigured, match=re.escape(said)):
+        read.float(name, 1.0) if "SECONDS" in name else read.int(name, 1)
+    assert read.float("NOTIFYHUB_NOT_SET", 2.5) == 2.5
 
 
 def test_no_setting_is_documented_twice():

@@ -1,4 +1,4 @@
-"""Installs what the test servers need: system packages by apt-get, Cassandra's jars by Maven from Maven Central."""
+"""Installs what the tests need: system packages by apt-get, Cassandra's jars by Maven, TypeScript by npm."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from notifyhub.redis_binary import RedisNotFoundError, find_redis_server
-from tests.servers import cassandra_node, postgres, rabbitmq
+from tests.servers import cassandra_node, node_tools, postgres, rabbitmq
 from tests.servers.process import ServerError
 
 _POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
@@ -34,6 +34,7 @@ _NEEDS: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
     "RabbitMQ": (rabbitmq.find_programs, ("rabbitmq-server",)),
     "Java 17": (cassandra_node.find_java, ("openjdk-17-jre-headless",)),
     "Maven": (_find_maven, ("maven",)),
+    "Node.js": (node_tools.find_npm, ("nodejs", "npm")),
 }
 
 
@@ -60,6 +61,11 @@ def install() -> int:
             problems["Cassandra"] = f"Maven could not fetch cassandra-all {cassandra_node.VERSION}: {error}"
     elif not _jars_are_there():
         problems["Cassandra"] = "its jars can be fetched once Maven is there"
+    if not _found(node_tools.find_compiler) and "Node.js" not in problems:
+        try:
+            node_tools.fetch_compiler()
+        except (OSError, subprocess.CalledProcessError) as error:
+            problems["TypeScript"] = f"npm could not fetch typescript {node_tools.TYPESCRIPT}: {error}"
     if not problems:
         print(f"all servers are installed; Cassandra lies in {cassandra_node.jar_folder()}")
         return 0
@@ -72,8 +78,12 @@ def install() -> int:
 
 
 def _jars_are_there() -> bool:
+    return _found(cassandra_node.find_jars)
+
+
+def _found(find: Callable[[], object]) -> bool:
     try:
-        cassandra_node.find_jars()
+        find()
     except ServerError:
         return False
     return True

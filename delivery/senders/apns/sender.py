@@ -20,7 +20,6 @@ from delivery.senders.contract import (
     GoOn,
     Message,
     Result,
-    Steps,
     UnreachableError,
     Verdict,
     notification_text,
@@ -28,8 +27,8 @@ from delivery.senders.contract import (
 from delivery.senders.dispatch import Batch
 from delivery.senders.engine import STREAMS, Answer, Engine, Own, Request, engine
 from delivery.senders.keeping import Kept
+from delivery.senders.network import DIRECT, Network
 from delivery.senders.template import Marks
-from delivery.senders.together import alone
 from delivery.senders.tokens import SharedTokens
 from delivery.senders.wording import Templates
 
@@ -47,9 +46,10 @@ class ApnsSender:
 
     provider = "apns"
 
-    def __init__(self, tokens: SharedTokens, *, streams: int = STREAMS) -> None:
+    def __init__(self, tokens: SharedTokens, *, streams: int = STREAMS, network: Network = DIRECT) -> None:
         self._tokens = tokens
         self._streams = streams
+        self._network = network
         self._keys: Kept[Key | Certificate] = Kept(_read)
         self._templates = Templates(_build, ttl=lambda ends, now, platform: int(now), limit=limit)
 
@@ -63,18 +63,6 @@ class ApnsSender:
         go_on: GoOn | None = None,
     ) -> Iterator[Result]:
         """Yield one result for every message (`Sender.send`)."""
-        yield from alone(self.steps(envelope, credential, deadline=deadline, streams=streams, go_on=go_on))
-
-    def steps(
-        self,
-        envelope: Envelope,
-        credential: Credential,
-        *,
-        deadline: float | None = None,
-        streams: int | None = None,
-        go_on: GoOn | None = None,
-    ) -> Steps:
-        """Do as `send`, but never wait (`Sender.steps`)."""
         try:
             key = self._keys.of(credential)
         except CredentialError as error:
@@ -116,7 +104,7 @@ class ApnsSender:
 
         yield from Batch(
             envelope,
-            engine=_engine(key, credential),
+            engine=self._engine(key, credential),
             build=build,
             judge=judged,
             authorize=lambda refused: self._token(key, refused=refused),
@@ -124,7 +112,7 @@ class ApnsSender:
             deadline=deadline,
             streams=self._streams if streams is None else min(streams, self._streams),
             go_on=go_on,
-        ).steps()
+        ).results()
 
     def check(self, credential: Credential) -> None:
         """Ask APNs to send to a token that is no device's (`Sender.check`)."""
@@ -139,7 +127,7 @@ class ApnsSender:
         if token:
             headers.append(f"authorization: bearer {token}")
         url = key.prefix(sandbox=False) + BAD_TOKEN
-        answer = next(iter(_engine(key, credential).run([(0, url, headers, b'{"aps":{}}')])))
+        answer = next(iter(self._engine(key, credential).run([(0, url, headers, b'{"aps":{}}')])))
         if answer.error:
             raise UnreachableError("unreachable", f"APNs cannot be reached: {answer.error}.")
         result = judge(answer, apns_id="", sandbox=False)
@@ -150,6 +138,17 @@ class ApnsSender:
             )
         if result.verdict in (Verdict.RETRY, Verdict.SLOW):
             raise UnreachableError(result.reason, f"APNs cannot say now: {result.reason}.")
+
+    def _engine(self, key: Key | Certificate, credential: Credential) -> Engine:
+        # A connection takes the tokens of one key only (UnrelatedKeyIdInToken). APNs keeps little of the headers and
+        # asks for the token to be left out of it.
+        return engine(
+            f"apns:{key.identity}",
+            ca_file=credential.ca_file,
+            network=self._network,
+            bare=BARE,
+            certificate=key.pem,
+        )
 
     def _token(self, key: Key | Certificate, *, refused: str) -> str:
         """Return the provider token, empty where the connection itself shows who sends."""
@@ -201,12 +200,6 @@ class _Headings:
 
 def _read(credential: Credential) -> Key | Certificate:
     return Certificate(credential) if "certificate" in credential.secret else Key(credential)
-
-
-def _engine(key: Key | Certificate, credential: Credential) -> Engine:
-    # A connection takes the tokens of one key only (UnrelatedKeyIdInToken). APNs keeps little of the headers and asks
-    # for the token to be left out of it.
-    return engine(f"apns:{key.identity}", ca_file=credential.ca_file, bare=BARE, certificate=key.pem)
 
 
 def _build(content: Content, envelope: Envelope, marks: Marks, platform: str) -> bytes | str:

@@ -17,6 +17,7 @@ from pyfcm import FCMNotification
 
 from delivery.senders.contract import Credential, CredentialError, UnreachableError
 from delivery.senders.engine import engine
+from delivery.senders.network import DIRECT, Network
 
 BASE_URL = "https://fcm.googleapis.com"
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
@@ -41,7 +42,7 @@ class _Refusal(msgspec.Struct):
 class Account(FCMNotification):  # type: ignore[misc]  # pyfcm has no types
     """pyfcm for one credential; raises `CredentialError` when the service account is not well-formed."""
 
-    def __init__(self, credential: Credential) -> None:
+    def __init__(self, credential: Credential, *, network: Network = DIRECT) -> None:
         info = credential.secret.get("service_account")
         if not isinstance(info, dict):
             raise CredentialError(
@@ -66,6 +67,7 @@ class Account(FCMNotification):  # type: ignore[misc]  # pyfcm has no types
         self.token_url = credential.token_url or str(info["token_uri"])
         self._info = info
         self._ca_file = credential.ca_file
+        self._network = network
 
     @property
     def endpoint(self) -> str:
@@ -102,7 +104,7 @@ class Account(FCMNotification):  # type: ignore[misc]  # pyfcm has no types
         form = urlencode({"grant_type": GRANT_TYPE, "assertion": assertion}).encode()
         headers = ["Content-Type: application/x-www-form-urlencoded", "Expect:"]
         request = (0, self.token_url, headers, form)
-        answer = next(iter(engine("oauth", ca_file=self._ca_file).run([request])))
+        answer = next(iter(engine("oauth", ca_file=self._ca_file, network=self._network).run([request])))
         if answer.error:
             raise UnreachableError(
                 "oauth_unreachable", f"{self.token_url} cannot be reached: {answer.error}."

@@ -2,6 +2,7 @@
 
 Sources: "FCM error codes" (firebase.google.com/docs/cloud-messaging/error-codes) and the reference of
 `ErrorCode` (firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode); `google.rpc.Code` for the rest.
+As a table with every source: docs/reference/providers.md.
 """
 
 import msgspec
@@ -23,7 +24,9 @@ BY_ERROR_CODE: dict[str, tuple[Verdict, str]] = {
     "UNAVAILABLE": (Verdict.RETRY, "unavailable"),
     "INTERNAL": (Verdict.RETRY, "internal"),
     "UNSPECIFIED_ERROR": (Verdict.RETRY, "unspecified_error"),
-    "THIRD_PARTY_AUTH_ERROR": (Verdict.SHUT, "third_party_auth_error"),
+    # What Firebase itself shows to APNs or a push service is refused. Android phones are told all the same, and it may
+    # be about one developer's device; many of them trip the brake.
+    "THIRD_PARTY_AUTH_ERROR": (Verdict.FAILED, "third_party_auth_error"),
 }
 """FCM's own codes; they decide before the status does."""
 

@@ -1,7 +1,7 @@
 """A content in FCM's words: pyfcm builds it once, with gaps for what differs between messages.
 
-A message is for one device, so it holds the block of that device's platform and no other. Source: the REST reference of
-`projects.messages` (firebase.google.com/docs/reference/fcm/rest/v1/projects.messages).
+A message for one device holds the block of that device's platform and no other, one for a topic holds all.
+Source: the REST reference of `projects.messages` (firebase.google.com/docs/reference/fcm/rest/v1/projects.messages).
 """
 
 import time
@@ -16,11 +16,14 @@ from delivery.senders.contract import Envelope
 from delivery.senders.fcm.account import Account
 from delivery.senders.fcm.options import CONFIG_FIELDS
 from delivery.senders.template import Fill, Marks
+from devices.fcm_addresses import Address
 
 LONGEST_TTL = 2_419_200
 """Seconds; four weeks."""
 LIMIT = 4_096
 """Bytes of notification and data (firebase.google.com/docs/cloud-messaging/customize-messages/set-message-type)."""
+TOPIC_LIMIT = 2_048
+"""The same for topics and conditions (firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode)."""
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -70,6 +73,24 @@ def parameters(
         words["webpush_config"] = _webpush(content, envelope, identity, ttl)
     else:
         words["android_config"] = _android(content, envelope, identity, ttl)
+    return words
+
+
+def parameters_of_many(
+    content: Content, envelope: Envelope, *, address: Address, notification: str, now: float
+) -> dict[str, Any]:
+    """Return a message to a topic or condition as parameters of pyfcm's `parse_payload`, for devices of every platform.
+
+    Raises `ContentError`.
+    """
+    words = parameters(content, envelope, token="", notification=notification, platform="android", now=now)
+    del words["fcm_token"]
+    words["topic_name" if address.field == "topic" else "topic_condition"] = address.value
+    identity = envelope.tag or notification
+    words["apns_config"] = _apns(content, envelope, identity, time_to_live(envelope.expires_at, now, "ios"))
+    words["webpush_config"] = _webpush(
+        content, envelope, identity, time_to_live(envelope.expires_at, now, "web")
+    )
     return words
 
 

@@ -41,7 +41,7 @@ class Stream(msgspec.Struct, gc=False):
     """A request and what has come of it; `answers` is where its answer goes.
 
     `since` (`time.monotonic()`) is when it was given to us or, later, written. `place` counts the bytes that
-    the connection had written before it.
+    the connection had written before it, `tries` how often it was started in vain.
     """
 
     key: Any
@@ -199,6 +199,7 @@ class Connection:
             if self.has_left(stream):
                 stream.end(why, unknown=True)
             else:
+                stream.tries += 1
                 self.unstarted.append(stream)
         self.streams.clear()
 
@@ -338,6 +339,7 @@ class Connection:
         if stream is None:
             return
         if code == frames.REFUSED_STREAM:
+            stream.tries += 1
             self.unstarted.append(stream)
         elif code == frames.NO_ERROR and stream.status:
             stream.answers.append(Answer(stream.key, stream.status, stream.received, stream.retry_after))
@@ -372,7 +374,10 @@ class Connection:
         detail = payload[8:200].decode("utf-8", "replace")
         self.draining = f"the provider said goodbye: {frames.error_name(code)} {detail}".rstrip()
         for number in [number for number in self.streams if number > last]:
-            self.unstarted.append(self.streams.pop(number))
+            stream = self.streams.pop(number)
+            # A connection that has done its work may say goodbye as often as it likes; one that never did is a refusal.
+            stream.tries += self.answered == 0
+            self.unstarted.append(stream)
             self._unsent.pop(number, None)
 
     def _open_window(self, number: int, added: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from delivery.senders.http2.connection import Connection, ConnectionEndError, Stream
 from delivery.senders.http2.link import Link, Where
 from delivery.senders.loop import Loop
+from delivery.senders.network import Network
 
 CONNECTIONS = 8
 """The most to a provider, for those that allow fewer streams on one than we have requests."""
@@ -14,12 +15,10 @@ MOST_STREAMS = 1_000
 CONNECT_SECONDS = 5.0
 IDLE_SECONDS = 300.0
 """A connection that was not used for so long is not used again."""
-AGE_SECONDS = 3_600.0
-"""A connection of this age takes no more requests: its provider may long have moved elsewhere."""
-PROBE_AFTER, PROBE_SECONDS = 30.0, 2.0
-"""A connection that was silent so long is asked for a sign of life before anything is sent, and has so long for it."""
+PROBE_SECONDS = 2.0
+"""A connection that was silent before anything is sent has so long for the sign of life that it is asked for."""
 TRIES = 3
-"""How often a request is started that its provider has not touched."""
+"""How often a request is started that its provider refuses, or whose connection ends before it was written."""
 REST_SECONDS = 1.0
 """No further connection is tried for so long after one that failed, while others stand."""
 
@@ -101,7 +100,7 @@ class Origin:
         loop: Loop,
         where: Where,
         *,
-        timeout: float,
+        network: Network,
         bare: frozenset[bytes],
         on_http1: Callable[[Stream], None],
     ) -> None:
@@ -109,7 +108,8 @@ class Origin:
         self.where = where
         self.sessions: list[Session] = []
         self._authority = where.host if where.port == 443 else f"{where.host}:{where.port}"
-        self._timeout = timeout
+        self._timeout = network.request_seconds
+        self._network = network
         self._bare = bare
         self._on_http1 = on_http1
         self._is_http1 = False
@@ -142,7 +142,9 @@ class Origin:
                 continue
             if silent > IDLE_SECONDS:
                 session.link.end("not used for long")
-            elif not session.is_probed and (silent > PROBE_AFTER or not session.connection.quiet):
+            elif not session.is_probed and (
+                silent > self._network.ping_seconds or not session.connection.quiet
+            ):
                 session.probe(now)
         self._choose()
 
@@ -214,7 +216,7 @@ class Origin:
                 session.link.end("no sign of life")
                 return now
             return session.pinged_at + PROBE_SECONDS
-        if not connection.draining and now - session.since > AGE_SECONDS:
+        if not connection.draining and now - session.since > self._network.connection_seconds:
             connection.draining = "too old"
         if not connection.streams:
             if connection.draining:
@@ -222,10 +224,11 @@ class Origin:
             return now + self._timeout
         oldest = next(iter(connection.streams.values())).since
         silent_since = max(oldest, session.heard)
-        if now >= silent_since + self._timeout / 2:
+        patience = min(self._timeout / 2, self._network.ping_seconds)
+        if now >= silent_since + patience:
             session.ping(now)
         if now < oldest + self._timeout:
-            return min(oldest + self._timeout, max(silent_since + self._timeout / 2, now + 0.05))
+            return min(oldest + self._timeout, max(silent_since + patience, now + 0.05))
         if not connection.quiet and now >= session.pinged_at + self._timeout / 4:
             session.link.end("no answer and no sign of life")
             return now
@@ -240,7 +243,6 @@ class Origin:
     def _take_back(self, session: Session) -> None:
         unstarted = session.connection.unstarted
         for stream in reversed(unstarted):
-            stream.tries += 1
             if stream.tries >= TRIES:
                 stream.end(
                     session.connection.draining or "the provider refuses the request for now", unknown=False

@@ -3,7 +3,9 @@
 Sources: RFC 8030 sections 5, 7.3 and 8.4, RFC 8292 section 4.2; "Sending web push notifications in web apps and
 browsers" (developer.apple.com/documentation/usernotifications/
 sending-web-push-notifications-in-web-apps-and-browsers); autopush's "Error codes"
-(mozilla-services.github.io/autopush-rs/errors.html). Google documents none of its own.
+(mozilla-services.github.io/autopush-rs/errors.html); "Troubleshooting push notifications" of Windows
+(learn.microsoft.com/windows/apps/develop/notifications/push-notifications/troubleshooting).
+Google documents none of its own.
 """
 
 from delivery.senders.contract import Result, Verdict
@@ -31,6 +33,7 @@ BY_STATUS: dict[int, tuple[Verdict, str]] = {
     403: (Verdict.SHUT, VAPID_REFUSED),
     404: (Verdict.DEAD, "subscription_unknown"),
     405: (Verdict.FAILED, "method_not_allowed"),
+    406: (Verdict.RETRY, "rate_limited"),  # Windows
     410: (Verdict.DEAD, "subscription_expired"),
     413: (Verdict.FAILED, "payload_too_large"),
     415: (Verdict.FAILED, "encoding_not_taken"),

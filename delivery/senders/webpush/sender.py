@@ -20,7 +20,6 @@ from delivery.senders.contract import (
     GoOn,
     Message,
     Result,
-    Steps,
     UnreachableError,
     Verdict,
     notification_text,
@@ -30,7 +29,7 @@ from delivery.senders.engine import STREAMS, Answer, Engine, Request, engine
 from delivery.senders.fitting import TooLargeError, fitted
 from delivery.senders.http2.link import NOT_PUBLIC
 from delivery.senders.keeping import Kept
-from delivery.senders.together import alone
+from delivery.senders.network import DIRECT, Network
 from delivery.senders.tokens import SharedTokens
 from delivery.senders.webpush.encryption import LIMIT, encrypt
 from delivery.senders.webpush.errors import KEY_MISMATCH, judge
@@ -56,9 +55,10 @@ class WebPushSender:
 
     provider = "webpush"
 
-    def __init__(self, tokens: SharedTokens, *, streams: int = STREAMS) -> None:
+    def __init__(self, tokens: SharedTokens, *, streams: int = STREAMS, network: Network = DIRECT) -> None:
         self._tokens = tokens
         self._streams = streams
+        self._network = network
         self._keys: Kept[Keys] = Kept(Keys)
 
     def send(
@@ -71,18 +71,6 @@ class WebPushSender:
         go_on: GoOn | None = None,
     ) -> Iterator[Result]:
         """Yield one result for every message (`Sender.send`)."""
-        yield from alone(self.steps(envelope, credential, deadline=deadline, streams=streams, go_on=go_on))
-
-    def steps(
-        self,
-        envelope: Envelope,
-        credential: Credential,
-        *,
-        deadline: float | None = None,
-        streams: int | None = None,
-        go_on: GoOn | None = None,
-    ) -> Steps:
-        """Do as `send`, but never wait (`Sender.steps`)."""
         try:
             keys = self._keys.of(credential)
         except CredentialError as error:
@@ -90,7 +78,7 @@ class WebPushSender:
                 yield Result(index, Verdict.SHUT, error.code, left=False)
             return
         batch = _Batch(self, envelope, credential, keys, deadline=deadline, go_on=go_on)
-        yield from batch.steps(self._streams if streams is None else min(streams, self._streams))
+        yield from batch.results(self._streams if streams is None else min(streams, self._streams))
 
     def check(self, credential: Credential) -> None:
         """Sign a token and show it to a push service with a message for nobody (`Sender.check`).
@@ -100,7 +88,7 @@ class WebPushSender:
         keys = self._keys.of(credential)
         origin = origin_of(credential.base_url)
         headers = ["ttl: 0", self.authorization(keys.newest, origin), "Expect:"]
-        sending = engine_for(credential, private=_private(origin, credential))
+        sending = self.engine(credential, private=_private(origin, credential))
         answer = next(iter(sending.run([(0, f"{origin}/wpush/v2/notifyhub-check", headers, b"")])))
         if answer.error:
             raise UnreachableError(UNREACHABLE, f"{origin} cannot be reached: {answer.error}.")
@@ -115,14 +103,13 @@ class WebPushSender:
         token = self._tokens.current(f"webpush:{signer.identity}:{origin}", lambda: signer.mint(origin))
         return f"authorization: vapid t={token}, k={signer.public_key}"
 
+    def engine(self, credential: Credential, *, private: bool) -> Engine:
+        """Return the engine for endpoints: a browser has named them, so it connects to public addresses alone.
 
-def engine_for(credential: Credential, *, private: bool) -> Engine:
-    """Return the engine for endpoints: a browser has named them, so it connects to public addresses alone.
-
-    It connects to the addresses that it has looked at, so a name that resolves to something else a moment later leads
-    nowhere else (DNS rebinding). `private`: the operator has named the host.
-    """
-    return engine("webpush", ca_file=credential.ca_file, public_only=not private)
+        It connects to the addresses that it has looked at, so a name that resolves to something else a moment later
+        leads nowhere else (DNS rebinding). `private`: the operator has named the host.
+        """
+        return engine("webpush", ca_file=credential.ca_file, network=self._network, public_only=not private)
 
 
 def _private(endpoint: str, credential: Credential) -> bool:
@@ -151,18 +138,15 @@ class _Batch:
         self._cut: set[int] = set()
         self._end: Result | None = None
 
-    def steps(self, streams: int) -> Steps:
-        """Yield one result for every message, and None where only the thread's loop can bring more."""
+    def results(self, streams: int) -> Iterator[Result]:
+        """Yield one result for every message."""
         answered = False
         unsent: list[int] = []
         for private, browsers in self._sorted().items():
             waiting = iter(browsers)
-            sending = engine_for(self._credential, private=private)
+            sending = self._sender.engine(self._credential, private=private)
             requests = self._requests(waiting)
-            for answer in sending.steps(requests, deadline=self._deadline, streams=streams):
-                if answer is None:
-                    yield None
-                    continue
+            for answer in sending.run(requests, deadline=self._deadline, streams=streams):
                 result = self._judged(answer)
                 if result is not None:
                     answered = answered or not answer.error

@@ -70,6 +70,22 @@ class LogStoreContract:
         }
         assert list(store.since([], positions.floor(NOW))) == []
 
+    def test_the_runs_of_notifications_are_found_and_others_are_not(self, store: LogStore) -> None:
+        people = [uuid.uuid4() for _ in range(3)]
+        written = [entry(person, NOW - age) for person in people for age in (40 * 86_400, 20, 1)]
+        append(written, store)
+        asked = [
+            (one.subscriber, one.notification) for one in written if one.position > positions.floor(NOW - 30)
+        ]
+        stranger = (people[0], written[-1].notification)
+        found = store.runs_of([*asked, stranger])
+        assert found == {
+            (one.subscriber, one.notification): one.run
+            for one in written
+            if (one.subscriber, one.notification) in asked
+        }
+        assert store.runs_of([]) == {}
+
     def test_entries_of_one_instant_are_all_kept(self, store: LogStore, subscriber: uuid.UUID) -> None:
         entries = [entry(subscriber, NOW) for _ in range(20)]
         append(entries, store)

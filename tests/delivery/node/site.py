@@ -13,6 +13,12 @@ from tests.servers.process import Process, free_port
 from tests.servers.redis import Redis
 
 ROOT = Path(__file__).parents[3]
+SKEWED = """
+import runpy, sys, time
+true, skew = time.time, float(sys.argv[1])
+time.time = lambda: true() + skew
+runpy.run_module("notifyhub.web", run_name="__main__")
+"""
 
 
 class WebProcess:
@@ -71,11 +77,14 @@ class Site:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def web(self, server: str = "daphne", **settings: str) -> WebProcess:
-        """Start one more web process; it answers when this returns."""
-        port = free_port()
+    def web(
+        self, server: str = "daphne", *, port: int = 0, skew: float = 0.0, wait: bool = True, **settings: str
+    ) -> WebProcess:
+        """Start one more web process, whose clock goes wrong by `skew` seconds; it answers when this returns."""
+        port = port or free_port()
+        command = ["-c", SKEWED, str(skew)] if skew else ["-m", "notifyhub.web"]
         process = Process(
-            [sys.executable, "-m", "notifyhub.web"],
+            [sys.executable, *command],
             name=f"web-{port}",
             log=self.folder / f"web-{port}.log",
             env=self._environment | {"NOTIFYHUB_PORT": str(port), "NOTIFYHUB_SERVER": server} | settings,
@@ -83,7 +92,8 @@ class Site:
         )
         process.start()
         self._stack.callback(process.kill)
-        process.wait_until(lambda: _answers(port), seconds=60)
+        if wait:
+            process.wait_until(lambda: _answers(port), seconds=60)
         return WebProcess(process, port)
 
     def ask(self, verb: str, **given: Any) -> Any:

@@ -73,7 +73,7 @@ class Store:
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Store:
     made = Store()
-    monkeypatch.setattr(acknowledgements, "log_store", lambda: made)
+    monkeypatch.setattr(acknowledgements, "store", made.write_receipts)
     monkeypatch.setattr(acknowledgements, "SHORTEST", 0.0)
     monkeypatch.setattr(acknowledgements, "LONGEST", 0.0)
     monkeypatch.setattr(acknowledgements, "CURSOR_SECONDS", -1.0)

@@ -147,6 +147,18 @@ def test_a_long_poll_is_answered_as_soon_as_there_is_something(site: Site, web: 
         assert time.monotonic() < until, "presence stays though nobody polls"
 
 
+def test_a_long_poll_without_a_cursor_begins_where_a_socket_would(site: Site, web: WebProcess) -> None:
+    [device] = site.devices(1)
+    site.tell([device], "before it was registered", late=600.0, live=False)
+    site.tell([device], "since", live=False)
+    _, _, everything = get(web, "/api/v1/inbox", device["token"])
+    assert len(everything["entries"]) == 2
+    _, headers, polled = get(web, "/api/v1/inbox?wait=0", device["token"])
+    assert [entry["title"] for entry in polled["entries"]] == ["since"]
+    assert polled["device"] == everything["device"] == device["uid"]
+    assert headers["access-control-expose-headers"] == "Retry-After"
+
+
 def test_a_device_that_gives_up_its_poll_is_no_longer_present(site: Site, web: WebProcess) -> None:
     [device] = site.devices(1)
     with closing(http.client.HTTPConnection("127.0.0.1", web.port, timeout=20)) as connection:

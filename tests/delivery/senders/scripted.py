@@ -36,6 +36,8 @@ class Peer:
         self.kinds: list[int] = []
         """The kinds of all frames that came."""
         self.answers_pings = True
+        self.owed: list[Asked] = []
+        """What is answered when a ping comes."""
         self.sips = 0
         """So many bytes more are taken of a body that is not whole, each time that some of it came."""
         self.settings: dict[int, int] = {}
@@ -65,6 +67,8 @@ class Peer:
                 self.write(frames.frame(frames.SETTINGS, frames.ACK, 0))
             elif kind == frames.PING and not flags & frames.ACK and self.answers_pings:
                 self.write(frames.frame(frames.PING, frames.ACK, 0, payload))
+                while self.owed:
+                    self.answer(self.owed.pop())
             elif kind == frames.HEADERS:
                 self._half[stream] = dict(self._decoder.decode(payload))
                 self._bodies[stream] = b""

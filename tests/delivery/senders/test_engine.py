@@ -10,6 +10,7 @@ import pytest
 
 from delivery.senders import engine as module
 from delivery.senders.engine import Engine, Request, engine
+from delivery.senders.network import Network
 from fleet.client import Fleet
 from tests.delivery.senders.rude import Rude, polite
 
@@ -18,7 +19,7 @@ HEADERS = ["Expect:"]
 
 @pytest.fixture
 def own(rude: Rude) -> Iterator[Engine]:
-    made = Engine(ca_file=rude.ca_file, timeout=5.0)
+    made = Engine(ca_file=rude.ca_file, network=Network(request_seconds=5.0))
     yield made
     made.close()
 
@@ -103,7 +104,7 @@ def test_at_the_deadline_what_is_under_way_is_unknown_and_the_rest_untouched(own
 def test_a_request_without_an_answer_ends_in_time(rude: Rude) -> None:
     go = threading.Event()
     rude.answers["hang"] = lambda handler: go.wait(5)
-    impatient = Engine(ca_file=rude.ca_file, timeout=0.3)
+    impatient = Engine(ca_file=rude.ca_file, network=Network(request_seconds=0.3))
     (answer,) = impatient.run(posts(f"{rude.url}/hang"))
     go.set()
     impatient.close()

@@ -10,6 +10,7 @@ import pytest
 
 from delivery.senders.engine import Answer, Engine, Request
 from delivery.senders.http2 import frames, origin
+from delivery.senders.network import Network
 from tests.delivery.senders.scripted import Asked, Peer, Scripted, answer_all
 
 LINES = ["content-type: application/json"]
@@ -30,7 +31,7 @@ def server(scripted_server: Scripted) -> Scripted:
 
 @pytest.fixture
 def own(server: Scripted) -> Iterator[Engine]:
-    made = Engine(ca_file=server.ca_file, timeout=20.0)
+    made = Engine(ca_file=server.ca_file, network=Network(request_seconds=20.0))
     yield made
     made.close()
 
@@ -78,6 +79,24 @@ def test_a_goodbye_in_mid_batch_loses_nothing_and_repeats_nothing(own: Engine, s
     assert once_each(answers, 300)
     assert {answer.status for answer in answers} == {200}
     assert len(server.peers) == 3
+
+
+def test_a_provider_may_say_goodbye_as_often_as_it_likes_while_it_works(
+    own: Engine, server: Scripted
+) -> None:
+    def answer_five(peer: Peer) -> None:
+        peer.greet()
+        for number, asked in enumerate(peer.requests(), 1):
+            if number > 5:
+                continue  # it was never looked at
+            peer.answer(asked)
+            if number == 5:
+                peer.say_goodbye(asked.stream)
+
+    server.reset(answer_five)
+    answers = list(own.run(posts(server, 60), streams=60))
+    assert once_each(answers, 60) and {answer.status for answer in answers} == {200}
+    assert len(server.peers) == 12 > origin.TRIES
 
 
 def test_a_connection_that_closes_in_mid_batch_leaves_only_the_sent_unknown(
@@ -184,7 +203,7 @@ def test_a_silent_socket_is_found_out_and_the_next_batch_has_a_new_connection(se
             pass
 
     server.reset(fall_silent)
-    impatient = Engine(ca_file=server.ca_file, timeout=1.5)
+    impatient = Engine(ca_file=server.ca_file, network=Network(request_seconds=1.5))
     answers = list(impatient.run(posts(server, 20)))
     assert once_each(answers, 20) and all(answer.unknown for answer in answers)
     assert [answer.status for answer in impatient.run(posts(server, 3))] == [200] * 3
@@ -200,7 +219,7 @@ def test_a_slow_provider_that_lives_keeps_its_connection(server: Scripted) -> No
                 peer.answer(asked)
 
     server.reset(lose_the_first)
-    impatient = Engine(ca_file=server.ca_file, timeout=1.5)
+    impatient = Engine(ca_file=server.ca_file, network=Network(request_seconds=1.5))
     answers = list(impatient.run(posts(server, 5)))
     assert once_each(answers, 5)
     assert [answer.key for answer in answers if answer.error and answer.unknown] == [0]
@@ -230,8 +249,10 @@ def test_a_connection_that_was_closed_while_idle_costs_nothing(own: Engine, serv
 
 
 def test_a_long_silent_connection_is_asked_for_a_sign_of_life_before_it_is_used(
-    own: Engine, server: Scripted, monkeypatch: pytest.MonkeyPatch
+    server: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    own = Engine(ca_file=server.ca_file, network=Network(ping_seconds=-1.0))
+
     def answer_pings_once(peer: Peer) -> None:
         peer.greet()
         for asked in peer.requests():
@@ -240,23 +261,39 @@ def test_a_long_silent_connection_is_asked_for_a_sign_of_life_before_it_is_used(
 
     server.reset(answer_pings_once)
     assert [answer.status for answer in own.run(posts(server, 1))] == [200]
-    monkeypatch.setattr(origin, "PROBE_AFTER", -1.0)
     monkeypatch.setattr(origin, "PROBE_SECONDS", 0.2)
     assert [answer.status for answer in own.run(posts(server, 10))] == [200] * 10
     assert len(server.peers) == 2 and len(server.peers[0].asked) == 1
     monkeypatch.setattr(origin, "PROBE_SECONDS", 5.0)
     assert [answer.status for answer in own.run(posts(server, 10))] == [200] * 10
     assert len(server.peers) == 2 and frames.PING in server.peers[1].kinds
+    own.close()
+
+
+def test_a_connection_that_is_silent_while_requests_are_under_way_is_asked_for_a_sign_of_life(
+    server: Scripted,
+) -> None:
+    def think(peer: Peer) -> None:
+        peer.greet()
+        for asked in peer.requests():
+            peer.owed.append(asked)
+
+    server.reset(think)
+    own = Engine(ca_file=server.ca_file, network=Network(ping_seconds=0.05))
+    assert [answer.status for answer in own.run(posts(server, 1))] == [200]
+    own.close()
 
 
 def test_an_old_connection_ends_what_it_has_and_makes_room_for_a_new_one(
-    own: Engine, server: Scripted
+    server: Scripted,
 ) -> None:
+    own = Engine(ca_file=server.ca_file, network=Network(connection_seconds=100.0))
     run = own.run(posts(server, 50), streams=10)
     answers = list(islice(run, 5))
     (only,) = own._origins[server.url].sessions
-    only.since -= origin.AGE_SECONDS + 1
+    only.since -= 101
     answers += run
+    own.close()
     assert once_each(answers, 50) and {answer.status for answer in answers} == {200}
     assert len(server.peers) == 2 and asked_for(server).total() == 50
 

@@ -67,7 +67,7 @@ def test_an_accepted_message_carries_fcms_id() -> None:
         (refusal(400, "INVALID_ARGUMENT"), Verdict.FAILED, "invalid_argument"),
         (
             refusal(401, "UNAUTHENTICATED", fcm("THIRD_PARTY_AUTH_ERROR")),
-            Verdict.SHUT,
+            Verdict.FAILED,
             "third_party_auth_error",
         ),
         (refusal(401, "UNAUTHENTICATED"), Verdict.SHUT, "unauthenticated"),

@@ -1,3 +1,4 @@
+import json
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -10,7 +11,7 @@ import pytest
 
 from delivery.content import Content
 from delivery.senders.contract import Credential, CredentialError, Envelope, Result, UnreachableError, Verdict
-from delivery.senders.fcm.sender import FcmSender
+from delivery.senders.fcm.sender import FcmSender, _to_many
 from delivery.senders.registry import sender_for
 from delivery.senders.tokens import MemoryTokenStore, SharedTokens
 from fleet.client import Fleet
@@ -164,13 +165,21 @@ def test_refused_credentials_shut_the_gate_and_spare_the_provider(
     fleet: Fleet, sender: FcmSender, fcm_credential: Credential, fcm_tokens: Tokens, envelope_for: EnvelopeFor
 ) -> None:
     tokens = fcm_tokens(2000)
-    list(sender.send(envelope_for(tokens[:1]), fcm_credential))
-    fleet.set_faults("fcm", answer={"reason": "THIRD_PARTY_AUTH_ERROR", "count": 5000})
-    before = fleet.answers()["fcm"].get("THIRD_PARTY_AUTH_ERROR", 0)
-    results = list(sender.send(envelope_for(tokens), fcm_credential))
+    account = {**fcm_credential.secret["service_account"], "project_id": "somebody-elses"}
+    strange = msgspec.structs.replace(fcm_credential, secret={"service_account": account})
+    before = fleet.answers()["fcm"].get("PERMISSION_DENIED", 0)
+    results = list(sender.send(envelope_for(tokens), strange))
     assert sorted(result.index for result in results) == list(range(2000))
-    assert tally(results) == {("SHUT", "third_party_auth_error"): 2000}
-    assert fleet.answers()["fcm"]["THIRD_PARTY_AUTH_ERROR"] - before < 1000
+    assert tally(results) == {("SHUT", "permission_denied"): 2000}
+    assert fleet.answers()["fcm"]["PERMISSION_DENIED"] - before < 1000
+
+
+def test_what_firebase_may_not_hand_on_fails_by_itself(
+    fleet: Fleet, sender: FcmSender, fcm_credential: Credential, fcm_tokens: Tokens, envelope_for: EnvelopeFor
+) -> None:
+    fleet.set_faults("fcm", answer={"reason": "THIRD_PARTY_AUTH_ERROR", "count": 3})
+    results = list(sender.send(envelope_for(fcm_tokens(10)), fcm_credential))
+    assert tally(results) == {("FAILED", "third_party_auth_error"): 3, ("SENT", ""): 7}
 
 
 def test_an_account_that_google_refuses_shuts_the_gate(
@@ -350,3 +359,53 @@ def test_data_that_is_too_large_for_fcm_is_refused_and_never_sent(
     envelope = envelope_for(fcm_tokens(1), contents=[Content(title="T", data={"k": "v" * 4_096})])
     (result,) = sender.send(envelope, fcm_credential)
     assert (result.verdict, result.reason, result.left) == (Verdict.FAILED, "payload_too_large:4096", False)
+
+
+def test_a_topic_and_a_condition_are_told_with_the_blocks_of_every_platform(
+    fleet: Fleet, sender: FcmSender, fcm_credential: Credential, envelope_for: EnvelopeFor
+) -> None:
+    content = Content(title="T", body="B", link="https://x.test/", android={"channel_id": "news"})
+    condition = "'sport' in topics && !('berlin' in topics || 'hamburg' in topics)"
+    envelope = envelope_for(
+        ["topic:weather.berlin", f"condition:{condition}"], contents=[content], expires_at=time.time() + 60
+    )
+    results = list(sender.send(envelope, fcm_credential))
+    assert tally(results) == {("SENT", ""): 2}
+    assert all(result.provider_id for result in results)
+    assert fleet.arrived(run=envelope.run)["fcm"]["accepted"] == 0, "a topic is no device"
+    for message, field, value in zip(
+        envelope.messages, ("topic", "condition"), ("weather.berlin", condition), strict=True
+    ):
+        payload, cut = _to_many(message, envelope)
+        said = json.loads(payload)["message"]
+        assert (said[field], cut, "token" in said) == (value, False, False)
+        assert said["android"]["notification"] == {"tag": message.notification, "channel_id": "news"}
+        assert said["apns"]["headers"]["apns-collapse-id"] == message.notification
+        assert said["webpush"]["fcm_options"] == {"link": "https://x.test/"}
+        assert said["android"]["ttl"].endswith("s") and said["webpush"]["headers"]["TTL"].isdigit()
+
+
+def test_a_topic_takes_half_of_what_a_device_does(
+    sender: FcmSender, fcm_credential: Credential, fcm_tokens: Tokens, envelope_for: EnvelopeFor
+) -> None:
+    long = Content(title="T", body="long " * 500)
+    tokens = ["topic:news", *fcm_tokens(1)]
+    results = sorted(
+        sender.send(envelope_for(tokens, contents=[long]), fcm_credential), key=lambda one: one.index
+    )
+    assert [(result.verdict, result.reason) for result in results] == [
+        (Verdict.SENT, "shortened"),
+        (Verdict.SENT, ""),
+    ]
+    large = Content(title="T", data={"k": "v" * 3_000})
+    results = sorted(
+        sender.send(envelope_for(tokens, contents=[large]), fcm_credential), key=lambda one: one.index
+    )
+    assert [result.reason for result in results] == ["payload_too_large:2048", ""]
+
+
+def test_a_topic_that_fcm_does_not_know_as_one_fails_with_the_field(
+    sender: FcmSender, fcm_credential: Credential, envelope_for: EnvelopeFor
+) -> None:
+    results = list(sender.send(envelope_for(["topic:no topic"]), fcm_credential))
+    assert tally(results) == {("FAILED", "invalid_argument:message.topic"): 1}

@@ -56,12 +56,12 @@ class OneAnswer:
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
 
-    def steps(self, requests: Iterator[Request], **_: object) -> Iterator[Answer]:
+    def run(self, requests: Iterator[Request], **_: object) -> Iterator[Answer]:
         for key, *_ in requests:
             yield msgspec.structs.replace(self._answer, key=key)
 
 
-def results_of(judge: Callable[[Answer], Result], answer: Answer) -> list[Result | None]:
+def results_of(judge: Callable[[Answer], Result], answer: Answer) -> list[Result]:
     envelope = Envelope(
         run="r",
         lane="high",
@@ -79,7 +79,7 @@ def results_of(judge: Callable[[Answer], Result], answer: Answer) -> list[Result
         deadline=None,
         streams=10,
     )
-    return list(batch.steps())
+    return list(batch.results())
 
 
 def judge_apns(answer: Answer) -> Result:
@@ -114,7 +114,7 @@ def test_a_malformed_answer_of_fcm_is_unknown_and_tried_again(status: int, body:
     results = results_of(fcm.judge, Answer(0, status, body))
     assert len(results) == 2
     if not is_fcms(body):
-        assert {(r.verdict, r.reason, r.unknown) for r in results if r} == {
+        assert {(r.verdict, r.reason, r.unknown) for r in results} == {
             (Verdict.RETRY, dispatch.UNKNOWN_ANSWER, True)
         }
 
@@ -125,7 +125,7 @@ def test_a_malformed_answer_of_apns_is_unknown_and_tried_again(status: int, body
     results = results_of(judge_apns, Answer(0, status, body))
     assert len(results) == 2
     if not is_apns(body):
-        assert {(r.verdict, r.reason, r.unknown) for r in results if r} == {
+        assert {(r.verdict, r.reason, r.unknown) for r in results} == {
             (Verdict.RETRY, dispatch.UNKNOWN_ANSWER, True)
         }
 
@@ -137,7 +137,7 @@ def test_a_judge_that_fails_spoils_only_its_own_message(caplog: pytest.LogCaptur
         return Result(answer.key, Verdict.SENT)
 
     first, second = results_of(judge, Answer(0, 200, b"{}"))
-    assert first is not None and (first.verdict, first.unknown) == (Verdict.RETRY, True)
+    assert (first.verdict, first.unknown) == (Verdict.RETRY, True)
     assert second == Result(1, Verdict.SENT)
     assert "cannot be judged" in caplog.text
 

@@ -1,4 +1,5 @@
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,8 +9,11 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from delivery.senders.contract import CredentialError, TokenStore
+from delivery.senders.apns.key import Key
+from delivery.senders.contract import Credential, CredentialError, TokenStore
+from delivery.senders.fcm.account import Account
 from delivery.senders.tokens import MemoryTokenStore, RedisTokenStore, SharedTokens
+from fleet.client import Fleet
 from tests.servers.redis import Redis
 
 LATER = 4_000_000_000.0
@@ -74,6 +78,32 @@ def test_a_token_is_made_again_when_its_time_is_over() -> None:
     assert tokens.current("key", lambda: next(mint)) == "first"
     clock[0] = 3700.0
     assert tokens.current("key", lambda: next(mint)) == "second"
+
+
+def test_apples_token_is_renewed_between_20_and_60_minutes_and_googles_before_its_end(
+    fleet: Fleet, fcm_credential: Credential, apns_credential: Credential
+) -> None:
+    late = [0.0]
+
+    def clock() -> float:
+        return time.time() + late[0]
+
+    account, key = Account(fcm_credential), Key(apns_credential)
+    for make, soonest, latest in ((key.mint, 20 * 60, 60 * 60), (account.mint, 0, 60 * 60)):
+
+        def mint(make: Callable[[], tuple[str, float]] = make) -> tuple[str, float]:
+            token, renew_at = make()
+            return token, renew_at + late[0]
+
+        late[0] = 0.0
+        store = MemoryTokenStore(now=clock)
+        made, others = (SharedTokens(store, now=clock) for _ in range(2))
+        first = made.current("key", mint)
+        late[0] = soonest
+        assert made.current("key", mint) == others.current("key", mint) == first
+        late[0] = latest - 60  # a batch that begins now ends with a token that is good
+        assert made.current("key", mint) != first
+        assert others.current("key", mint) == made.current("key", mint), "one for all processes"
 
 
 def test_a_refused_token_is_replaced_once(store: TokenStore) -> None:

@@ -49,6 +49,7 @@ def test_every_success_is_one(status: int) -> None:
             "vapid_key_mismatch",
         ),
         (Answer(0, 429, b"", 30), Verdict.RETRY, "rate_limited"),
+        (Answer(0, 406), Verdict.RETRY, "rate_limited"),  # Windows
     ],
 )
 def test_an_answer_means_what_the_service_says(answer: Answer, verdict: Verdict, reason: str) -> None:

@@ -1,0 +1,171 @@
+"""The page of a campaign's goal and experiment: variants, control group, and the winner."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.forms import BaseInlineFormSet
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html_join
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action, display
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from campaigns import experimenting
+from campaigns.models import Experiment, Variant
+from delivery import statistics
+from delivery.experiments import CONTROL
+from devices.confirmation import RefusedError, confirmed
+from devices.models import Role
+from devices.scoped_admin import ScopedAdmin
+from devices.scoped_form import ScopedForm
+from devices.scoped_inlines import ScopedTabularInline
+
+
+class ExperimentForm(ScopedForm):
+    """A goal and what is compared."""
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean()
+        if cleaned.get("metric") == Experiment.Metric.CONVERTED and not cleaned.get("goal"):
+            self.add_error("goal", gettext("To compare by conversions, choose the event that is the goal."))
+        return cleaned
+
+
+class VariantForm(ScopedForm):
+    """One of the texts that are tried."""
+
+    class Meta:
+        model = Variant
+        fields: list[str] = []
+        widgets = {"body": UnfoldAdminTextareaWidget(attrs={"rows": 2})}
+
+    def clean_key(self) -> str:
+        key: str = self.cleaned_data["key"]
+        if key.lower() == CONTROL:
+            raise ValidationError(
+                gettext("“control” is the group that is told nothing; choose another name.")
+            )
+        return key
+
+
+class VariantFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
+    """The variants together."""
+
+    def clean(self) -> None:
+        super().clean()
+        kept = [form for form in self.forms if form.cleaned_data and not form.cleaned_data.get("DELETE")]
+        if len(kept) > experimenting.MOST_VARIANTS:
+            raise ValidationError(
+                gettext("At most %(most)s variants.") % {"most": experimenting.MOST_VARIANTS}
+            )
+        if len(kept) == 1 and not self.instance.control:
+            raise ValidationError(
+                gettext("One variant alone is compared with nothing: add another, or a control group.")
+            )
+
+
+class VariantInline(ScopedTabularInline):
+    """The variants; without any, the campaign's text is compared with the control group."""
+
+    model = Variant
+    form = VariantForm
+    formset = VariantFormSet
+    fields = ["key", "weight", "title", "body", "locales"]
+
+
+@admin.register(Experiment)
+class ExperimentAdmin(ScopedAdmin):
+    """Experiments: one a campaign."""
+
+    form = ExperimentForm
+    inlines = [VariantInline]
+    list_display = ["campaign", "application", "goal", "metric", "control", "automatic", "winner"]
+    list_filter = ["application", "metric", "automatic"]
+    list_select_related = ["application", "campaign", "goal"]
+    search_fields = ["campaign__name"]
+    readonly_fields = ["winner", "decided_at", "because", "reports"]
+    actions_detail = ["choose_winner"]
+    fieldsets = [
+        (None, {"fields": ["application", "campaign"]}),
+        (_("Goal"), {"fields": [("goal", "goal_hours")]}),
+        (_("Compared"), {"fields": [("metric", "control"), ("automatic", "decide_hours")]}),
+        (_("Winner"), {"fields": [("winner", "decided_at"), "because", "reports"]}),
+    ]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        found = super().get_fieldsets(request, obj)
+        return found if obj is not None else found[:-1]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        found = super().get_readonly_fields(request, obj)
+        return found if obj is None else (*found, "campaign")
+
+    @display(description=_("reports"))
+    def reports(self, experiment: Experiment) -> str:
+        links = (
+            (reverse("admin:delivery_run_report", args=[run.pk]), f"{run.created_at:%-d %b %Y, %H:%M}")
+            for run in experimenting.runs_of(experiment)[:10]
+        )
+        found = format_html_join("", '<div><a class="text-link" href="{}">{} UTC</a></div>', links)
+        return found or gettext("None yet: it takes effect with the campaign's next launch.")
+
+    def has_approve_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(request, Role.APPROVER, obj)
+
+    def offers(self, action: str, obj: Any) -> bool:
+        return bool(obj.variants.exists())
+
+    @action(description=_("Choose the winner"), permissions=["approve"], icon="emoji_events")
+    def choose_winner(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        experiment: Experiment = self.get_object(request, object_id)
+        arms = experimenting.pooled(experiment, experimenting.runs_of(experiment))
+        keys = [variant.key for variant in experiment.variants.all()]
+        form = WinnerForm(request.POST or None, keys=keys)
+
+        def do() -> str:
+            if not form.is_valid():
+                raise RefusedError(gettext("Choose one of the variants."))
+            experimenting.choose(experiment, form.cleaned_data["winner"], by=request.user)
+            if not experiment.winner:
+                return gettext("The variants are compared again from the next launch on.")
+            return gettext("From the next launch on everybody but the control group is told %(key)s.") % {
+                "key": experiment.winner
+            }
+
+        return confirmed(
+            self,
+            request,
+            experiment,
+            question=gettext("Which variant is told from the next launch on?"),
+            facts=[
+                *(
+                    gettext("%(key)s: %(did)s of %(people)s (%(share)s)")
+                    % {
+                        "key": arm.key,
+                        "did": f"{arm.did:,}",
+                        "people": f"{arm.people:,}",
+                        "share": f"{arm.share:.1%}",
+                    }
+                    for arm in arms
+                ),
+                statistics.decide(arms).because,
+            ],
+            button=gettext("Choose it"),
+            do=do,
+            form=form,
+        )
+
+
+class WinnerForm(forms.Form):
+    """One of the variants, or none."""
+
+    winner = forms.ChoiceField(label=_("Winner"), required=False, widget=forms.RadioSelect)
+
+    def __init__(self, *given: Any, keys: list[str], **named: Any) -> None:
+        super().__init__(*given, **named)
+        field: Any = self.fields["winner"]
+        field.choices = [*((key, key) for key in keys), ("", _("None: compare them again"))]

@@ -1,0 +1,149 @@
+"""From a campaign's experiment to what delivery is handed down, and from what came of it to a winner."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+import structlog
+from django.db.models import F
+from django.utils import timezone
+
+from campaigns.content import ContentError, build
+from campaigns.models import Campaign, Experiment
+from delivery import experiments, reports, statistics
+from delivery.models import Run
+from delivery.snapshot import Experiment as Frozen
+from delivery.snapshot import Goal, Snapshot, Variant
+
+log = structlog.get_logger(__name__)
+
+MOST_VARIANTS = 6
+MOST_RUNS = 60
+"""Latest runs whose numbers are added up."""
+
+
+class ExperimentError(ValueError):
+    """An experiment that cannot be launched: `field` (as `variants.B.title`) and a sentence."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        self.field, self.reason = field, reason
+        super().__init__(reason)
+
+
+def of(campaign: Campaign) -> Experiment | None:
+    """Return a campaign's experiment with its variants, None without one; two queries."""
+    if not campaign.pk:
+        return None
+    found = Experiment.objects.filter(campaign=campaign).select_related("goal").prefetch_related("variants")
+    return found.first()
+
+
+def frozen(experiment: Experiment, locale: str) -> tuple[Goal | None, Frozen | None]:
+    """Return what is frozen at launch: the goal, and what is compared (None when nothing is).
+
+    Raises `ExperimentError`.
+    """
+    goal = Goal(experiment.goal.name, experiment.goal_hours * 3600) if experiment.goal else None
+    rows = list(experiment.variants.all())
+    if not rows and not experiment.control:
+        return goal, None
+    if experiment.metric == Experiment.Metric.CONVERTED and goal is None:
+        raise ExperimentError("goal", "It is compared by conversions: choose the event that is its goal.")
+    if len(rows) > MOST_VARIANTS:
+        raise ExperimentError("variants", f"There are {len(rows)} variants; {MOST_VARIANTS} are the most.")
+    variants = []
+    for row in rows:
+        if row.key.lower() == experiments.CONTROL:
+            raise ExperimentError(f"variants.{row.key}", "“control” is the group that is told nothing.")
+        base = {name: getattr(row, name) for name in ("title", "body") if getattr(row, name)}
+        try:
+            texts = build(base, locale=locale, locales=row.locales).texts
+        except ContentError as error:
+            raise ExperimentError(
+                f"variants.{row.key}.{error.field}", f"{error.field}: {error.reason}."
+            ) from None
+        said = {name: text for name, text in texts.items() if name != locale or base}
+        variants.append(Variant(row.key, row.weight, said))
+    if not variants:
+        variants = [Variant("A")]
+    return goal, Frozen(
+        key=str(experiment.uid),
+        variants=variants,
+        control=experiment.control * 100,
+        metric=experiment.metric,
+        automatic=experiment.automatic,
+        winner=experiment.winner if any(one.key == experiment.winner for one in variants) else "",
+    )
+
+
+def add_to(snapshot: Snapshot, campaign: Campaign) -> Snapshot:
+    """Return a snapshot with the campaign's goal and experiment; raises `ExperimentError`."""
+    experiment = of(campaign)
+    if experiment is None:
+        return snapshot
+    goal, trial = frozen(experiment, snapshot.locale)
+    return msgspec.structs.replace(snapshot, goal=goal, experiment=trial)
+
+
+def with_winner(snapshot: Snapshot) -> Snapshot:
+    """Return a snapshot that was frozen earlier with the winner that was chosen since, if there is one."""
+    trial = snapshot.experiment
+    if trial is None:
+        return snapshot
+    row = Experiment.objects.filter(uid=trial.key).values_list("winner", flat=True).first()
+    if not row or all(one.key != row for one in trial.variants):
+        return snapshot
+    return msgspec.structs.replace(snapshot, experiment=msgspec.structs.replace(trial, winner=row))
+
+
+# -- the winner
+
+
+def choose(experiment: Experiment, key: str, *, by: object) -> None:
+    """Have later launches tell one variant alone; an empty key compares them again. Raises `ExperimentError`."""
+    if key and not experiment.variants.filter(key=key).exists():
+        raise ExperimentError("winner", f"There is no variant “{key[:50]}”.")
+    experiment.winner = key
+    experiment.decided_at = timezone.now() if key else None
+    experiment.because = f"Chosen by {by}."[:300] if key else ""
+    experiment.save(update_fields=["winner", "decided_at", "because"])
+    log.info("experiment.winner", campaign=str(experiment.campaign_id), winner=key, by=str(by))
+
+
+def runs_of(experiment: Experiment) -> list[Run]:
+    """Return the latest runs of the campaign that compared something of this experiment, newest first."""
+    rows = Run.objects.filter(
+        application=experiment.application_id,
+        origin__startswith=f"campaign:{experiment.campaign.uid}:",
+        snapshot__experiment__key=str(experiment.uid),
+    ).exclude(snapshot__experiment__has_key="winner")
+    return list(rows.defer("snapshot").order_by("-created_at")[:MOST_RUNS])
+
+
+def pooled(experiment: Experiment, runs: Sequence[Run]) -> list[statistics.Arm]:
+    """Return the variants with the people whom all of some runs told, and who of them did what is measured."""
+    return reports.pooled([run.pk for run in runs], experiment.metric)
+
+
+def decide_due(now: datetime) -> int:
+    """Look once at each run of the experiments that choose by themselves; return how many found their winner."""
+    found = 0
+    for experiment in Experiment.objects.filter(automatic=True, winner="").select_related("campaign"):
+        due = now - timedelta(hours=experiment.decide_hours)
+        runs = [run for run in runs_of(experiment) if run.created_at <= due]
+        if not runs or (
+            experiment.looked_until is not None and runs[0].created_at <= experiment.looked_until
+        ):
+            continue
+        # the losing branch: another clock has looked at this run
+        mine = Experiment.objects.filter(pk=experiment.pk, looks=experiment.looks, winner="")
+        if not mine.update(looks=F("looks") + 1, looked_until=runs[0].created_at):
+            continue
+        decision = statistics.decide(pooled(experiment, runs), look=experiment.looks + 1)
+        Experiment.objects.filter(pk=experiment.pk).update(because=decision.because[:300])
+        if decision.winner:
+            found += Experiment.objects.filter(pk=experiment.pk, winner="").update(
+                winner=decision.winner, decided_at=now
+            )
+            log.info("experiment.decided", campaign=str(experiment.campaign.uid), winner=decision.winner)
+    return found

@@ -1,0 +1,1 @@
+"""What devices connect with: the JavaScript client and its build, and snippets for apps and sticks."""

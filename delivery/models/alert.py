@@ -1,0 +1,123 @@
+"""Alerts to the staff: who is told of what, the incidents, and the notes that tell of them."""
+
+import base64
+import secrets
+
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from devices.models import Application
+from devices.secrets import EncryptedJSONField
+
+KINDS = {
+    "gate_shut": _("A provider's gate is shut"),
+    "run_paused": _("A run was paused by a guard"),
+    "lane_late": _("A lane is over its objective"),
+    "approval_waiting": _("A campaign waits for approval"),
+}
+"""What the staff can be told of."""
+
+
+def every_kind() -> list[str]:
+    """A new rule tells of everything."""
+    return list(KINDS)
+
+
+def new_secret() -> str:
+    """Return a secret that a webhook's receiver checks signatures with."""
+    return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+
+
+class AlertRule(models.Model):
+    """Whom the staff of an application has told when something needs a person."""
+
+    class Way(models.TextChoices):
+        EMAIL = "email", _("E-mail")
+        WEBHOOK = "webhook", _("Webhook")
+
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="alert_rules")
+    name = models.CharField(_("name"), max_length=100)
+    kinds = models.JSONField(_("tells of"), default=every_kind)
+    way = models.CharField(_("way"), max_length=7, choices=Way.choices, default=Way.EMAIL)
+    emails = models.TextField(
+        _("e-mail addresses"), blank=True, max_length=2_000, help_text=_("One a line; at most 20.")
+    )
+    url = models.CharField(
+        _("webhook address"),
+        blank=True,
+        max_length=500,
+        help_text=_("Begins with https:// and leads to a public address."),
+    )
+    secret = EncryptedJSONField(default=new_secret, editable=False)
+    enabled = models.BooleanField(_("enabled"), default=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("alert rule")
+        verbose_name_plural = _("alert rules")
+        constraints = [
+            models.UniqueConstraint(fields=["application", "name"], name="one_alert_rule_per_name")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Incident(models.Model):
+    """Something that needed a person, from when it was seen until it was over."""
+
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="incidents")
+    kind = models.CharField(_("kind"), max_length=20, choices=list(KINDS.items()))
+    key = models.CharField(max_length=100, help_text="What it is about, among those of its kind.")
+    sentence = models.CharField(_("what"), max_length=400)
+    path = models.CharField(max_length=200, blank=True, help_text="Where in the admin to look.")
+    opened_at = models.DateTimeField(_("since"), default=timezone.now)
+    seen_at = models.DateTimeField(default=timezone.now, help_text="When it was last found to be so.")
+    resolved_at = models.DateTimeField(_("over"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("incident")
+        verbose_name_plural = _("incidents")
+        ordering = ["-opened_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["application", "kind", "key"],
+                condition=models.Q(resolved_at__isnull=True),
+                name="one_open_incident_per_key",
+            )
+        ]
+        indexes = [models.Index(fields=["application", "-opened_at"], name="incidents_newest_first")]
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+class AlertNote(models.Model):
+    """One note to one rule's receivers: that an incident began, is over, or a test."""
+
+    class Says(models.TextChoices):
+        OPENED = "opened", _("Something happened")
+        RESOLVED = "resolved", _("It is over")
+        TEST = "test", _("A test")
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("Waiting")
+        SENT = "sent", _("Sent")
+        FAILED = "failed", _("Given up")
+
+    rule = models.ForeignKey(AlertRule, on_delete=models.CASCADE, related_name="notes")
+    incident = models.ForeignKey(Incident, null=True, on_delete=models.CASCADE, related_name="notes")
+    says = models.CharField(max_length=8, choices=Says.choices)
+    state = models.CharField(max_length=7, choices=State.choices, default=State.WAITING)
+    due_at = models.FloatField()
+    tries = models.PositiveIntegerField(default=0)
+    error = models.CharField(max_length=300, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    sent_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["rule", "incident", "says"], name="one_note_per_incident")
+        ]
+        indexes = [models.Index(fields=["due_at"], condition=models.Q(state="waiting"), name="notes_to_send")]

@@ -1,0 +1,228 @@
+"""One recalled in flight, as a marketer does it: the page tells by itself how far it is, and the name is typed."""
+
+import time
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from notifyhub.demo.stage import PROJECT
+from tests.pipeline.live_hub import LiveHub
+
+from .screens import SIZES, fits, shoot
+
+pytestmark = pytest.mark.server
+PEOPLE, PHONES = 10_200, 400
+NAME = "Spring sale, wrong price"
+CROWD = """
+from uuid import uuid4
+from django.contrib.auth.models import User
+from devices.fields import token_digest
+from devices.models import Application, Device, Subscriber
+application = Application.objects.get(slug="demo")
+User.objects.create_superuser("ada", password="a long word to sign in with")
+people = Subscriber.objects.bulk_create([
+    Subscriber(application=application, external_id=f"crowd-{number}", locale=("en", "de", "es")[number %% 3])
+    for number in range(%d)
+], batch_size=500)
+tokens = %r
+Device.objects.bulk_create([
+    Device(
+        application=application, subscriber=person,
+        platform="android" if number < len(tokens) else ("web", "tv")[number %% 2],
+        provider="fcm" if number < len(tokens) else "socket",
+        token=tokens[number] if number < len(tokens) else "",
+        token_digest=token_digest(tokens[number]) if number < len(tokens) else "",
+    )
+    for number, person in enumerate(people)
+], batch_size=500)
+"""
+
+
+@pytest.fixture(scope="module")
+def crowded(live_hub: LiveHub) -> LiveHub:
+    """A hub with more people than may be recalled without their run's name, and a superuser."""
+    tokens = live_hub.fleet.make_fcm_devices(PHONES, project=PROJECT)
+    live_hub.manage("shell", "-c", CROWD % (PEOPLE, list(tokens)))
+    return live_hub
+
+
+def sign_in(page: Page, hub: LiveHub) -> None:
+    page.goto(f"{hub.base_url}/admin/")
+    page.get_by_label("Username").fill("ada")
+    page.get_by_label("Password").fill("a long word to sign in with")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("heading", name="Latest runs")).to_be_visible()
+
+
+def launch(hub: LiveHub, name: str, **fields: Any) -> str:
+    """Launch a campaign; return its run's id."""
+    campaign = hub.api("POST", "campaigns", {"name": name, "title": "Half price", "lane": "normal", **fields})
+    return str(hub.api("POST", f"campaigns/{campaign['id']}/launch")["run"])
+
+
+def open_run(page: Page, hub: LiveHub, name: str) -> None:
+    page.goto(f"{hub.base_url}/admin/delivery/run/?q={name.split(',')[0].replace(' ', '+')}")
+    page.get_by_role("link", name=name).first.click()
+    expect(page.locator("#run-state")).to_be_visible()
+
+
+def sent(hub: LiveHub, run: str) -> int:
+    outcomes = hub.api("GET", f"runs/{run}")["progress"]["outcomes"]
+    return int(outcomes.get("sent", 0) + outcomes.get("stored", 0))
+
+
+def told(page: Page) -> int:
+    text = page.locator("#run-numbers").inner_text()
+    return int(text.split(" told")[0].rsplit(" ", 1)[1].replace(",", ""))
+
+
+def test_one_recalled_in_flight(page: Page, crowded: LiveHub) -> None:
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(error.message))
+    sign_in(page, crowded)
+    shoot(page, "dashboard")
+    run = launch(crowded, NAME, rate=250)
+    open_run(page, crowded, NAME)
+    expect(page.locator("#run-how")).to_have_text("These numbers are live.")
+    before = told(page)
+    page.wait_for_function(
+        f"parseInt(document.querySelector('#run-numbers').innerText.split(' told')[0].split(' ').pop()"
+        f".replace(/,/g, '')) > {before}"
+    )
+    shoot(page, "run-live")
+    for width, height in SIZES.values():
+        page.set_viewport_size({"width": width, "height": height})
+        assert fits(page)
+    page.get_by_role("link", name="Recall").click()
+    page.get_by_label("Type").fill("Spring sale")
+    shoot(page, "run-recall")
+    page.get_by_role("button", name="Recall the run").click()
+    expect(page.get_by_text("nothing was done")).to_be_visible()
+    assert crowded.api("GET", f"runs/{run}")["state"] == "running"
+    page.get_by_label("Type").fill(NAME)
+    page.get_by_role("button", name="Recall the run").click()
+    began = time.monotonic()
+    expect(page.locator("#run-state")).to_have_text("Recalled")
+    time.sleep(
+        max(0.0, 2.0 - (time.monotonic() - began))
+    )  # the promise is one of time: from here on nothing starts
+    held = sent(crowded, run)
+    arrived = crowded.fleet.arrived(run=run)["total"]["accepted"]
+    time.sleep(3.0)
+    assert sent(crowded, run) == held < PEOPLE
+    assert crowded.fleet.arrived(run=run)["total"]["accepted"] == arrived
+    shoot(page, "run-recalled")
+    assert faults == []
+
+
+def test_another_page_of_the_run_hears_of_the_pause_by_itself(
+    page: Page, chromium: Browser, crowded: LiveHub
+) -> None:
+    sign_in(page, crowded)
+    name = "Pause me, please"
+    run = launch(crowded, name, rate=50)
+    open_run(page, crowded, name)
+    expect(page.locator("#run-state")).to_have_text("Running")
+    began = time.monotonic()
+    crowded.api("POST", f"runs/{run}/pause")
+    expect(page.locator("#run-state")).to_have_text("Paused", timeout=2_000 + 3_000)
+    assert time.monotonic() - began < 5
+    expect(page.get_by_role("link", name="Resume")).to_be_visible()
+    expect(page.locator("#run-said")).to_have_text("Paused")
+    crowded.api("POST", f"runs/{run}/cancel")
+    expect(page.locator("#run-state")).to_have_text("Cancelled")
+
+
+def test_without_a_socket_the_page_asks_and_without_scripts_it_can_be_reloaded(
+    page: Page, chromium: Browser, crowded: LiveHub
+) -> None:
+    sign_in(page, crowded)
+    name = "By hand, slowly"
+    run = launch(crowded, name, rate=50)
+    page.route_web_socket(lambda address: "/ws/admin/" in address, lambda socket: socket.close())
+    open_run(page, crowded, name)
+    expect(page.locator("#run-how")).to_have_text("These numbers are renewed every two seconds.")
+    crowded.api("POST", f"runs/{run}/pause")
+    expect(page.locator("#run-state")).to_have_text("Paused")
+    plain = chromium.new_context(java_script_enabled=False, storage_state=page.context.storage_state())
+    try:
+        tab = plain.new_page()
+        tab.goto(page.url)
+        expect(tab.locator("#run-state")).to_have_text("Paused")
+        crowded.api("POST", f"runs/{run}/cancel")
+        tab.get_by_role("link", name="Reload the page").click()
+        expect(tab.locator("#run-state")).to_have_text("Cancelled")
+    finally:
+        plain.close()
+
+
+def test_a_report_shows_what_devices_said(page: Page, crowded: LiveHub) -> None:
+    sign_in(page, crowded)
+    name = "Reported, in full"
+    run = launch(crowded, name)
+    page.goto(f"{crowded.base_url}/admin/")
+    while crowded.api("GET", f"runs/{run}")["state"] == "running":
+        time.sleep(0.5)
+    for number in range(30):
+        person = f"crowd-{PHONES + number}"
+        device = crowded.api("GET", f"devices?subscriber={person}")["items"][0]["id"]
+        token = crowded.api("POST", "tokens", {"subscriber": person, "device": device})["token"]
+        entries = crowded.api("GET", "inbox", secret=token)["entries"]
+        ids = [entry["id"] for entry in entries if entry["run"] == run]
+        kinds = ("acknowledged", "displayed", "opened")[: 1 + number % 3]
+        body = {"receipts": [{"kind": kind, "ids": ids} for kind in kinds]}
+        crowded.api("POST", "receipts", body, secret=token)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        funnel = {stage["name"]: stage for stage in crowded.api("GET", f"runs/{run}/report")["funnel"]}
+        if funnel["opened"]["people"] >= 10:
+            break
+        time.sleep(0.5)
+    assert funnel["opened"]["people"] == 10 and funnel["displayed"]["people"] == 20
+    assert funnel["told"]["people"] > PEOPLE
+    open_run(page, crowded, name)
+    page.locator("#run-button-report").click()
+    expect(page.get_by_role("heading", name="How far it got")).to_be_visible()
+    expect(page.get_by_role("row", name="Opened").first).to_contain_text("10")
+    shoot(page, "run-report")
+    for width, height in SIZES.values():
+        page.set_viewport_size({"width": width, "height": height})
+        assert fits(page)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download as CSV").click()
+    assert download.value.suggested_filename.startswith("report-reported-in-full")
+    page.goto(f"{crowded.base_url}/admin/delivery/run/")
+    for box in page.locator("input.action-select").all()[:3]:
+        box.check()
+    page.locator("select[name=action]").select_option(label="Compare")
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_role("heading", name="Runs side by side").first).to_be_visible()
+    shoot(page, "runs-compared")
+
+
+def test_an_alert_rule_is_made_and_tried(page: Page, crowded: LiveHub) -> None:
+    sign_in(page, crowded)
+    page.goto(f"{crowded.base_url}/admin/delivery/alertrule/add/")
+    page.locator("#id_name").fill("Operators")
+    page.locator("#id_emails").fill("ada@example.com")
+    shoot(page, "alert-rule")
+    page.get_by_role("button", name="Save").first.click()
+    page.locator("#result_list").get_by_role("link", name="Operators").click()
+    page.get_by_role("link", name="Send a test alert").click()
+    page.get_by_role("button", name="Send it").click()
+    expect(page.get_by_text("is on its way")).to_be_visible()
+    assert tried(page)
+    shoot(page, "alert-rule-tested")
+    page.goto(f"{crowded.base_url}/admin/")
+    shoot(page, "dashboard-busy")
+
+
+def tried(page: Page) -> bool:
+    """Reload until the note was tried; this hub has no mail server, and the page says so."""
+    for _ in range(20):
+        page.reload()
+        if page.get_by_text("NOTIFYHUB_EMAIL_URL").count():
+            return True
+        time.sleep(0.5)
+    return False

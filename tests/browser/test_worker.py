@@ -1,0 +1,136 @@
+"""The service worker in Chromium: what is pushed while no page is open is shown, and what became of it is told."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from .fake_hub import FakeHub
+from .test_client import connected
+from .worker import ENABLE, SUBSCRIBES, Worker
+
+pytestmark = pytest.mark.server
+
+KEY = "BPuKZ4uQSA9c8EYBqGzcnKnZ7GnyrMOBzFRyPMZpZgGZGqtvYQO0mDMBfTRqmTqNOqDxNPHvPZXgQyXzWVxdZ-o"
+SUBSCRIPTION = {
+    "endpoint": "https://push.invalid/1",
+    "expirationTime": None,
+    "keys": {"p256dh": "x", "auth": "y"},
+}
+PUSHED: dict[str, Any] = {
+    "nh": {"id": "the-id", "run": "run-1"}, "title": "Doors open", "body": "Row F", "tag": "the-id",
+    "link": "/blank/", "data": {"film": "7"}, "options": {"requireInteraction": True},
+}  # fmt: skip
+
+
+@pytest.fixture
+def worker(page: Page, hub: FakeHub) -> Worker:
+    """The service worker of a page that asked for Web Push."""
+    page.context.grant_permissions(["notifications"])
+    hub.answers["GET", "web-push-key"] = {"public_key": KEY}
+    hub.answers["PUT", "devices/device-1"] = {}
+    connected(page, hub, options={"worker": "/notifyhub-sw.js"})
+    page.evaluate(SUBSCRIBES, SUBSCRIPTION)
+    assert page.evaluate(ENABLE) is None
+    return Worker(page)
+
+
+def said(hub: FakeHub, kind: str) -> list[str]:
+    return [one for receipt in hub.receipts if receipt["kind"] == kind for one in receipt["ids"]]
+
+
+def test_a_browser_subscribes_with_the_hubs_key_and_tells_its_address(
+    page: Page, hub: FakeHub, worker: Worker
+) -> None:
+    assert hub.asked == [("GET", "web-push-key"), ("PUT", "devices/device-1")]
+    assert hub.bodies[-1] == {
+        "platform": "web",
+        "provider": "webpush",
+        "subscription": SUBSCRIPTION | {"applicationServerKey": KEY},
+    }
+    given = page.evaluate(
+        "[subscribedWith[0].userVisibleOnly, subscribedWith[0].applicationServerKey.length]"
+    )
+    assert given == [True, 65]
+
+
+def test_what_is_pushed_is_shown_and_told(hub: FakeHub, worker: Worker) -> None:
+    worker.push(PUSHED)
+    (shown,) = worker.wait_for_shown(1)
+    assert (shown["title"], shown["body"], shown["tag"]) == ("Doors open", "Row F", "the-id")
+    assert shown["data"] == {"nh": PUSHED["nh"], "link": "/blank/", "data": {"film": "7"}}
+    hub.wait_until(lambda: said(hub, "displayed") == ["the-id"])
+
+
+def test_the_same_display_identity_replaces_what_is_shown(hub: FakeHub, worker: Worker) -> None:
+    worker.push(PUSHED)
+    worker.wait_for_shown(1)
+    worker.push({**PUSHED, "title": "Corrected"})
+    hub.wait_until(lambda: said(hub, "displayed") == ["the-id"] * 2)
+    assert [one["title"] for one in worker.shown()] == ["Corrected"]
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"), [("notificationclick", "opened"), ("notificationclose", "dismissed")]
+)
+def test_a_click_is_told_as_opened_and_a_close_as_dismissed(
+    hub: FakeHub, worker: Worker, event: str, kind: str
+) -> None:
+    worker.push(PUSHED)
+    worker.wait_for_shown(1)
+    assert worker.dispatch(event) == 1
+    hub.wait_until(lambda: said(hub, kind) == ["the-id"])
+    if event == "notificationclick":
+        assert worker.shown() == []
+
+
+def test_a_push_of_another_sender_is_left_alone(hub: FakeHub, worker: Worker) -> None:
+    worker.push({"title": "Another's"})
+    worker.push(PUSHED)
+    (shown,) = worker.wait_for_shown(1)
+    assert shown["title"] == "Doors open"
+
+
+def test_what_could_not_be_told_waits_for_a_page_with_a_new_token(
+    page: Page, hub: FakeHub, worker: Worker
+) -> None:
+    hub.token = "token-2"
+    worker.push(PUSHED)
+    worker.wait_for_shown(1)
+    page.wait_for_function("""() => caches.match("/notifyhub-state").then((found) => found && found.json())
+      .then((state) => state && state.token === null && state.receipts.length === 1)""")
+    assert said(hub, "displayed") == []
+    connected(page, hub, options={"worker": "/notifyhub-sw.js", "token": "token-2"})
+    hub.wait_until(lambda: said(hub, "displayed") == ["the-id"])
+
+
+def test_a_new_address_of_the_browser_reaches_the_hub(hub: FakeHub, worker: Worker) -> None:
+    worker.run(f"""() => {{
+      self.registration.pushManager.subscribe = () => Promise.resolve({{toJSON: () => ({SUBSCRIPTION["keys"]})}});
+      self.dispatchEvent(new ExtendableEvent("pushsubscriptionchange"));
+    }}""")
+    hub.wait_until(lambda: hub.asked.count(("PUT", "devices/device-1")) == 2)
+    assert hub.bodies[-1]["subscription"] == SUBSCRIPTION["keys"] | {"applicationServerKey": KEY}
+
+
+@pytest.mark.parametrize(
+    ("options", "before", "why"),
+    [
+        ({}, "", "Give the option worker"),
+        ({"worker": "/notifyhub-sw.js"}, "delete window.PushManager", "This browser has none"),
+        ({"worker": "/nothing-here.js"}, "", "Failed to register"),
+    ],
+)
+def test_why_there_is_no_web_push_is_said(
+    page: Page, hub: FakeHub, options: dict[str, str], before: str, why: str
+) -> None:
+    page.context.grant_permissions(["notifications"])
+    connected(page, hub, before=f"() => {{ {before} }}", options=options)
+    assert why in page.evaluate(ENABLE)
+
+
+def test_a_person_who_says_no_is_not_asked_twice(page: Page, hub: FakeHub) -> None:
+    connected(page, hub, options={"worker": "/notifyhub-sw.js"})
+    page.evaluate("() => { Notification.requestPermission = () => Promise.resolve('denied'); }")
+    assert page.evaluate(ENABLE) == "denied"
+    assert hub.asked == []
