@@ -57,10 +57,9 @@ def needed(application: Application, audience: int) -> int:
     return 1 if first is not None and audience >= first else 0
 
 
-def audience_of(campaign: Campaign) -> int:
-    """Count the people whom a campaign is for now."""
-    predicate = campaign.segment.predicate if campaign.segment else None
-    return segments.subscribers(campaign.application, predicate).count()
+def audience_of(application: Application, snapshot: Snapshot) -> int:
+    """Count the people whom a snapshot is for now."""
+    return segments.subscribers(application, snapshot.predicate).count()
 
 
 def digest_of(campaign: Campaign, snapshot: Snapshot) -> str:

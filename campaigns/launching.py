@@ -162,7 +162,7 @@ def approve(
     """
     _check_override(campaign, may_override)
     snapshot = checked_snapshot(campaign)
-    author, audience = approval.author_of(by), approval.audience_of(campaign)
+    author, audience = approval.author_of(by), approval.audience_of(campaign.application, snapshot)
     signed = approval.digest_of(campaign, snapshot)
     with transaction.atomic():
         _lock(campaign)
@@ -208,7 +208,7 @@ def check_approved(campaign: Campaign, snapshot: Snapshot) -> int | None:
     application = campaign.application
     if application.approval_from is None and application.second_approval_from is None:
         return None
-    audience = approval.audience_of(campaign)
+    audience = approval.audience_of(application, snapshot)
     found = approval.standing(campaign, digest=approval.digest_of(campaign, snapshot), audience=audience)
     if not found.needed:
         return None
@@ -317,7 +317,7 @@ def _drifted(version: CampaignVersion) -> bool:
     campaign = version.campaign
     if version.approved_audience is None:
         return False
-    now = approval.audience_of(campaign)
+    now = approval.audience_of(campaign.application, from_json(version.snapshot))
     if not approval.drifted(version.approved_audience, now):
         return False
     CampaignVersion.objects.filter(pk=version.pk).update(launch_at=None, launched_at=None)

@@ -158,4 +158,7 @@ def _shares(
 
 
 def _chosen(campaign: Campaign) -> Q:
-    return segments.to_q(campaign.segment.predicate) if campaign.segment else Q()
+    try:
+        return segments.to_q(campaign.segment.whole) if campaign.segment else Q()
+    except segments.PredicateError:
+        return segments.NOBODY  # its launch is refused with the reason

@@ -46,6 +46,7 @@ class Preflight(NamedTuple):
     warnings: list[Warning]
     standing: Standing | None
     digest: str
+    snapshot: Snapshot | None = None
 
     @property
     def numbers(self) -> dict[str, Any]:
@@ -101,9 +102,8 @@ def look(campaign: Campaign) -> Preflight:
         for name, one in rehearsal.bytes.items()
         if one.too_large
     ]
-    return Preflight(
-        campaign, rehearsal, problems, _warnings(campaign, snapshot, rehearsal), standing, digest
-    )
+    warnings = _warnings(campaign, snapshot, rehearsal)
+    return Preflight(campaign, rehearsal, problems, warnings, standing, digest, snapshot)
 
 
 def canary_of(campaign: Campaign) -> Canary | None:
@@ -132,6 +132,12 @@ def _warnings(campaign: Campaign, snapshot: Snapshot, rehearsal: Rehearsal) -> l
         where = f"{field.replace('__', ', ')}{', ' + place if place else ''}"
         found.append(Warning(f"{where}: {problem.text}", field))
     found += _about_languages(campaign, snapshot)
+    if (snapshot.experiment or snapshot.goal) and not (snapshot.experiment and snapshot.experiment.control):
+        found.append(
+            Warning(
+                _("It has a goal and no control group: nobody will know what would have happened without it.")
+            )
+        )
     if not rehearsal.audience:
         found.append(Warning(_("Nobody is in its audience now."), "segment"))
     elif not rehearsal.told and not rehearsal.later:

@@ -15,6 +15,7 @@ from campaigns.admin.when import viewer_zone, when_sentences
 from campaigns.models import Campaign, TestDevice
 from campaigns.preflight import Preflight
 from delivery.reasons import DEFERRED, STOPPED
+from delivery.snapshot import Snapshot
 from devices import segments, staff
 from devices.confirmation import RefusedError
 from devices.models import Provider, Role
@@ -63,8 +64,10 @@ def show(admin: Any, request: HttpRequest, campaign: Campaign) -> HttpResponse:
         "people": _people(found),
         "weights": _weights(found),
         "span": _span(found.rehearsal.seconds) if found.rehearsal else "",
-        "who": _who(campaign),
-        "when": _when(request, campaign),
+        "who": _who(campaign, found.snapshot) if found.snapshot else "",
+        "when": when_sentences(campaign, found.snapshot, viewer_zone(request, campaign.application.time_zone))
+        if found.snapshot
+        else [],
         "devices": TestDevice.objects.filter(application=campaign.application_id).select_related("device")[
             : trying.MOST * 5
         ],
@@ -102,13 +105,13 @@ def seen(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
     except signing.BadSignature:
         raise RefusedError(_("This page is too old: look at the numbers again.")) from None
     try:
-        now = approval.digest_of(campaign, launching.checked_snapshot(campaign))
+        snapshot = launching.checked_snapshot(campaign)
     except launching.LaunchError as error:
         raise RefusedError(str(error)) from None
-    if found["campaign"] != str(campaign.uid) or found["digest"] != now:
+    if found["campaign"] != str(campaign.uid) or found["digest"] != approval.digest_of(campaign, snapshot):
         raise RefusedError(_("It was edited while you looked: look again, nothing was done."))
     numbers: dict[str, Any] = found["numbers"]
-    if approval.drifted(int(numbers["audience"]), approval.audience_of(campaign)):
+    if approval.drifted(int(numbers["audience"]), approval.audience_of(campaign.application, snapshot)):
         raise RefusedError(
             _("Its audience changed by more than a tenth while you looked: look again, nothing was done.")
         )
@@ -192,10 +195,9 @@ def _weights(found: Preflight) -> list[Weight]:
     return lines
 
 
-def _who(campaign: Campaign) -> str:
+def _who(campaign: Campaign, snapshot: Snapshot) -> str:
     """Say whom it reaches, and who does not want it."""
-    predicate = campaign.segment.predicate if campaign.segment else None
-    audience = segments.subscribers(campaign.application, predicate)
+    audience = segments.subscribers(campaign.application, snapshot.predicate)
     total, people = audience.count(), willing(audience, campaign.category).count()
     whom = (
         _("the segment “%(segment)s”") % {"segment": campaign.segment}
@@ -209,14 +211,6 @@ def _who(campaign: Campaign) -> str:
             "without": f"{total - people:,}",
         }
     return _("It reaches %(people)s people now: %(whom)s.") % {"people": f"{people:,}", "whom": whom}
-
-
-def _when(request: HttpRequest, campaign: Campaign) -> list[str]:
-    try:
-        snapshot = launching.snapshot_of(campaign)
-    except launching.LaunchError:
-        return []
-    return when_sentences(campaign, snapshot, viewer_zone(request, campaign.application.time_zone))
 
 
 def _span(seconds: float) -> str:

@@ -13,7 +13,7 @@ from campaigns.models import Campaign
 from delivery.snapshot import Snapshot
 from devices import staff
 from devices.known_zones import known_locales
-from devices.models import Application, Role, Segment, Subscriber
+from devices.models import Application, Role, Subscriber
 
 MOST_BYTES = 128 * 1024
 """Of a form without its picture; the most that fits is far less."""
@@ -69,7 +69,7 @@ def _answer(request: HttpRequest, form: Any, application: Application) -> dict[s
             )
     if snapshot is None:
         return {"screens": [], "problems": problems}
-    person, whom = _person(request, application, campaign.segment)
+    person, whom = _person(request, application, snapshot.predicate)
     found = previewing.preview(snapshot, application, person, locale=request.POST.get("as_locale", "")[:35])
     for problem in found.problems:
         field, place = composing.field_of(problem.field, locale=application.locale)
@@ -107,11 +107,11 @@ def _speakable(campaign: Campaign) -> tuple[Snapshot | None, list[launching.Laun
     return None, refused
 
 
-def _person(request: HttpRequest, application: Application, segment: Segment | None) -> tuple[Any, str]:
+def _person(request: HttpRequest, application: Application, predicate: Any) -> tuple[Any, str]:
     """Return whose attributes are used, and a sentence when it is not who was asked for."""
     wanted = request.POST.get("as_person", "").strip()[:255]
     if not wanted:
-        person = previewing.somebody(application, predicate=segment.predicate if segment else None)
+        person = previewing.somebody(application, predicate=predicate)
         return person, "" if person else _("Nobody is there yet: variables are empty.")
     person = previewing.somebody(application, external_id=wanted)
     if person is not None:

@@ -280,8 +280,10 @@ def test_the_calendar_shows_launches_drafts_and_recurring_times_with_who_hears_t
         application=meadow.application, name="Weekly", title="x", repeat="0 9 * * tue", state="draft"
     )
     anton = sign_in(meadow, "anton", Role.APPROVER)
+    anton.cookies["nh_zone"] = "Europe%2FBerlin"
     page = html.unescape(anton.get(reverse("admin:campaigns_calendar") + "?month=2031-05").content.decode())
     assert "May 2031" in page and "Meadow campaign" in page and "Other" in page
+    assert "<strong>12:00</strong> Meadow campaign" in page  # the instant in Europe/Berlin
     assert page.count("</strong> Weekly") == 5  # the Tuesdays of the weeks that May touches
     assert "⚠ 50 % hear both “Meadow campaign” and “Other”" in page
 
