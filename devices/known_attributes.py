@@ -29,7 +29,8 @@ def known_attributes(application_id: int) -> list[Attribute]:
     found = _memory.get(str(application_id))
     if found is None:
         found = _read(application_id)
-        _memory.put(str(application_id), found)
+        if found:  # whoever has nobody yet looks again at once: the first import must show
+            _memory.put(str(application_id), found)
     return found
 
 

@@ -18,7 +18,8 @@ def known_zones(application_id: int) -> list[str]:
     if found is None:
         rows = Subscriber.objects.filter(application_id=application_id).order_by()
         found = sorted(rows.values_list("time_zone", flat=True).distinct())
-        _zones.put(str(application_id), found)
+        if found:
+            _zones.put(str(application_id), found)
     return found
 
 
@@ -30,7 +31,8 @@ def known_locales(application_id: int) -> list[tuple[str, int]]:
         rows = Subscriber.objects.filter(pk__in=newest.values("pk")).order_by()
         counted = rows.values_list("locale").annotate(people=Count("pk")).order_by("-people", "locale")
         found = [(locale, people) for locale, people in counted[:MOST] if locale]
-        _locales.put(str(application_id), found)
+        if found:
+            _locales.put(str(application_id), found)
     return found
 
 
