@@ -4,7 +4,7 @@ Work that raises is given back with what went wrong, to be tried again later, an
 
 One drain per stage and lane runs in a process at a time; a bell that rings meanwhile makes it
 look once more. So each stage of each lane has its own thread, and a provider that hangs holds
-up none but its own. What a worker's own work leads to it begins itself (`take_up`): nothing urgent goes
+up none but its own. What an urgent worker's own work leads to it begins itself (`take_up`): nothing urgent goes
 through the broker more than once.
 """
 

@@ -125,12 +125,13 @@ def _ready(sender: Any, **_: Any) -> None:
 
 
 class _Own:
-    """Answers the bells that ring in a worker whose tasks are threads, for the queues that it has."""
+    """Answers the bells that ring in a worker whose tasks are threads, for the queues of urgent lanes that it has."""
 
     def __init__(self, worker: Celery, pool: TaskPool) -> None:
         self._worker = worker
         self._pool = pool
-        self._queues = frozenset(worker.amqp.queues.consume_from)
+        # a bulk run's pages and parcels are for all workers: who is told of them by the broker takes turns
+        self._queues = frozenset(worker.amqp.queues.consume_from) & set(lanes.queues(lanes.URGENT))
         self._asked: dict[tuple[str, str], float] = {}
         from delivery.draining import take_up  # it imports models, which Django has by now
 

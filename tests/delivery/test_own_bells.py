@@ -29,9 +29,11 @@ class Pool:
 
 @pytest.fixture
 def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
-    """A worker that has the queues `bulk.plan` and `bulk.fcm`, and hears its own bells."""
+    """A worker that has the queues `high.plan`, `high.fcm` and `bulk.plan`, and hears its own bells."""
     made = Pool()
-    amqp = SimpleNamespace(queues=SimpleNamespace(consume_from={"bulk.plan": None, "bulk.fcm": None}))
+    amqp = SimpleNamespace(
+        queues=SimpleNamespace(consume_from={"high.plan": None, "high.fcm": None, "bulk.plan": None})
+    )
     worker: Any = SimpleNamespace(amqp=amqp, tasks=wiring.app.tasks)
     monkeypatch.setattr(draining, "_turns", {})
     monkeypatch.setattr(wiring, "close_old_connections", lambda: None)
@@ -60,12 +62,12 @@ def test_a_worker_takes_up_what_it_rang_for(
 ) -> None:
     worked: list[str] = []
     monkeypatch.setattr("delivery.tasks.plan_one", worked.append)
-    bell.ring("plan", "bulk")
+    bell.ring("plan", "high")
     [begin] = pool.handed
     begin()
-    assert worked == ["bulk"]
+    assert worked == ["high"]
     assert rung == []
-    bell.ring("plan", "bulk")
+    bell.ring("plan", "high")
     assert len(pool.handed) == 2, "what is over can be begun again"
 
 
@@ -82,16 +84,16 @@ def test_what_is_going_on_already_is_rung_for_others_and_looked_at_once_more(
         return False
 
     monkeypatch.setattr("delivery.tasks.plan_one", step)
-    bell.ring("plan", "bulk")
-    bell.ring("plan", "bulk")
-    assert rung == [("plan", "bulk")], "about to begin"
-    bell.ring("plan", "bulk")
-    assert rung == [("plan", "bulk")], "a moment ago"
+    bell.ring("plan", "high")
+    bell.ring("plan", "high")
+    assert rung == [("plan", "high")], "about to begin"
+    bell.ring("plan", "high")
+    assert rung == [("plan", "high")], "a moment ago"
     [begin] = pool.handed
     monkeypatch.setattr(wiring, "HELP_EVERY", 0.0)
     begin()
     assert looks == 2
-    assert rung == [("plan", "bulk")] * 2, "going on"
+    assert rung == [("plan", "high")] * 2, "going on"
 
 
 def test_what_is_left_when_a_turns_time_is_over_is_begun_anew(
@@ -99,22 +101,23 @@ def test_what_is_left_when_a_turns_time_is_over_is_begun_anew(
 ) -> None:
     monkeypatch.setattr("delivery.tasks.plan_one", lambda lane: True)
     monkeypatch.setattr(draining, "BUDGET", -1.0)
-    bell.ring("plan", "bulk")
+    bell.ring("plan", "high")
     pool.handed.pop()()
     assert len(pool.handed) == 1
     pool.ended = True
     pool.handed.pop()()
-    assert rung == [("plan", "bulk")], "the worker ends: the broker has it"
+    assert rung == [("plan", "high")], "the worker ends: the broker has it"
 
 
 def test_other_queues_and_a_worker_that_ends_leave_it_to_the_broker(
     pool: Pool, rung: list[tuple[str, str]]
 ) -> None:
     bell.ring("plan", "critical")
-    bell.ring("apns", "bulk")
-    pool.ended = True
     bell.ring("plan", "bulk")
-    assert rung == [("plan", "critical"), ("apns", "bulk"), ("plan", "bulk")]
+    bell.ring("apns", "high")
+    pool.ended = True
+    bell.ring("plan", "high")
+    assert rung == [("plan", "critical"), ("plan", "bulk"), ("apns", "high"), ("plan", "high")]
     assert not pool.handed
 
 
@@ -123,9 +126,9 @@ def test_an_error_in_a_workers_own_work_ends_nothing(pool: Pool, monkeypatch: py
         raise ValueError("cannot be read")
 
     monkeypatch.setattr("delivery.tasks.plan_one", step)
-    bell.ring("plan", "bulk")
+    bell.ring("plan", "high")
     pool.handed.pop()()
-    bell.ring("plan", "bulk")
+    bell.ring("plan", "high")
     assert len(pool.handed) == 1, "the turn is over"
 
 

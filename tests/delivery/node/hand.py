@@ -116,15 +116,6 @@ class Hand:
             outcomes = sockets.send(cast(Parcel, parcel), outgoing)
         return {"ids": [str(uuid.UUID(bytes=entry.notification)) for entry in entries], "outcomes": outcomes}
 
-    def flood(self, *, node: str, count: int) -> Any:
-        """Tell one device of a node so often, each time in an order of its own; return {device, ids}."""
-        known = [uuid.UUID(uid).bytes for uid in self._known]
-        held = [uid for uid, nodes in zip(self._known, presence.where(known), strict=True) if nodes == [node]]
-        if not held:
-            return {"device": "", "ids": []}
-        told = [self.tell(devices=[held[0]], title="flood", lane="normal") for _ in range(count)]
-        return {"device": held[0], "ids": [one for answer in told for one in answer["ids"]]}
-
     def receipts(self, *, device: str, ids: list[str]) -> Any:
         """Return the kinds of receipts there are for notifications of a device's subscriber, in order of their ids."""
         subscriber = self._known[device].subscriber.uid

@@ -13,12 +13,6 @@ from tests.servers.process import Process, free_port
 from tests.servers.redis import Redis
 
 ROOT = Path(__file__).parents[3]
-SKEWED = """
-import runpy, sys, time
-true, skew = time.time, float(sys.argv[1])
-time.time = lambda: true() + skew
-runpy.run_module("notifyhub.web", run_name="__main__")
-"""
 
 
 class WebProcess:
@@ -77,14 +71,11 @@ class Site:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def web(
-        self, server: str = "daphne", *, port: int = 0, skew: float = 0.0, wait: bool = True, **settings: str
-    ) -> WebProcess:
-        """Start one more web process, whose clock goes wrong by `skew` seconds; it answers when this returns."""
-        port = port or free_port()
-        command = ["-c", SKEWED, str(skew)] if skew else ["-m", "notifyhub.web"]
+    def web(self, server: str = "daphne", **settings: str) -> WebProcess:
+        """Start one more web process; it answers when this returns."""
+        port = free_port()
         process = Process(
-            [sys.executable, *command],
+            [sys.executable, "-m", "notifyhub.web"],
             name=f"web-{port}",
             log=self.folder / f"web-{port}.log",
             env=self._environment | {"NOTIFYHUB_PORT": str(port), "NOTIFYHUB_SERVER": server} | settings,
@@ -92,8 +83,7 @@ class Site:
         )
         process.start()
         self._stack.callback(process.kill)
-        if wait:
-            process.wait_until(lambda: _answers(port), seconds=60)
+        process.wait_until(lambda: _answers(port), seconds=60)
         return WebProcess(process, port)
 
     def ask(self, verb: str, **given: Any) -> Any:
