@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 FOLDER = Path(__file__).parents[2] / "build" / "screenshots"
+AXE = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
 LAPTOP, PHONE = {"width": 1366, "height": 900}, {"width": 390, "height": 844}
 
 
@@ -24,19 +26,34 @@ class Album:
         if kind == "error" and "favicon" not in place:
             self.wrong.append(f"{self.page.url}: {text} ({place})")
 
-    def take(self, name: str) -> None:
-        """Take four pictures, and look that nothing is wider than the screen."""
+    def take(self, name: str, *, axe: str = "") -> None:
+        """Take four pictures, and look that nothing is wider than the screen.
+
+        With `axe`, a CSS selector, axe-core may find nothing against WCAG 2.2 AA in that part of the page.
+        """
         FOLDER.mkdir(parents=True, exist_ok=True)
         for device, size in (("laptop", LAPTOP), ("phone", PHONE)):
             self.page.set_viewport_size(size)  # type: ignore[arg-type]
             for scheme in ("light", "dark"):
                 self._dress(scheme)
                 self.page.screenshot(path=FOLDER / f"{name}-{device}-{scheme}.png", full_page=True)
+                if axe and device == "laptop":
+                    self.wrong += self._faults(axe, f"{name}, {scheme}")
             wide = self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
             if wide > 0:
                 self.wrong.append(f"{self.page.url}: {wide} pixels wider than a {device}")
         self.page.set_viewport_size(LAPTOP)  # type: ignore[arg-type]
         self._dress("light")
+
+    def _faults(self, part: str, where: str) -> list[str]:
+        """Return what axe-core finds: rule and element."""
+        found = Axe().run(self.page, context=part, options=AXE).response
+        assert len(found["passes"]) > 3, "axe-core looked at nothing"
+        return [
+            f"{where}: {one['id']}: {node['html'][:200]} {node['failureSummary'][:300]}"
+            for one in found["violations"]
+            for node in one["nodes"]
+        ]
 
     def _dress(self, scheme: str) -> None:
         self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]

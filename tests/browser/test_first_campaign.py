@@ -75,7 +75,7 @@ def test_a_marketers_first_campaign(album: Album, admin_hub: AdminHub) -> None:
     expect(page.get_by_text("Write a title or a body: it shows here")).to_be_visible()
     page.get_by_text("Insert something about the person").click()
     expect(page.get_by_text("No subscriber has attributes yet")).to_be_visible()
-    album.take("composer-empty")
+    album.take("composer-empty", axe=".nh-composer")
 
     # people come; what they have can be picked
     admin_hub.python(SUBSCRIBERS)
@@ -88,7 +88,7 @@ def test_a_marketers_first_campaign(album: Album, admin_hub: AdminHub) -> None:
     expect(page.locator(".nh-live").nth(1)).to_contain_text("must not begin with javascript:")
     write(page, "body", "Until Sunday.\n{% if %}")
     expect(page.locator(".nh-live").nth(1)).to_contain_text("Line 2: ")
-    album.take("composer-wrong")
+    album.take("composer-wrong", axe=".nh-composer")
 
     write(page, "title", "Hi {{ first_name }} 🍂 20% off")
     write(page, "link", "https://shop.example/sale")
@@ -134,7 +134,7 @@ def test_a_marketers_first_campaign(album: Album, admin_hub: AdminHub) -> None:
     drawn(page)
     for platform in ("android", "ios", "web", "tv"):
         page.locator(f"#nh-see-{platform}").click()
-        album.take(f"composer-{platform}")
+        album.take(f"composer-{platform}", axe=".nh-composer")
     expect(page.locator("#nh-screen-tv [data-title]")).to_have_text("On your TV: 20% off")
     expect(page.locator("#nh-screen-tv [data-weights]")).to_contain_text("bytes")
 
@@ -145,7 +145,7 @@ def test_a_marketers_first_campaign(album: Album, admin_hub: AdminHub) -> None:
     drawn_image = page.locator("#nh-screen-android [data-image]")
     expect(drawn_image).to_have_js_property("complete", True)
     page.wait_for_function("document.querySelector('#nh-screen-android [data-image]').naturalWidth > 0")
-    album.take("composer-saved")
+    album.take("composer-saved", axe=".nh-composer")
 
     # the page before the launch: a test, and the question to somebody else
     page.get_by_role("link", name="Check and launch").focus()
@@ -153,7 +153,7 @@ def test_a_marketers_first_campaign(album: Album, admin_hub: AdminHub) -> None:
     expect(page.get_by_role("heading", name="Before the launch of “Autumn sale”")).to_be_visible()
     expect(page.get_by_role("heading", name=f"{PEOPLE} people")).to_be_visible()
     expect(page.get_by_text("Subscribers who read de get en.")).to_be_visible()
-    album.take("preflight-of-an-editor")
+    album.take("preflight-of-an-editor", axe=".nh-composer")
     page.get_by_label("Eva's browser").focus()
     page.keyboard.press("Space")
     page.get_by_role("button", name="Send a test").focus()
@@ -173,7 +173,7 @@ def test_a_marketers_first_campaign(album: Album, admin_hub: AdminHub) -> None:
     page.keyboard.press("Enter")
     expect(page.get_by_text("it can be launched")).to_be_visible()
     page.get_by_role("link", name="Check and launch").click()
-    album.take("preflight-of-an-approver")
+    album.take("preflight-of-an-approver", axe=".nh-composer")
     page.get_by_role("button", name=f"Launch to {PEOPLE} people now").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_text(f"Launched: it is on its way to {PEOPLE} people.")).to_be_visible()
@@ -189,7 +189,7 @@ def test_a_recurring_campaign_stands_in_the_calendar(album: Album, admin_hub: Ad
     sign_in(page, admin_hub, "eva")
     page.goto(f"{admin_hub.base_url}/admin/campaigns/campaign/calendar/?month=2031-03")
     expect(page.get_by_text("Nothing is planned here.")).to_be_visible()
-    album.take("calendar-empty")
+    album.take("calendar-empty", axe=".nh-composer")
     page.get_by_role("link", name="New campaign").click()
     expect(page.locator("[data-composer][data-drawn]")).to_be_visible()
     write(page, "name", "Good morning")
@@ -206,11 +206,11 @@ def test_a_recurring_campaign_stands_in_the_calendar(album: Album, admin_hub: Ad
     expect(when).to_contain_text("(Europe/Berlin)")
     expect(when).to_contain_text("the clocks in America/New_York go")
     when.scroll_into_view_if_needed()
-    album.take("composer-recurring")
+    album.take("composer-recurring", axe=".nh-composer")
     page.get_by_role("button", name="Save", exact=True).click()
     page.goto(f"{admin_hub.base_url}/admin/campaigns/campaign/calendar/?month=2031-03")
     expect(page.get_by_role("link", name=re.compile("Good morning")).first).to_contain_text("15:00")
-    album.take("calendar")
+    album.take("calendar", axe=".nh-composer")
 
 
 def until_done(hub: AdminHub) -> None:
