@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from campaigns import experimenting
+from campaigns import editing, experimenting
 from campaigns.models import Experiment, Variant
 from delivery import statistics
 from delivery.experiments import CONTROL
@@ -112,6 +112,13 @@ class ExperimentAdmin(ScopedAdmin):
         )
         found = format_html_join("", '<div><a class="text-link" href="{}">{} UTC</a></div>', links)
         return found or gettext("None yet: it takes effect with the campaign's next launch.")
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        # whoever writes its variants is an author of the campaign too, and does not approve it
+        campaign = form.instance.campaign
+        editing.note(campaign, f"user:{request.user.get_username()}")
+        campaign.save(update_fields=["revision", "edited_by", "authors", "settled"])
 
     def has_approve_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._may(request, Role.APPROVER, obj)
