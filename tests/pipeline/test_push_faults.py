@@ -1,0 +1,51 @@
+"""A hundred thousand entries to sockets through a random plan of faults: every device ends with exactly its own."""
+
+import os
+import secrets
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.production import Site, new_database
+from tests.servers.postgres import Postgres
+from tests.servers.process import free_port
+
+pytestmark = pytest.mark.server
+
+PATIENCE = 420.0
+"""Seconds after which it is given up."""
+MORE_MEGABYTES = 12.0
+"""By how much a node's memory may be off where it was when a third was sent: buffers of replays that are under way."""
+
+
+def test_every_device_ends_with_exactly_its_entries_after_a_random_plan_of_faults(
+    tmp_path: Path, postgres_server: Postgres, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seed = int(os.environ.get("NOTIFYHUB_PLAN_SEED") or secrets.randbelow(1_000_000))
+    with capsys.disabled():
+        print(f"\n  NOTIFYHUB_PLAN_SEED={seed}")
+    site = Site(
+        tmp_path,
+        {
+            "NOTIFYHUB_DATA_DIR": str(tmp_path),
+            "NOTIFYHUB_PORT": str(free_port()),
+            "DATABASE_URL": new_database(postgres_server, f"plan_{seed}"),
+        },
+    )
+    report = site.report("-m", "tests.pipeline.push.play", str(tmp_path), str(seed), within=PATIENCE)
+    struck = report["struck"]
+    with capsys.disabled():
+        print(
+            f"  {report['entries']:,} entries for {report['devices']} devices in {report['seconds']} s, all there "
+            f"{report['settled']} s later, {report['repeats']:,} came again; a node's memory "
+            f"{report['memory']['warm']} → {report['memory']['end']} MB; {struck}"
+        )
+    assert report["entries"] >= 100_000
+    assert report["missing"] == {}, "entries that a device did not get"
+    assert report["strange"] == {}, "entries that were another's, or nobody's"
+    assert report["wrong"] == [], "replays out of order, sequences with gaps, refusals"
+    assert report["pending"] == 0
+    assert struck["given_up"] == struck["never_reads"], "who never reads is told to come back"
+    assert report["memory"]["end"] - report["memory"]["warm"] < MORE_MEGABYTES
+    assert report["left"] == {"lines": 0, "devices": 0}, "what a node holds when everybody is gone"
+    assert report["in_streams"] == 0
