@@ -92,6 +92,7 @@ def _measure(options: argparse.Namespace) -> Report:
             programs=built,
             redis=redis.processes[0].pid,
             out=str(out),
+            profile=command.profile_of(options),
         )
         path = place.folder / "course.json"
         path.write_bytes(msgspec.json.encode(course))

@@ -2,6 +2,8 @@
 
 import os
 import random
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -138,14 +140,15 @@ def _turn(server: Any, course: Course, connections: int) -> Turn:
         idle_cpu = cpu(server.pid) - used
         idle_kb = (resident_kb(server.pid) - empty) / connections
 
-        def phase(count: int, work: Any) -> tuple[dict[str, float], float, dict[str, Any]]:
+        def phase(name: str, count: int, work: Any) -> tuple[dict[str, float], float, dict[str, Any]]:
             load.tell("reset")
             before = {name: cpu(pid) for name, pid in server.processes.items()}
             began = time.monotonic()
-            publisher = work()
-            got = load.tell("wait", count)
-            seconds = time.monotonic() - began
-            time.sleep(SETTLE)
+            with _profiled(course, server, name):
+                publisher = work()
+                got = load.tell("wait", count)
+                seconds = time.monotonic() - began
+                time.sleep(SETTLE)
             spent = {name: cpu(pid) - before[name] for name, pid in server.processes.items()}
             if publisher:
                 spent["publisher"] = publisher
@@ -154,16 +157,16 @@ def _turn(server: Any, course: Course, connections: int) -> Turn:
         def batches(count: int, size: int) -> list[list[int]]:
             return [[draw.randrange(connections) for _ in range(size)] for _ in range(count // size)]
 
-        phase(connections, lambda: server.broadcast(load, 1, connections))  # warms up
+        phase("warm", connections, lambda: server.broadcast(load, 1, connections))
         single = batches(course.messages, 500)
-        unicast, unicast_rate, one = phase(len(single) * 500, lambda: server.unicast(load, single))
+        unicast, unicast_rate, one = phase("unicast", len(single) * 500, lambda: server.unicast(load, single))
         times = max(1, course.messages // connections)
         broadcast, broadcast_rate, two = phase(
-            times * connections, lambda: server.broadcast(load, times, connections)
+            "broadcast", times * connections, lambda: server.broadcast(load, times, connections)
         )
         paced = batches(course.rate * 5, PACED_BATCH)
         pace, _, three = phase(
-            len(paced) * PACED_BATCH, lambda: server.pace(load, paced, course.rate / PACED_BATCH)
+            "paced", len(paced) * PACED_BATCH, lambda: server.pace(load, paced, course.rate / PACED_BATCH)
         )
     missing = (len(single) * 500 - one["received"]) + (times * connections - two["received"])
     turn = Turn(
@@ -188,6 +191,26 @@ def _turn(server: Any, course: Course, connections: int) -> Turn:
         f"p50 {turn.paced_p50_ms} p99 {turn.paced_p99_ms} ms; a connection: {turn.idle_kb} KB, {turn.connect_cpu_ms} ms"
     )
     return turn
+
+
+@contextmanager
+def _profiled(course: Course, server: Any, phase: str) -> Iterator[None]:
+    """Have py-spy look at a server of ours and at the publisher, where the course wants to know."""
+    if not course.profile or server.name == "centrifugo":
+        yield
+        return
+    spies = []
+    for part, pid in (("node", server.pid), ("publisher", os.getpid())):
+        out = Path(course.profile) / f"{server.name}-{phase}-{part}.raw"
+        command = [str(Path(sys.executable).with_name("py-spy")), "record", "--nonblocking", "--rate", "500"]
+        command += ["--format", "raw", "--duration", "3600", "--output", str(out), "--pid", str(pid)]
+        spies.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+    try:
+        yield
+    finally:
+        for spy in spies:
+            spy.send_signal(signal.SIGINT)
+            spy.wait(30)
 
 
 def _herd(name: str, people: Any, course: Course) -> Herd:

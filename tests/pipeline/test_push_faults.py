@@ -49,3 +49,11 @@ def test_every_device_ends_with_exactly_its_entries_after_a_random_plan_of_fault
     assert report["memory"]["end"] - report["memory"]["warm"] < MORE_MEGABYTES
     assert report["left"] == {"lines": 0, "devices": 0}, "what a node holds when everybody is gone"
     assert report["in_streams"] == 0
+    assert _unexpected(tmp_path) == [], "the database was there all the time"
+
+
+def _unexpected(folder: Path) -> list[str]:
+    """Return what nodes had to say that no fault of the plan explains."""
+    said = [line for log in folder.glob("node-*.log") for line in log.read_text().splitlines()]
+    names = ("node.acknowledgements_wait", "node.restarted", "node.not_identified", "node.replay_failed")
+    return [line for line in said if any(f'"{name}"' in line for name in names)]

@@ -149,7 +149,7 @@ class Line:
     async def _talk(self, opened: ClientConnection, began: float) -> None:
         device = self._device
         await opened.send(json.dumps({"type": "resume", "cursor": device.cursor}))
-        expected, met, highest = 1, set[str](), positions.START
+        expected, highest = 1, positions.START
         certain = positions.floor(began - CERTAIN)
         while True:
             frame = json.loads(await opened.recv())
@@ -168,11 +168,11 @@ class Line:
                     expected = frame["seq"] + 1
                     for entry in frame["entries"]:
                         place = positions.decode(entry["position"])
-                        if place < certain and entry["id"] not in met:
+                        # a repeat may come late: of a node that slept, what it was handed before
+                        if place < certain and entry["id"] not in device.held:
                             if place < highest:
-                                device.wrong.append(f"{entry['id']} came behind a later one")
+                                device.wrong.append(_out_of_order(entry["id"], place, highest, began))
                             highest = max(place, highest)
-                        met.add(entry["id"])
                     device.store(frame["entries"], frame["cursor"])
                     if device.manner != "mute":
                         await opened.send(f'{{"type":"ack","seq":{frame["seq"]}}}')
@@ -180,6 +180,14 @@ class Line:
                     return
                 case "error":
                     device.wrong.append(frame["problem"]["detail"])
+
+
+def _out_of_order(identity: str, place: bytes, highest: bytes, began: float) -> str:
+    first, later = (began - positions.stamp_of(one) for one in (place, highest))
+    return (
+        f"{identity}, stamped {first:.2f} s before the socket, came {time.time() - began:.2f} s after it "
+        f"and behind one of {later:.2f} s"
+    )
 
 
 def _small(url: str) -> socket.socket:

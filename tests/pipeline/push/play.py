@@ -25,8 +25,8 @@ MORE = 5
 """So many more launches to everybody: whom a share means is drawn."""
 PER_SECOND = 2.6
 """Runs launched a second, so that the plan is longer than a cursor stands back."""
-FAT = 32_768
-FATS = 14
+FAT = "\N{GRINNING FACE}" * 4_000
+FATS = 30
 """What a device that does not read is sent: more than may wait for it, and than its system takes."""
 PATIENCE = 90.0
 """Seconds within which everything is as it should be once the plan is over."""
@@ -70,7 +70,7 @@ class Play:
                 if self.entries >= ENTRIES * WARM and not self.memory:
                     self.memory["warm"] = self._megabytes()
             else:
-                tell(f"{self.entries:>7,} {step.name}{' ends' if step.ends else ''} ({step.whom:.2f})")
+                tell(f"{self.entries:>7,} {self._megabytes()} MB {step.name}{' ends' if step.ends else ''} ({step.whom:.2f})")
                 getattr(self, f"_{step.name}")(step)
                 self.struck[step.name] += not step.ends
 
@@ -181,7 +181,7 @@ class Play:
             crowd.ask("deaf", name=name)
         again = [time.monotonic() + 20.0]
         for _ in range(FATS):
-            self._tell_them([self.people.subscriber_of[name]], "high", "x" * FAT)
+            self._tell_them([self.people.subscriber_of[name]], "high", FAT)
 
         def given_up() -> bool:
             if crowd.stopped:
@@ -368,6 +368,7 @@ def main(folder: Path, seed: int) -> None:
     with ExitStack() as stack:
         redis = stack.enter_context(Redis(folder))
         os.environ.update(redis.environment(), NOTIFYHUB_BROKER_URL=redis.url)
+        os.environ["NOTIFYHUB_LOG_LEVEL"] = "WARNING"
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "notifyhub.settings")
         subprocess.run([sys.executable, "manage.py", "prepare"], check=True, stdout=sys.stderr)
         import django
@@ -397,6 +398,7 @@ def main(folder: Path, seed: int) -> None:
         seconds = time.monotonic() - began
         settled = play.settle()
         report = {**play.report(), "seconds": round(seconds, 1), "settled": round(settled, 1)}
+    (folder / "report.json").write_text(json.dumps(report, indent=1))
     print(json.dumps(report), flush=True)
 
 
