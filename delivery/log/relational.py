@@ -101,7 +101,7 @@ class RelationalLogStore:
         forgotten = time.time() + settings.LOG_DAYS * DAY
         self._insert(
             "delivery_receipt (subscriber, notification, device, kind, at, expires_at)",
-            # in one order everywhere: two nodes that hold a device both write its receipts, and would wait for each other
+            # in one order everywhere: two nodes that hold a device write the same, and would wait for each other
             sorted(
                 (row.subscriber.hex, row.notification.hex, row.device.hex, row.kind, row.at, forgotten)
                 for row in rows

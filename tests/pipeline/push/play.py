@@ -70,7 +70,8 @@ class Play:
                 if self.entries >= ENTRIES * WARM and not self.memory:
                     self.memory["warm"] = self._megabytes()
             else:
-                tell(f"{self.entries:>7,} {self._megabytes()} MB {step.name}{' ends' if step.ends else ''} ({step.whom:.2f})")
+                ends = " ends" if step.ends else ""
+                tell(f"{self.entries:>7,} {self._megabytes()} MB {step.name}{ends} ({step.whom:.2f})")
                 getattr(self, f"_{step.name}")(step)
                 self.struck[step.name] += not step.ends
 
