@@ -132,8 +132,9 @@ def _turn(server: Any, course: Course, connections: int) -> Turn:
     with Load(Path(course.programs["load"]), server.config(connections), folder, cpu=REST_CPU) as load:
         time.sleep(1.0)
         empty, used = resident_kb(server.pid), cpu(server.pid)
-        opened = load.tell("open", connections)
-        time.sleep(SETTLE)
+        with _profiled(course, server, "connect"):
+            opened = load.tell("open", connections)
+            time.sleep(SETTLE)
         connect_cpu = cpu(server.pid) - used
         used = cpu(server.pid)
         time.sleep(IDLE_SECONDS)

@@ -30,7 +30,7 @@ from delivery.content import Content
 from delivery.log import body as bodies
 from delivery.log.store import NewEntry, log_store
 from delivery.models import Parcel
-from delivery.outgoing import Outgoing, Target
+from delivery.outgoing import Outgoing, Target, decode, encode
 from devices import tokens
 from devices.models import Application, Device, Platform, Provider, Subscriber
 from tests.servers.process import free_port
@@ -129,11 +129,11 @@ class Ours:
         return self._tell(batches * times, apart=False)
 
     def pace(self, load: Load, batches: Sequence[PLACES], per_second: float) -> float:
-        began, used = time.monotonic(), time.process_time()
+        began, used = time.monotonic(), 0.0
         for at, batch in enumerate(batches):
             time.sleep(max(0.0, began + at / per_second - time.monotonic()))
-            self._tell([batch], apart=True)
-        return time.process_time() - used
+            used += self._tell([batch], apart=True)
+        return used
 
     def kill(self) -> None:
         """Kill the process."""
@@ -153,19 +153,22 @@ class Ours:
             )
 
     def _tell(self, batches: Iterable[PLACES], *, apart: bool) -> float:
-        used = time.process_time()
+        """Tell each batch as a worker does that finds it in a parcel; return the CPU seconds of that."""
+        used = 0.0
         for batch in batches:
             self._parcels += 1
-            stamp = time.time()
-            outgoing = Outgoing(stamp=stamp)
+            outgoing = Outgoing(stamp=time.time())
             content = _content()
             for place in batch:
                 device = self._people.devices[place]
                 outgoing.add(_target(device), _content() if apart else content)
+            body = encode(outgoing)
             run = SimpleNamespace(uid=uuid.uuid4(), category=None)
             parcel = SimpleNamespace(pk=self._parcels, fence=1, run=run, lane="normal")
-            sockets.send(cast(Parcel, parcel), outgoing)
-        return time.process_time() - used
+            began = time.process_time()
+            sockets.send(cast(Parcel, parcel), decode(body))
+            used += time.process_time() - began
+        return used
 
 
 def _content() -> Content:
