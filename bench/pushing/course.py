@@ -64,6 +64,7 @@ class Herd(msgspec.Struct, frozen=True):
     seconds_until_all_are_back: float
     seconds_until_all_have_it: float
     logs_read_per_second: float
+    logs_read_per_second_at_most: int
     undelivered: int
 
 
@@ -216,6 +217,8 @@ def _profiled(course: Course, server: Any, phase: str) -> Iterator[None]:
 
 def _herd(name: str, people: Any, course: Course) -> Herd:
     """Kill a node with everybody on it; one message for each is logged, and another node takes the port over."""
+    from django.conf import settings
+
     from bench.pushing import servers
     from bench.pushing.load import Load
     from tests.servers.process import free_port
@@ -248,6 +251,7 @@ def _herd(name: str, people: Any, course: Course) -> Herd:
         seconds_until_all_are_back=round(all_back, 2),
         seconds_until_all_have_it=round(all_have, 2),
         logs_read_per_second=round(read / all_have, 1),
+        logs_read_per_second_at_most=settings.REPLAYS_PER_SECOND,
         undelivered=connections - min(connections, got["received"]) + back["failed"],
     )
     tell(f"{name}: herd of {connections:,}: {herd}")
