@@ -9,6 +9,7 @@ on SIGINT, or a second SIGTERM, it ends at once.
 
 import asyncio
 import os
+import resource
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -119,8 +120,15 @@ def _uvicorn() -> None:
 SERVERS = {"daphne": _daphne, "uvicorn": _uvicorn}
 
 
+def _open_many_files() -> None:
+    """Let this process hold as many sockets as the system allows: the soft limit is often 1,024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def main() -> None:
     """Serve until a signal."""
+    _open_many_files()
     django.setup()
     collect_less()
     SERVERS[settings.SERVER]()

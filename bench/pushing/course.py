@@ -2,6 +2,7 @@
 
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -95,6 +96,8 @@ def run(course: Course) -> Report:
     """Run all rounds, then the herds."""
     from bench.pushing import servers
 
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # for the load client, too
     people = servers.populate(max([*course.connections, course.herd]))
     os.sched_setaffinity(0, {REST_CPU})
     os.sched_setaffinity(course.redis, {REST_CPU})
@@ -136,6 +139,7 @@ def _turn(server: Any, course: Course, connections: int) -> Turn:
         with _profiled(course, server, "connect"):
             opened = load.tell("open", connections)
             time.sleep(SETTLE)
+        server.check(connections)
         connect_cpu = cpu(server.pid) - used
         used = cpu(server.pid)
         time.sleep(IDLE_SECONDS)

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol, cast
 from urllib.error import URLError
-from urllib.request import ProxyHandler, build_opener
+from urllib.request import ProxyHandler, Request, build_opener
 
 from bench.pushing.load import Load, LoadError
 from delivery import presence, sockets
@@ -53,6 +53,10 @@ class Server(Protocol):
 
     def config(self, connections: int) -> dict[str, Any]:
         """Return the load client's configuration."""
+        ...
+
+    def check(self, connections: int) -> None:
+        """Raise `LoadError` unless the server's presence knows of all connections."""
         ...
 
     def unicast(self, load: Load, batches: Sequence[PLACES]) -> float:
@@ -119,6 +123,10 @@ class Ours:
             "acks": "calm",
             "at_once": 200,
         }
+
+    def check(self, connections: int) -> None:
+        devices = [one.uid.bytes for one in self._people.devices[:connections]]
+        _check(self.name, sum(bool(held) for held in presence.where(devices)), connections)
 
     def unicast(self, load: Load, batches: Sequence[PLACES]) -> float:
         return self._tell(batches, apart=True)
@@ -262,6 +270,15 @@ class Centrifugo:
         signed = head + b"." + part(json.dumps(claims).encode())
         return (signed + b"." + part(hmac.digest(self._secret.encode(), signed, hashlib.sha256))).decode()
 
+    def check(self, connections: int) -> None:
+        request = Request(
+            f"http://127.0.0.1:{self._port}/api/presence_stats",
+            _text({"channel": "all"}).encode(),
+            {"X-API-Key": self._key},
+        )
+        with _open(request, timeout=10) as answer:
+            _check(self.name, json.loads(answer.read())["result"]["num_users"], connections)
+
     def unicast(self, load: Load, batches: Sequence[PLACES]) -> float:
         load.tell("post", self._requests(batches))
         return 0.0
@@ -282,6 +299,11 @@ class Centrifugo:
             for batch in batches:
                 file.write(_text({"commands": [_publish(f"#s{at}") for at in batch]}) + "\n")
         return path
+
+
+def _check(name: str, present: int, connections: int) -> None:
+    if present != connections:
+        raise LoadError(f"{name} knows of {present:,} present, and {connections:,} are connected")
 
 
 def _text(value: Any) -> str:
