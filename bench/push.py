@@ -149,6 +149,7 @@ def growth_of(connections: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dic
         name: {
             field: round(_one(most[name][field]) / _one(fewest[name][field]), 2)
             for field in ("unicast_us", "broadcast_us", "idle_kb", "connect_cpu_ms")
+            if _one(fewest[name][field])
         }
         for name in most
     }
