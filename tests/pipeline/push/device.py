@@ -69,6 +69,7 @@ class Line:
 
     def drop(self) -> None:
         """Lose the socket as in a tunnel."""
+        self.greeted.clear()
         if self._socket is not None:
             self._socket.transport.abort()
 

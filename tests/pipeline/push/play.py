@@ -32,6 +32,8 @@ PATIENCE = 90.0
 """Seconds within which everything is as it should be once the plan is over."""
 WARM = 0.35
 """The share of the plan after which a node's memory is to stay where it is."""
+RETURNS = 8
+"""How often everybody comes back once more in the end; a node that keeps what is dead of them grows by that."""
 LOOK_EVERY = 0.25
 
 
@@ -247,6 +249,10 @@ class Play:
         from delivery.models import Parcel
 
         self.memory["end"] = self._megabytes()
+        for _ in range(RETURNS):
+            self._each_crowd("tunnel", share=1.0)
+            self._each_crowd("greeted")
+        self.memory["after_returns"] = self._megabytes()
         devices = {name: one for crowd in self.crowds for name, one in crowd.ask("report").items()}
         missing = {name: len(owed.keys() - devices[name]["held"].keys()) for name, owed in self.owed.items()}
         strange = {
