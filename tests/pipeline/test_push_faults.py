@@ -15,7 +15,7 @@ pytestmark = pytest.mark.server
 PATIENCE = 420.0
 """Seconds after which it is given up."""
 MORE_MEGABYTES = 25.0
-"""By how much a node's memory may be off where it was when a third was sent: its connections remember what they wrote."""
+"""By how much a node's memory may be off where it was when a third was sent: connections remember what they wrote."""
 MORE_AFTER_RETURNS = 8.0
 """And after eight times that everybody came back: a node that kept the dead connections would have 25 MB more."""
 
