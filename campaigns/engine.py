@@ -23,11 +23,12 @@ from campaigns.deciding import Verdict, judge, told
 from campaigns.models import Decision, Event
 from campaigns.rulebook import Ready, rulebooks
 from delivery import dbclock, goals, heard, runs
+from delivery.draining import Step
 from delivery.lanes import lower_of
 from delivery.models import Run
 from delivery.snapshot import Named
 from devices import facts
-from devices.models import Subscriber
+from devices.statements import among, among_texts, change, fetch, insert, instances, uuid_value
 
 log = structlog.get_logger(__name__)
 
@@ -37,9 +38,21 @@ CAREFUL = 2
 """Claims without an end after which the oldest event is decided alone, so that it harms no other."""
 PEOPLE_A_BATCH = 20_000
 NAMES_A_QUERY = 20_000
-"""SQLite takes 32,766 parameters in one statement."""
 BYTES_A_PAGE = 2 * 1024 * 1024
 """Bytes of variables that one page of people may carry: each person carries their event."""
+
+
+_DECISION = (
+    "event_id",
+    "rule_id",
+    "rule_version",
+    "forwarded",
+    "reason",
+    "detail",
+    "recipients",
+    "decided_at",
+    "run",
+)
 
 
 class _ClaimLostError(Exception):
@@ -64,16 +77,32 @@ class _Batch(msgspec.Struct):
     facts: Counter[tuple[int, int]] = msgspec.field(default_factory=Counter)
 
 
-def decide(lane: str, *, limit: int = 500) -> int:
+BATCH = 500
+
+
+def step(lane: str) -> Step:
+    """Decide a batch of a lane's events."""
+    decided, all_of_them = _decide(lane, BATCH)
+    if not decided:
+        return Step.IDLE
+    return Step.LAST if all_of_them else Step.MORE
+
+
+def decide(lane: str, *, limit: int = BATCH) -> int:
     """Decide up to `limit` events of a lane; return how many were decided.
 
     Each gets one decision per rule of its type, or one with the reason `no_rule`. 0 also when
     another worker was faster or took the claim over.
     """
+    return _decide(lane, limit)[0]
+
+
+def _decide(lane: str, limit: int) -> tuple[int, bool]:
+    """Return how many events were decided, and whether these were all there were."""
     claim, lease = secrets.token_hex(16), dbclock.now() + settings.LEASE_SECONDS
-    events = _claim(lane, limit, claim, lease)
+    due, events = _claim(lane, limit, claim, lease)
     if not events:
-        return 0
+        return 0, True
     deadline = time.monotonic() + settings.LEASE_SECONDS / 2
     books = rulebooks({event.application_id for event in events})
     judged: list[_Judged] = []
@@ -100,27 +129,39 @@ def decide(lane: str, *, limit: int = 500) -> int:
             )
     except _ClaimLostError:
         log.warning("events.claim_lost", lane=lane, events=len(events))
-        return 0
-    log.info(
+        return 0, True
+    log.debug(
         "events.decided", lane=lane, events=len(batch.events), people=sum(map(len, batch.people.values()))
     )
-    return len(batch.events)
+    return len(batch.events), len(batch.events) == due < limit
 
 
-def _claim(lane: str, limit: int, claim: str, lease: float) -> list[Event]:
-    """Claim the oldest undecided events of a lane by a conditional UPDATE, and return those that are ours."""
-    now = lease - settings.LEASE_SECONDS
-    free = Event.objects.filter(lane=lane, decided=False, lease_until__lt=now)
-    oldest = list(free.order_by("id").values_list("id", "attempts")[:limit])
-    if not oldest:
-        return []
+_FREE = "lane = %s AND NOT decided AND lease_until < %s"
+
+
+def _claim(lane: str, limit: int, claim: str, lease: float) -> tuple[int, list[Event]]:
+    """Claim the oldest undecided events of a lane by a conditional UPDATE.
+
+    Returns how many were found, of at most `limit`, and those that are ours.
+    """
+    free = [lane, lease - settings.LEASE_SECONDS]
+    oldest = fetch(
+        f"SELECT id, attempts FROM campaigns_event WHERE {_FREE} ORDER BY id LIMIT %s", [*free, limit]
+    )
+    found = len(oldest)
+    if not found:
+        return 0, []
     if oldest[0][1] >= CAREFUL:
         oldest = oldest[:1]
-    ids = [key for key, _ in oldest]
+    chosen, keys = among("id", [key for key, _ in oldest])
     # of two workers that read the same ids, the second one's UPDATE finds their leases taken
-    if not free.filter(id__in=ids).update(claim=claim, lease_until=lease, attempts=F("attempts") + 1):
-        return []
-    return list(Event.objects.filter(id__in=ids, claim=claim, decided=False).order_by("id"))
+    ours = instances(
+        Event,
+        "UPDATE campaigns_event SET claim = %s, lease_until = %s, attempts = attempts + 1"
+        f" WHERE {chosen} AND {_FREE} RETURNING {{columns}}",
+        [claim, lease, *keys, *free],
+    )
+    return found, sorted(ours, key=lambda event: event.pk)
 
 
 def _judge(event: Event, book: list[Ready]) -> _Judged:
@@ -152,9 +193,13 @@ def _subscribers(judged: list[_Judged]) -> dict[tuple[int, str], int]:
     found = {}
     for start in range(0, len(everybody), NAMES_A_QUERY):
         names = everybody[start : start + NAMES_A_QUERY]
-        rows = Subscriber.objects.filter(application__in=list(wanted), external_id__in=names)
-        for application, name, key in rows.values_list("application", "external_id", "pk"):
-            found[(application, name)] = key
+        theirs, keys = among("application_id", list(wanted))
+        named, texts = among_texts("external_id", names)
+        rows = fetch(
+            f"SELECT application_id, external_id, id FROM devices_subscriber WHERE {theirs} AND {named}",
+            [*keys, *texts],
+        )
+        found.update({(application, name): key for application, name, key in rows})
     return found
 
 
@@ -226,8 +271,12 @@ def _decision(event: Event, rule: Ready | None, verdict: Verdict, now: float, re
 
 def _close(events: list[Event], claim: str) -> None:
     """Mark the events decided, if all of them are still ours; raises `_ClaimLostError`."""
-    ours = Event.objects.filter(id__in=[event.pk for event in events], claim=claim, decided=False)
-    if ours.update(decided=True, lease_until=0) != len(events):
+    chosen, keys = among("id", [event.pk for event in events])
+    closed = change(
+        f"UPDATE campaigns_event SET decided = %s, lease_until = 0 WHERE {chosen} AND claim = %s AND NOT decided",
+        [True, *keys, claim],
+    )
+    if closed != len(events):
         raise _ClaimLostError
 
 
@@ -261,7 +310,14 @@ def _write(batch: _Batch) -> None:
         decision.run = found.get((decision.rule_id, decision.event.uid))
         if decision.run is None and origins.get(decision.rule_id) in cancelled:
             decision.forwarded, decision.reason, decision.recipients = False, reasons.RUN_CANCELLED, 0
-    Decision.objects.bulk_create(batch.decisions)
+    insert(
+        Decision._meta.db_table,
+        _DECISION,
+        [
+            (*(getattr(decision, name) for name in _DECISION[:-1]), uuid_value(decision.run))
+            for decision in batch.decisions
+        ],
+    )
     facts.add(batch.facts)
 
 

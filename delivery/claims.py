@@ -101,12 +101,21 @@ RETURNING {columns}
 """
 
 
+_WAS_LAST = "_was_last"
+
+
+def was_last(piece: Page | Parcel) -> bool:
+    """Return whether nothing else was due when a piece was claimed."""
+    return bool(piece.__dict__[_WAS_LAST])
+
+
 def _claim(model: type[Piece], where: str, values: list[Any], worker: str) -> Piece | None:
     now = dbclock.now()
     table = model._meta.db_table
     shared = ", ".join(f"{name}.{column}" for name, columns in _SHARED for column in columns)
     sql = _CANDIDATES.format(shared=shared, table=table, where=where, states=states("claim"))
-    for pk, fence, tries, *facts in fetch(sql, [*values, now, now]):
+    candidates = fetch(sql, [*values, now, now])
+    for pk, fence, tries, *facts in candidates:
         if tries >= MAX_CLAIMS:
             change(
                 f"UPDATE {table} SET state = %s, lease_until = 0, error = %s"
@@ -119,7 +128,9 @@ def _claim(model: type[Piece], where: str, values: list[Any], worker: str) -> Pi
         taken = fetch(take, [following("claim"), now + settings.LEASE_SECONDS, worker[:64], pk, fence, now])
         if taken:
             change("UPDATE delivery_run SET served_at = %s WHERE id = %s", [now, facts[0]])
-            return _made(model, columns, taken[0], _run(facts))
+            piece = _made(model, columns, taken[0], _run(facts))
+            piece.__dict__[_WAS_LAST] = len(candidates) == 1
+            return piece
         # the losing branch: another worker's UPDATE came first, so its fence is not ours; try the next
     return None
 

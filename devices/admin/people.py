@@ -103,7 +103,7 @@ class SubscriberAdmin(ScopedAdmin):
             )
             messages.info(request, format_html("{} {}", _("Of which application?"), links))
             return HttpResponseRedirect(reverse("admin:devices_subscriber_changelist"))
-        return csv_out.subscribers(request, application, None, name=f"{application.slug}-subscribers")
+        return csv_out.subscribers(application, None, name=f"{application.slug}-subscribers")
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:
         return [] if obj is None else [DeviceInline, PreferenceInline]
