@@ -120,9 +120,9 @@ def figures_of(report: LanesReport) -> dict[str, Any]:
 
 
 def ages_of(ages: Ages) -> dict[str, Any]:
-    """Return the percentiles of a stretch of events, in milliseconds."""
+    """Return the percentiles of a stretch of events and the CPU meanwhile for each, in milliseconds."""
     stretches = {**ages.seconds, "accepted": ages.answered, "sent_late": ages.late}
-    return {
+    percentiles = {
         name: {
             title: result.middle([percentile(values, share) * 1000])
             for title, share in (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("most", 1.0))
@@ -130,6 +130,14 @@ def ages_of(ages: Ages) -> dict[str, Any]:
         for name, values in stretches.items()
         if values
     }
+    return percentiles | {
+        "cpu_ms_per_event": _for_each(ages.cpu, ages.expected),
+        "server_cpu_ms_per_event": _for_each(ages.server_cpu, ages.expected),
+    }
+
+
+def _for_each(spent: dict[str, float], events: int) -> dict[str, float]:
+    return {part: result.middle([seconds / events * 1000]) for part, seconds in sorted(spent.items())}
 
 
 def undelivered(report: LanesReport) -> list[str]:

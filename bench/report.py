@@ -148,7 +148,8 @@ class Ages(msgspec.Struct, frozen=True, kw_only=True):
     """A stretch of critical events. All are seconds from the instant that the timetable said.
 
     `seconds` until an event was at its device, by transport; `answered` until the API had accepted it; `late`
-    until the service had sent it, which is no fault of the hub's.
+    until the service had sent it, which is no fault of the hub's. `cpu` is in seconds meanwhile, by part and by server,
+    for whatever else went on as well.
     """
 
     expected: int
@@ -156,6 +157,8 @@ class Ages(msgspec.Struct, frozen=True, kw_only=True):
     seconds: dict[str, list[float]]
     answered: list[float]
     late: list[float]
+    cpu: dict[str, float]
+    server_cpu: dict[str, float]
 
 
 class LanesReport(msgspec.Struct, frozen=True, kw_only=True):

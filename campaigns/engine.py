@@ -23,11 +23,12 @@ from campaigns.deciding import Verdict, judge, told
 from campaigns.models import Decision, Event
 from campaigns.rulebook import Ready, rulebooks
 from delivery import dbclock, goals, heard, runs
+from delivery.draining import Step
 from delivery.lanes import lower_of
 from delivery.models import Run
 from delivery.snapshot import Named
 from devices import facts
-from devices.models import Subscriber
+from devices.statements import among, among_texts, change, fetch, insert_objects, instances
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +38,6 @@ CAREFUL = 2
 """Claims without an end after which the oldest event is decided alone, so that it harms no other."""
 PEOPLE_A_BATCH = 20_000
 NAMES_A_QUERY = 20_000
-"""SQLite takes 32,766 parameters in one statement."""
 BYTES_A_PAGE = 2 * 1024 * 1024
 """Bytes of variables that one page of people may carry: each person carries their event."""
 
@@ -51,31 +51,64 @@ class _Judged(msgspec.Struct):
 
     event: Event
     verdicts: list[tuple[Ready, Verdict]]
+    fact: int | None = None
+    """the kind of fact (primary key) that the event's subject gets, None when no segment asks for it"""
+
+
+class _Decided(msgspec.Struct):
+    """A decision as its row is to be."""
+
+    event_id: int
+    rule_id: int | None
+    rule_version: int
+    forwarded: bool
+    reason: str
+    detail: str
+    recipients: int
+    decided_at: float
+    run: UUID | None = None
 
 
 class _Batch(msgspec.Struct):
     """What one transaction is to write."""
 
     events: list[Event] = []
-    decisions: list[Decision] = []
+    decisions: list[_Decided] = []
     people: dict[tuple[str, str], list[Named]] = {}
     rules: dict[str, Ready] = {}
     launches: list[tuple[Ready, Event, str]] = []
     facts: Counter[tuple[int, int]] = msgspec.field(default_factory=Counter)
 
 
-def decide(lane: str, *, limit: int = 500) -> int:
+BATCH = 500
+
+
+def step(lane: str) -> Step:
+    """Decide a batch of a lane's events."""
+    decided, all_of_them = _decide(lane, BATCH)
+    if not decided:
+        return Step.IDLE
+    return Step.LAST if all_of_them else Step.MORE
+
+
+def decide(lane: str, *, limit: int = BATCH) -> int:
     """Decide up to `limit` events of a lane; return how many were decided.
 
     Each gets one decision per rule of its type, or one with the reason `no_rule`. 0 also when
     another worker was faster or took the claim over.
     """
+    return _decide(lane, limit)[0]
+
+
+def _decide(lane: str, limit: int) -> tuple[int, bool]:
+    """Return how many events were decided, and whether these were all there were."""
     claim, lease = secrets.token_hex(16), dbclock.now() + settings.LEASE_SECONDS
-    events = _claim(lane, limit, claim, lease)
+    due, events = _claim(lane, limit, claim, lease)
     if not events:
-        return 0
+        return 0, True
     deadline = time.monotonic() + settings.LEASE_SECONDS / 2
     books = rulebooks({event.application_id for event in events})
+    kinds = {application: facts.wanted(application) for application in books}
     judged: list[_Judged] = []
     recipients = 0
     for event in events:
@@ -83,6 +116,8 @@ def decide(lane: str, *, limit: int = 500) -> int:
         if judged and (time.monotonic() > deadline or recipients > PEOPLE_A_BATCH):
             break
         one = _judge(event, books[event.application_id].get(event.type, []))
+        if event.subject and (asked := kinds[event.application_id]):
+            one.fact = asked.get(facts.event(event.type))
         judged.append(one)
         recipients += sum(len(verdict.external_ids or ()) for _, verdict in one.verdicts)
     batch = _batch(judged, _subscribers(judged))
@@ -100,27 +135,39 @@ def decide(lane: str, *, limit: int = 500) -> int:
             )
     except _ClaimLostError:
         log.warning("events.claim_lost", lane=lane, events=len(events))
-        return 0
-    log.info(
+        return 0, True
+    log.debug(
         "events.decided", lane=lane, events=len(batch.events), people=sum(map(len, batch.people.values()))
     )
-    return len(batch.events)
+    return len(batch.events), len(batch.events) == due < limit
 
 
-def _claim(lane: str, limit: int, claim: str, lease: float) -> list[Event]:
-    """Claim the oldest undecided events of a lane by a conditional UPDATE, and return those that are ours."""
-    now = lease - settings.LEASE_SECONDS
-    free = Event.objects.filter(lane=lane, decided=False, lease_until__lt=now)
-    oldest = list(free.order_by("id").values_list("id", "attempts")[:limit])
-    if not oldest:
-        return []
+_FREE = "lane = %s AND NOT decided AND lease_until < %s"
+
+
+def _claim(lane: str, limit: int, claim: str, lease: float) -> tuple[int, list[Event]]:
+    """Claim the oldest undecided events of a lane by a conditional UPDATE.
+
+    Returns how many were found, of at most `limit`, and those that are ours.
+    """
+    free = [lane, lease - settings.LEASE_SECONDS]
+    oldest = fetch(
+        f"SELECT id, attempts FROM campaigns_event WHERE {_FREE} ORDER BY id LIMIT %s", [*free, limit]
+    )
+    found = len(oldest)
+    if not found:
+        return 0, []
     if oldest[0][1] >= CAREFUL:
         oldest = oldest[:1]
-    ids = [key for key, _ in oldest]
+    chosen, keys = among("id", [key for key, _ in oldest])
     # of two workers that read the same ids, the second one's UPDATE finds their leases taken
-    if not free.filter(id__in=ids).update(claim=claim, lease_until=lease, attempts=F("attempts") + 1):
-        return []
-    return list(Event.objects.filter(id__in=ids, claim=claim, decided=False).order_by("id"))
+    ours = instances(
+        Event,
+        "UPDATE campaigns_event SET claim = %s, lease_until = %s, attempts = attempts + 1"
+        f" WHERE {chosen} AND {_FREE} RETURNING {{columns}}",
+        [claim, lease, *keys, *free],
+    )
+    return found, sorted(ours, key=lambda event: event.pk)
 
 
 def _judge(event: Event, book: list[Ready]) -> _Judged:
@@ -146,21 +193,20 @@ def _subscribers(judged: list[_Judged]) -> dict[tuple[int, str], int]:
     for one in judged:
         for _, verdict in one.verdicts:
             wanted[one.event.application_id].update(verdict.external_ids or ())
-        if _fact_of(one.event) is not None:
+        if one.fact is not None:
             wanted[one.event.application_id].add(one.event.subject)
     everybody = list(set().union(*wanted.values()))
     found = {}
     for start in range(0, len(everybody), NAMES_A_QUERY):
         names = everybody[start : start + NAMES_A_QUERY]
-        rows = Subscriber.objects.filter(application__in=list(wanted), external_id__in=names)
-        for application, name, key in rows.values_list("application", "external_id", "pk"):
-            found[(application, name)] = key
+        theirs, keys = among("application_id", list(wanted))
+        named, texts = among_texts("external_id", names)
+        rows = fetch(
+            f"SELECT application_id, external_id, id FROM devices_subscriber WHERE {theirs} AND {named}",
+            [*keys, *texts],
+        )
+        found.update({(application, name): key for application, name, key in rows})
     return found
-
-
-def _fact_of(event: Event) -> int | None:
-    """Return the kind of fact (primary key) that an event's subject gets, None when no segment asks for it."""
-    return facts.wanted(event.application_id).get(facts.event(event.type)) if event.subject else None
 
 
 def _batch(judged: list[_Judged], subscribers: dict[tuple[int, str], int]) -> _Batch:
@@ -169,8 +215,8 @@ def _batch(judged: list[_Judged], subscribers: dict[tuple[int, str], int]) -> _B
     for one in judged:
         batch.events.append(one.event)
         holder = subscribers.get((one.event.application_id, one.event.subject))
-        if holder is not None and (kind := _fact_of(one.event)) is not None:
-            batch.facts[(holder, kind)] += 1
+        if holder is not None and one.fact is not None:
+            batch.facts[(holder, one.fact)] += 1
         if not one.verdicts:
             batch.decisions.append(_decision(one.event, None, Verdict(reasons.NO_RULE), now))
         for rule, verdict in one.verdicts:
@@ -211,9 +257,9 @@ def _add(
     batch.decisions.append(_decision(event, rule, verdict, now, reached))
 
 
-def _decision(event: Event, rule: Ready | None, verdict: Verdict, now: float, reached: int = 0) -> Decision:
-    return Decision(
-        event=event,
+def _decision(event: Event, rule: Ready | None, verdict: Verdict, now: float, reached: int = 0) -> _Decided:
+    return _Decided(
+        event_id=event.pk,
         rule_id=rule.pk if rule else None,
         rule_version=rule.version if rule else 0,
         forwarded=verdict.forwarded,
@@ -226,8 +272,12 @@ def _decision(event: Event, rule: Ready | None, verdict: Verdict, now: float, re
 
 def _close(events: list[Event], claim: str) -> None:
     """Mark the events decided, if all of them are still ours; raises `_ClaimLostError`."""
-    ours = Event.objects.filter(id__in=[event.pk for event in events], claim=claim, decided=False)
-    if ours.update(decided=True, lease_until=0) != len(events):
+    chosen, keys = among("id", [event.pk for event in events])
+    closed = change(
+        f"UPDATE campaigns_event SET decided = %s, lease_until = 0 WHERE {chosen} AND claim = %s AND NOT decided",
+        [True, *keys, claim],
+    )
+    if closed != len(events):
         raise _ClaimLostError
 
 
@@ -254,14 +304,15 @@ def _write(batch: _Batch) -> None:
         found.update({(rule.pk, UUID(person.occurrence)): run.uid for person in people})
     for rule, event, lane in batch.launches:
         found[(rule.pk, event.uid)] = _launch(rule, event, lane).uid
+    uids = {event.pk: event.uid for event in batch.events}
     origins = {rule.pk: origin for origin, rule in batch.rules.items()}
     for decision in batch.decisions:
         if not decision.forwarded or decision.rule_id is None:
             continue
-        decision.run = found.get((decision.rule_id, decision.event.uid))
+        decision.run = found.get((decision.rule_id, uids[decision.event_id]))
         if decision.run is None and origins.get(decision.rule_id) in cancelled:
             decision.forwarded, decision.reason, decision.recipients = False, reasons.RUN_CANCELLED, 0
-    Decision.objects.bulk_create(batch.decisions)
+    insert_objects(Decision, batch.decisions)
     facts.add(batch.facts)
 
 

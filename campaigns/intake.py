@@ -22,6 +22,7 @@ from campaigns.schemas import DataError, check_data
 from delivery import bell
 from devices.models import ApiKey, Application, Subscriber
 from devices.problem_values import Problem
+from devices.statements import among_texts, fetch, insert_objects, instances, uuid_value
 
 BATCH_LIMIT = 1_000
 """Events that one batch may have."""
@@ -102,13 +103,8 @@ def accept(application: Application, documents: Sequence[Any], sender: Sender) -
             taken.append((index, read(_as_sent_by(sender, document))))
         except EventError as error:
             rejected.append(Rejected(index, error.problem))
-    types = {
-        known.name: known
-        for known in EventType.objects.filter(
-            application=application, name__in={event.type for _, event in taken}
-        )
-    }
-    rows: list[tuple[int, Event]] = []
+    types = _types(application, {event.type for _, event in taken})
+    rows: list[tuple[int, _New]] = []
     for index, event in taken:
         kind = types.get(event.type)
         problem = _unknown(application, event) if kind is None else _refusal(event, kind, sender)
@@ -119,6 +115,16 @@ def accept(application: Application, documents: Sequence[Any], sender: Sender) -
             rows.append((index, _row(application, event, kind, sender)))
     stored, repeated, clashes = _store(application, rows)
     return Accepted(stored, repeated, sorted([*rejected, *clashes], key=lambda one: one.index))
+
+
+def _types(application: Application, names: set[str]) -> dict[str, EventType]:
+    named, texts = among_texts("name", list(names))
+    found = instances(
+        EventType,
+        f"SELECT {{columns}} FROM campaigns_eventtype WHERE application_id = %s AND {named}",
+        [application.pk, *texts],
+    )
+    return {kind.name: kind for kind in found}
 
 
 def _check_batch(documents: Sequence[Any]) -> None:
@@ -179,10 +185,31 @@ def _source_refusal(source: str, prefixes: tuple[str, ...] | None) -> Problem | 
     return Problem(403, "event-source", "The source is not granted", detail, "/source") if detail else None
 
 
-def _row(application: Application, event: CloudEvent, kind: EventType, sender: Sender) -> Event:
+class _New(msgspec.Struct, frozen=True):
+    """An event as its row is to be."""
+
+    application_id: int
+    uid: UUID
+    source: str
+    event_id: str
+    type: str
+    subject: str
+    time: datetime
+    data: Any
+    digest: str
+    sender: str
+    lane: str
+    received_at: float
+    decided: bool = False
+    claim: str = ""
+    lease_until: float = 0.0
+    attempts: int = 0
+
+
+def _row(application: Application, event: CloudEvent, kind: EventType, sender: Sender) -> _New:
     now = time.time()
-    return Event(
-        application=application,
+    return _New(
+        application_id=application.pk,
         uid=uuid4(),
         source=event.source,
         event_id=event.id,
@@ -197,45 +224,51 @@ def _row(application: Application, event: CloudEvent, kind: EventType, sender: S
     )
 
 
-def _store(application: Application, rows: list[tuple[int, Event]]) -> tuple[list[UUID], int, list[Rejected]]:
-    """Insert what is new and tell it from repeats and clashes by what stands under its identity afterwards.
+def _store(application: Application, rows: list[tuple[int, _New]]) -> tuple[list[UUID], int, list[Rejected]]:
+    """Insert what is new, in one statement, and tell repeats from clashes by what stands under their identity.
 
     The insert passes over known identities, so of two batches at once with the same event one
     inserts and the other, which waits for it, finds it.
     """
     if not rows:
         return [], 0, []
-    with transaction.atomic():
-        # in one order for everybody: on PostgreSQL two batches with the same events in other orders deadlock
-        ordered = sorted((event for _, event in rows), key=lambda event: (event.source, event.event_id))
-        Event.objects.bulk_create(ordered, ignore_conflicts=True)
-        standing = {
-            (source, event_id): (uid, digest)
-            for source, event_id, uid, digest in Event.objects.filter(
-                application=application,
-                source__in={event.source for _, event in rows},
-                event_id__in={event.event_id for _, event in rows},
-            ).values_list("source", "event_id", "uid", "digest")
-        }
-        stored: list[UUID] = []
-        repeated = 0
-        clashes: list[Rejected] = []
-        lanes: dict[str, None] = {}
-        for index, event in rows:
-            uid, digest = standing[(event.source, event.event_id)]
-            if uid == event.uid:
-                stored.append(uid)
-                lanes[event.lane] = None
-            elif digest == event.digest:
-                repeated += 1
-            else:
-                clashes.append(Rejected(index, _clash(event)))
-        for lane in lanes:
-            transaction.on_commit(partial(bell.ring, "decide", lane))
+    # in one order for everybody: on PostgreSQL two batches with the same events in other orders deadlock
+    ordered = sorted((event for _, event in rows), key=lambda event: (event.source, event.event_id))
+    inserted = insert_objects(
+        Event, ordered, tail="ON CONFLICT (application_id, source, event_id) DO NOTHING RETURNING uid"
+    )
+    new = {uid for (uid,) in inserted}
+    standing = _standing(application, rows) if len(new) < len(rows) else {}
+    stored: list[UUID] = []
+    repeated = 0
+    clashes: list[Rejected] = []
+    lanes: dict[str, None] = {}
+    for index, event in rows:
+        if uuid_value(event.uid) in new:
+            stored.append(event.uid)
+            lanes[event.lane] = None
+        elif standing[(event.source, event.event_id)] == event.digest:
+            repeated += 1
+        else:
+            clashes.append(Rejected(index, _clash(event)))
+    for lane in lanes:
+        transaction.on_commit(partial(bell.ring, "decide", lane))
     return stored, repeated, clashes
 
 
-def _clash(event: Event) -> Problem:
+def _standing(application: Application, rows: list[tuple[int, _New]]) -> dict[tuple[str, str], str]:
+    """Return the digests that stand under the rows' identities, by source and id."""
+    sources, of_sources = among_texts("source", list({event.source for _, event in rows}))
+    ids, of_ids = among_texts("event_id", list({event.event_id for _, event in rows}))
+    found = fetch(
+        "SELECT source, event_id, digest FROM campaigns_event"
+        f" WHERE application_id = %s AND {sources} AND {ids}",
+        [application.pk, *of_sources, *of_ids],
+    )
+    return {(source, name): digest for source, name, digest in found}
+
+
+def _clash(event: _New) -> Problem:
     detail = (
         f"An event “{event.event_id}” from “{event.source}” is known with another body, and that one stands. "
         "Give a different event another id."

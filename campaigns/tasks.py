@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from campaigns.engine import decide as decide_batch
+from campaigns import engine
 from delivery.draining import drain
 from devices.importing import work_one
 
@@ -10,7 +10,7 @@ from devices.importing import work_one
 @shared_task(name="campaigns.decide", ignore_result=True)
 def decide(lane: str) -> None:
     """Decide the undecided events of a lane."""
-    drain("decide", lane, lambda: decide_batch(lane) > 0)
+    drain("decide", lane, lambda: engine.step(lane))
 
 
 @shared_task(name="campaigns.import", ignore_result=True)

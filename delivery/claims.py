@@ -92,7 +92,7 @@ WHERE {where} AND run.state = 'running'
 AND piece.state IN {states} AND piece.due_at <= %s AND piece.lease_until < %s
 AND NOT EXISTS (SELECT 1 FROM delivery_hold AS hold
                 WHERE hold.application_id = piece.application_id AND (hold.lane = '' OR hold.lane = piece.lane))
-ORDER BY run.served_at, piece.id LIMIT 8
+ORDER BY run.served_at, piece.id LIMIT {most}
 """
 _TAKE = """
 UPDATE {table} SET state = %s, fence = fence + 1, tries = tries + 1, lease_until = %s, worker = %s
@@ -101,12 +101,22 @@ RETURNING {columns}
 """
 
 
+CANDIDATES = 8
+_WAS_LAST = "_was_last"
+
+
+def was_last(piece: Page | Parcel) -> bool:
+    """Return whether nothing else was due when a piece was claimed."""
+    return bool(piece.__dict__[_WAS_LAST])
+
+
 def _claim(model: type[Piece], where: str, values: list[Any], worker: str) -> Piece | None:
     now = dbclock.now()
     table = model._meta.db_table
     shared = ", ".join(f"{name}.{column}" for name, columns in _SHARED for column in columns)
-    sql = _CANDIDATES.format(shared=shared, table=table, where=where, states=states("claim"))
-    for pk, fence, tries, *facts in fetch(sql, [*values, now, now]):
+    sql = _CANDIDATES.format(shared=shared, table=table, where=where, states=states("claim"), most=CANDIDATES)
+    candidates = fetch(sql, [*values, now, now])
+    for pk, fence, tries, *facts in candidates:
         if tries >= MAX_CLAIMS:
             change(
                 f"UPDATE {table} SET state = %s, lease_until = 0, error = %s"
@@ -118,8 +128,12 @@ def _claim(model: type[Piece], where: str, values: list[Any], worker: str) -> Pi
         take = _TAKE.format(table=table, columns=", ".join(columns), states=states("claim"))
         taken = fetch(take, [following("claim"), now + settings.LEASE_SECONDS, worker[:64], pk, fence, now])
         if taken:
-            change("UPDATE delivery_run SET served_at = %s WHERE id = %s", [now, facts[0]])
-            return _made(model, columns, taken[0], _run(facts))
+            if len(candidates) == CANDIDATES or len({run for _, _, _, run, *_ in candidates}) > 1:
+                # whose turn it is matters only to those who wait for theirs
+                change("UPDATE delivery_run SET served_at = %s WHERE id = %s", [now, facts[0]])
+            piece = _made(model, columns, taken[0], _run(facts))
+            piece.__dict__[_WAS_LAST] = len(candidates) == 1
+            return piece
         # the losing branch: another worker's UPDATE came first, so its fence is not ours; try the next
     return None
 

@@ -6,9 +6,7 @@ the machine sleeps: a statement each time was a tenth of what a page costs.
 
 import time
 
-from django.db import connection
-
-from devices.statements import fetch
+from devices.statements import POSTGRESQL, fetch
 
 READ_EVERY = 1.0
 CLOSE = 0.1
@@ -24,7 +22,7 @@ _read: tuple[float, float] | None = None
 def now() -> float:
     """Return the database's clock in epoch seconds (on SQLite that is this machine's)."""
     global _read
-    if connection.vendor != "postgresql":
+    if not POSTGRESQL:
         return time.time()
     before, known = time.clock_gettime(_STEADY), _read
     if known is not None and before - known[0] < READ_EVERY:

@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from enum import Enum
 from typing import TypeVar
 
 import structlog
@@ -34,6 +35,18 @@ BUDGET = 2.0
 Piece = TypeVar("Piece", Page, Parcel)
 
 WORKER = f"{socket.gethostname()[:32]}:{os.getpid()}:{secrets.token_hex(3)}"
+
+
+class Step(Enum):
+    """What a look for due work came to; true when something was worked."""
+
+    IDLE = "idle"
+    LAST = "last"
+    """worked the only piece that was due"""
+    MORE = "more"
+
+    def __bool__(self) -> bool:
+        return self is not Step.IDLE
 
 
 class _Turn:
@@ -99,15 +112,19 @@ def take_up(stage: str, lane: str, begin: Callable[[], object]) -> bool:
     return True
 
 
-def drain(stage: str, lane: str, step: Callable[[], bool]) -> None:
-    """Call `step` until it finds nothing to do and no bell rang meanwhile, or the budget is spent."""
+def drain(stage: str, lane: str, step: Callable[[], Step | bool]) -> None:
+    """Call `step` until it leaves nothing to do and no bell rang meanwhile, or the budget is spent.
+
+    What is made meanwhile is rung for, so after the last piece nobody looks once more in vain.
+    """
     turn = _turn_of(stage, lane)
     if not turn.begin():
         return
     until, left = time.monotonic() + BUDGET, False
     try:
         while not left:
-            if step():
+            done = step()
+            if done and done is not Step.LAST:
                 left = time.monotonic() > until
             elif not turn.look_again():
                 return
@@ -116,22 +133,21 @@ def drain(stage: str, lane: str, step: Callable[[], bool]) -> None:
     bell.ring(stage, lane)
 
 
-def plan_one(lane: str) -> bool:
-    """Work one due page of a lane; return whether there was one."""
-    page = claims.claim_page(lane, WORKER)
-    if page is None:
-        return False
-    _work(page, work_page)
-    return True
+def plan_one(lane: str) -> Step:
+    """Work one due page of a lane."""
+    return _one(claims.claim_page(lane, WORKER), work_page)
 
 
-def send_one(provider: str, lane: str) -> bool:
-    """Send one due parcel of a provider and lane; return whether there was one."""
-    parcel = claims.claim_parcel(provider, lane, WORKER)
-    if parcel is None:
-        return False
-    _work(parcel, work_parcel)
-    return True
+def send_one(provider: str, lane: str) -> Step:
+    """Send one due parcel of a provider and lane."""
+    return _one(claims.claim_parcel(provider, lane, WORKER), work_parcel)
+
+
+def _one(piece: Piece | None, work: Callable[[Piece], None]) -> Step:
+    if piece is None:
+        return Step.IDLE
+    _work(piece, work)
+    return Step.LAST if claims.was_last(piece) else Step.MORE
 
 
 def _work(piece: Piece, work: Callable[[Piece], None]) -> None:

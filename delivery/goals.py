@@ -14,6 +14,7 @@ from delivery.log.store import ReceiptRow, log_store
 from delivery.models import Goal, Run, Stopped
 from delivery.snapshot import Snapshot
 from devices.models import Subscriber
+from devices.statements import among, among_texts, fetch
 
 CONVERTED = "converted"
 
@@ -36,12 +37,14 @@ def note(events: Sequence[heard.Met]) -> None:
     """Keep those of some events that are somebody's goal, inside the caller's transaction: one query for all."""
     if not events:
         return
-    wanted = Goal.objects.filter(
-        application_id__in={one.application for one in events},
-        event_type__in={one.event_type for one in events},
-        until__gt=min(one.at for one in events),
+    theirs, keys = among("application_id", list({one.application for one in events}))
+    typed, texts = among_texts("event_type", list({one.event_type for one in events}))
+    known = set(
+        fetch(
+            f"SELECT DISTINCT application_id, event_type FROM delivery_goal WHERE {theirs} AND {typed} AND until > %s",
+            [*keys, *texts, min(one.at for one in events)],
+        )
     )
-    known = set(wanted.values_list("application_id", "event_type").distinct())
     heard.note_events([one for one in events if (one.application, one.event_type) in known])
 
 

@@ -20,7 +20,8 @@ from delivery.models import Page, Parcel, Run, Shard, Stopped, WorkState
 from delivery.policy import local_time, throttle
 from delivery.snapshot import Named, Policy, Snapshot, encode_people, to_json
 from devices.models import Application, Category, Subscriber
-from devices.statements import fetch
+from devices.short_memory import ShortMemory
+from devices.statements import fetch, uuid_value
 
 log = structlog.get_logger(__name__)
 
@@ -134,7 +135,7 @@ def standing_run(
 ) -> Run:
     """Return the run of one day that events of `origin` share, made when it is not there yet."""
     key = f"{application.pk}:{origin}:{lane}:{day.isoformat()}"
-    run = Run.objects.filter(standing_key=key).first()
+    run = _standing(key)
     if run is not None:
         return run
     try:
@@ -160,6 +161,28 @@ def standing_run(
             return run
     except IntegrityError:
         return Run.objects.get(standing_key=key)
+
+
+_standing_runs: ShortMemory[Run] = ShortMemory(seconds=600)
+"""What a standing run's row says and never changes, by its key; its snapshot may be large."""
+
+
+def _standing(key: str) -> Run | None:
+    """Return the standing run of a key with its present state, None when there is none yet."""
+    rows = fetch("SELECT id, uid, state FROM delivery_run WHERE standing_key = %s", [key])
+    if not rows:
+        return None
+    ((pk, uid, state),) = rows
+    run = _standing_runs.get(key)
+    if (
+        run is None or run.pk != pk or uuid_value(run.uid) != uid
+    ):  # a row that was rolled back may have had its key
+        run = Run.objects.filter(pk=pk).first()
+        if run is None:
+            return None
+        _standing_runs.put(key, run)
+    run.state = state
+    return run
 
 
 def add_people(run: Run, people: list[Named]) -> None:

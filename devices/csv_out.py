@@ -7,13 +7,11 @@ takes away again. Numbers stay numbers.
 import csv
 import io
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from asgiref.sync import sync_to_async
-from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpRequest, StreamingHttpResponse
+from django.http import StreamingHttpResponse
 
 from devices import segments
 from devices.csv_in import FIELDS, UNSAFE
@@ -44,15 +42,14 @@ def line(cells: Iterable[Any]) -> str:
     return out.getvalue()
 
 
-def response(request: HttpRequest, pieces: Iterator[str], *, name: str) -> StreamingHttpResponse:
+def response(pieces: Iterator[str], *, name: str) -> StreamingHttpResponse:
     """Return a download of a file whose text comes in pieces; the first has a BOM, or Excel misreads letters."""
 
     def whole() -> Iterator[str]:
         yield "\ufeff"
         yield from pieces
 
-    content: Any = _awaited(whole()) if isinstance(request, ASGIRequest) else whole()
-    answer = StreamingHttpResponse(content, content_type="text/csv; charset=utf-8")
+    answer = StreamingHttpResponse(whole(), content_type="text/csv; charset=utf-8")
     plain = "".join(
         letter if letter.isascii() and (letter.isalnum() or letter in "-_.") else "_" for letter in name
     )
@@ -63,16 +60,7 @@ def response(request: HttpRequest, pieces: Iterator[str], *, name: str) -> Strea
     return answer
 
 
-async def _awaited(pieces: Iterator[str]) -> AsyncIterator[str]:
-    """Yield the pieces, each made in the thread of the request's database connection."""
-    following = sync_to_async(lambda: next(pieces, None))
-    while (piece := await following()) is not None:
-        yield piece
-
-
-def subscribers(
-    request: HttpRequest, application: Application, predicate: Any, *, name: str
-) -> StreamingHttpResponse:
+def subscribers(application: Application, predicate: Any, *, name: str) -> StreamingHttpResponse:
     """Return a download of the subscribers that a predicate (whole; None: everybody) chooses."""
     chosen = Subscriber.objects.filter(segments.to_q(predicate), application=application)
     newest = Subscriber.objects.filter(application=application).order_by("-pk")
@@ -81,7 +69,7 @@ def subscribers(
         if isinstance(known, dict):
             attributes.update(dict.fromkeys(known))
     columns = sorted(attributes)[:MOST_COLUMNS]
-    return response(request, _rows(chosen, columns), name=name)
+    return response(_rows(chosen, columns), name=name)
 
 
 def _rows(chosen: Any, columns: Sequence[str]) -> Iterator[str]:

@@ -5,15 +5,18 @@ from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "notifyhub.settings")
 
+import django
 from channels.routing import ProtocolTypeRouter, URLRouter
-from django.core.asgi import get_asgi_application
 from django.urls import path, re_path
 
-_http = get_asgi_application()
+django.setup()
 
-from delivery.admin.live import run_socket  # noqa: E402  (needs the app registry of the line above)
+from delivery.admin.live import run_socket  # noqa: E402  (these need the app registry)
 from delivery.node import streams  # noqa: E402
 from delivery.node.consumer import DeviceConsumer  # noqa: E402
+from notifyhub.handling import Handler  # noqa: E402
+
+_http = Handler()
 
 
 async def _no_such_socket(scope: Any, receive: Any, send: Any) -> None:

@@ -117,16 +117,9 @@ if _ON_SQLITE:
         **env.db("NOTIFYHUB_LOG_DATABASE_URL", f"sqlite:///{DATA_DIR / 'log.sqlite3'}"),
         "OPTIONS": _SQLITE_OPTIONS,
     }
-# Connections are kept; by the web process in a pool, as each of its requests has a thread of its own.
 for _database in DATABASES.values():
-    _database["CONN_MAX_AGE"] = 0 if ROLE == "web" else 600
-    if ROLE == "web" and _database["ENGINE"] == "django.db.backends.postgresql":
-        _database["CONN_HEALTH_CHECKS"] = True
-        _database.setdefault("OPTIONS", {})["pool"] = {
-            "min_size": 2,
-            "max_size": env.int("NOTIFYHUB_WEB_CONNECTIONS", 20),
-            "timeout": 5.0,
-        }
+    _database["CONN_MAX_AGE"] = 600
+WEB_CONNECTIONS = env.int("NOTIFYHUB_WEB_CONNECTIONS", 20)
 LOG_DATABASE = "log" if _ON_SQLITE else "default"
 DATABASE_ROUTERS = ["notifyhub.routers.LogRouter"]
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 from bench import feed
 from bench.course import Course, opened, tell
 from bench.courses.ruled import Ruled
+from bench.courses.turns import by_part
 from bench.population import Population
 from bench.report import Ages, LanesReport
 from bench.stand import Stand, StandError
@@ -166,9 +167,10 @@ def _stretch(
         for number, (name, _) in enumerate(subjects.values())
     ]
     before = _count(stand, ruled)
-    begin = time.time() + 1.0
-    shots = ruled.service(THREADS).follow(documents, rate=rate, begin=begin)
-    arrivals = _arrivals(stand, ruled, list(subjects), since=begin, at_least=before + len(subjects))
+    with stand.metered() as used:
+        begin = time.time() + 1.0
+        shots = ruled.service(THREADS).follow(documents, rate=rate, begin=begin)
+        arrivals = _arrivals(stand, ruled, list(subjects), since=begin, at_least=before + len(subjects))
     seconds: dict[str, list[float]] = {"socket": [], "fcm": []}
     for at, (address, (_, transport)) in enumerate(subjects.items()):
         if address in arrivals:
@@ -179,8 +181,13 @@ def _stretch(
         seconds=seconds,
         answered=[shot.answered - shot.intended for shot in shots],
         late=[shot.started - shot.intended for shot in shots],
+        cpu=dict(used.ours),
+        server_cpu=dict(used.servers),
     )
-    tell(f"{title}: {ages.arrived:,} of {ages.expected:,} critical events arrived")
+    tell(
+        f"{title}: {ages.arrived:,} of {ages.expected:,} critical events arrived; CPU ms for an event: "
+        f"{by_part(ages.cpu, ages.expected * 1000)}, servers {by_part(ages.server_cpu, ages.expected * 1000)}"
+    )
     return ages
 
 

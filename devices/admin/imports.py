@@ -220,7 +220,7 @@ class ImportAdmin(ReadOnlyAdmin):
         source: Import = self.get_object(request, object_id)
         rows = ([["line", "reason", *source.header]], importing.refused_rows(source))
         lines = (csv_out.line(row) for some in rows for row in some)
-        return csv_out.response(request, lines, name=f"{source.file_name.removesuffix('.csv')}-refused")
+        return csv_out.response(lines, name=f"{source.file_name.removesuffix('.csv')}-refused")
 
     @action(
         description=gettext_lazy("Stop"),

@@ -201,7 +201,7 @@ class SegmentAdmin(ScopedAdmin):
     def export(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         segment: Segment = self.get_object(request, object_id)
         try:
-            return csv_out.subscribers(request, segment.application, segment.whole, name=segment.name)
+            return csv_out.subscribers(segment.application, segment.whole, name=segment.name)
         except PredicateError as error:
             messages.error(request, str(error))
             return HttpResponseRedirect(reverse("admin:devices_segment_change", args=[segment.pk]))

@@ -1,6 +1,7 @@
 """The rows of whom we can reach."""
 
 from devices.models.application import ApiKey, Application, Membership, Role, SigningKey
+from devices.models.closing import Closing
 from devices.models.facts import Fact, FactKind
 from devices.models.imports import Import, ImportPart
 from devices.models.people import Category, Device, Platform, Preference, Provider, Subscriber
@@ -10,6 +11,7 @@ __all__ = [
     "ApiKey",
     "Application",
     "Category",
+    "Closing",
     "Device",
     "Fact",
     "FactKind",

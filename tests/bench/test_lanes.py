@@ -11,6 +11,8 @@ IDLE = Ages(
     seconds={"socket": [0.01, 0.02], "fcm": [0.04, 0.05]},
     answered=[0.005] * 4,
     late=[0.0] * 4,
+    cpu={"web": 0.02, "urgent": 0.04},
+    server_cpu={"postgres": 0.008},
 )
 BUSY = msgspec.structs.replace(IDLE, seconds={"socket": [0.02, 0.03], "fcm": [0.05, 0.10]})
 LANES = LanesReport(
@@ -67,3 +69,9 @@ def test_more_events_than_there_are_open_devices_are_refused(capsys: pytest.Capt
     with pytest.raises(SystemExit):
         lanes_bench.main(["--online", "100", "--events", "2000"])
     assert "another open device" in capsys.readouterr().err
+
+
+def test_what_an_event_costs_is_told_by_part() -> None:
+    ages = lanes_bench.ages_of(IDLE)
+    assert ages["cpu_ms_per_event"] == pytest.approx({"urgent": 10.0, "web": 5.0})
+    assert ages["server_cpu_ms_per_event"] == pytest.approx({"postgres": 2.0})

@@ -41,9 +41,9 @@ def work_all() -> Callable[[], int]:
     def work() -> int:
         done = 0
         while True:
-            some = sum(plan_one(lane) for lane in LANES)
+            some = sum(bool(plan_one(lane)) for lane in LANES)
             some += sum(
-                send_one(name, lane) for lane in LANES for name in ("fcm", "apns", "webpush", "socket")
+                bool(send_one(name, lane)) for lane in LANES for name in ("fcm", "apns", "webpush", "socket")
             )
             if not some:
                 return done

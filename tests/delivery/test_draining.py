@@ -139,3 +139,33 @@ def test_work_that_somebody_else_has_claimed_since_is_left_alone(
     assert draining.plan_one("normal")
     page = Page.objects.get()
     assert (page.state, page.worker, page.error) == (WorkState.CLAIMED, "another", "")
+
+
+def test_nobody_looks_in_vain_after_the_last_piece(
+    provider: world.FakeSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = world.application()
+    world.people(app, 1, "fcm")
+    world.launch(app), world.launch(app)
+    looks: list[draining.Step] = []
+
+    def look() -> draining.Step:
+        looks.append(draining.plan_one("normal"))
+        return looks[-1]
+
+    draining.drain("plan", "normal", look)
+    assert looks == [draining.Step.MORE, draining.Step.LAST]
+    assert not draining.plan_one("normal")
+
+
+def test_a_bell_that_rang_meanwhile_means_another_look() -> None:
+    looks: list[draining.Step] = []
+
+    def look() -> draining.Step:
+        looks.append(draining.Step.LAST)
+        if len(looks) == 1:
+            draining.drain("plan", "high", look)  # as a thread that heard the bell would
+        return looks[-1]
+
+    draining.drain("plan", "high", look)
+    assert len(looks) == 2

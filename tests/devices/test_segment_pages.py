@@ -4,9 +4,8 @@ import json
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
 from django.db import connection
-from django.test import AsyncClient, Client
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
@@ -183,14 +182,3 @@ def test_subscribers_are_exported_of_one_application(meadow: World, editor: Clie
     assert "Harbour-person" in text and "Meadow" not in text
     for other in ("999", "x", "²"):
         assert not editor.get(address, {"application": other}).streaming
-
-
-def test_an_export_is_streamed_by_the_asgi_server_too(meadow: World) -> None:
-    client = AsyncClient()
-    client.force_login(member("a-viewer", meadow.application, Role.VIEWER))
-    answer = async_to_sync(client.get)(reverse("admin:devices_subscriber_export"))
-
-    async def read() -> bytes:
-        return b"".join([piece async for piece in answer])
-
-    assert answer.is_async and "Meadow-person" in async_to_sync(read)().decode()
