@@ -15,7 +15,7 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
-from delivery import bell, caps, claims, dbclock, pacing, pieces, runs, silence
+from delivery import bell, caps, claims, dbclock, pacing, pieces, runs, silence, unread
 from delivery.log.store import NewEntry, log_store
 from delivery.models import Page, Parcel, Run, Stopped
 from delivery.outgoing import encode
@@ -59,7 +59,9 @@ def work_page(page: Page, *, stages: Sequence[Stage] = STAGES) -> None:
     circumstances = circumstances_of(run, prepared.snapshot, stamp, caps=rules, reservations=reservations)
     pairs, cursor, exhausted = _read(page, run, prepared)
     try:
-        work = think(run, prepared, pairs, circumstances, stages, since=_since(page, run))
+        work = think(
+            run, prepared, pairs, circumstances, stages, since=_since(page, run), badges=unread.badges_of
+        )
     except caps.CapsNotReadyError as error:
         claims.put_back(page, due_at=max(error.until, stamp + min(PATIENCE, 2.0 ** min(page.fence - 1, 20))))
         log.warning("page.put_back", run=str(run.uid), page=page.pk, reason=str(error))

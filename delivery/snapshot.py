@@ -6,12 +6,16 @@ from typing import Any
 
 import msgspec
 
+AUTO_BADGE = "auto"
 WHOLE = 10_000
 """What the shares of an audience are counted in."""
 
 
 class Text(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is said, as Liquid templates; an empty field of an override leaves the field below it as it is."""
+    """What is said, as Liquid templates; an empty field of an override leaves the field below it as it is.
+
+    `badge` is the number on the app's icon, in digits, or `AUTO_BADGE`: how much the person has not read.
+    """
 
     title: str = ""
     body: str = ""
@@ -19,6 +23,7 @@ class Text(msgspec.Struct, frozen=True, omit_defaults=True):
     image: str = ""
     link: str = ""
     sound: str = ""
+    badge: str = ""
     data: dict[str, str] = {}
     android: dict[str, Any] = {}
     ios: dict[str, Any] = {}

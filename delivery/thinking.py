@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from delivery import experiments
+from delivery.content import Content
 from delivery.log import body as bodies
 from delivery.models import Run
 from delivery.outgoing import Outgoing, Target
@@ -24,11 +25,15 @@ from delivery.senders.apns.options import purpose_of
 from delivery.snapshot import Named, Snapshot, from_json
 from delivery.spread import LOCALE, PLATFORM, Spread
 from devices.frequency_caps import Cap
+from devices.models import Application
 from devices.person import Person
 
 Pair = tuple[Person | None, Named]
 """A person of a page (None for one deleted since), as they were named."""
 
+
+Badges = Callable[[Application, Sequence[Candidate]], dict[bytes, int]]
+"""From the people who are told to their badges, by subscriber's uid."""
 
 _KEPT_AS = "_prepared"
 
@@ -45,6 +50,19 @@ class Prepared(msgspec.Struct):
     """who is in which arm of the experiment, None without one"""
     renderers: dict[str, Renderer] = {}
     """of an experiment's variants whose text is another"""
+    counts_unread: bool = False
+    """whether a badge is how much its reader has not read"""
+    with_badges: dict[tuple[int, int], Content] = {}
+
+    def badged(self, content: Content, badge: int, *, keep: bool) -> Content:
+        """Return a content with a badge; `keep`: it is the renderer's own, so those with one badge are one object."""
+        if not keep:
+            return msgspec.structs.replace(content, badge=badge)
+        key = (id(content), badge)
+        found = self.with_badges.get(key)
+        if found is None:
+            found = self.with_badges[key] = msgspec.structs.replace(content, badge=badge)
+        return found
 
 
 def ready(snapshot: Snapshot) -> Prepared:
@@ -57,6 +75,8 @@ def ready(snapshot: Snapshot) -> Prepared:
         prepared.arm = experiments.arms(snapshot.experiment)
         for variant in snapshot.experiment.variants:
             prepared.renderers[variant.key] = Renderer(experiments.told(snapshot, variant.key))
+    every = prepared.renderers.values() or [renderer]
+    prepared.counts_unread = any(one.counts_unread for one in every)
     return prepared
 
 
@@ -129,10 +149,13 @@ def think(
     stages: Sequence[Stage] = STAGES,
     *,
     since: float = 0.0,
+    badges: Badges | None = None,
 ) -> Work:
     """Decide and render: everything about a page that does not depend on when it is committed.
 
     `since` is the instant (epoch seconds) from which its messages' age is counted, 0 for what each person has.
+    `badges` is asked once for the badges of all who are told, where some text has one of its own for each; without
+    it that badge is 1.
     """
     of_run = run.uid.bytes
     candidates = [
@@ -153,8 +176,19 @@ def think(
         spread={LOCALE: {}, PLATFORM: {}},
     )
     work.stopped += [(named, Drop("unknown_subscriber")) for person, named in pairs if person is None]
+    numbers: dict[bytes, int] = {}
+    if badges is not None and planned.passed and prepared.counts_unread:
+        numbers = badges(run.application, planned.passed)
     for candidate in planned.passed:
-        _render(candidate, run, prepared, circumstances, work, since=since)
+        _render(
+            candidate,
+            run,
+            prepared,
+            circumstances,
+            work,
+            since=since,
+            badge=numbers.get(candidate.person.uid, 1),
+        )
     return work
 
 
@@ -177,6 +211,7 @@ def _render(
     work: Work,
     *,
     since: float,
+    badge: int,
 ) -> None:
     person, renderer, arm = candidate.person, prepared.renderer, ""
     if prepared.arm is not None:
@@ -230,7 +265,10 @@ def _render(
         outgoing = work.outgoing.get((device.provider, due))
         if outgoing is None:
             outgoing = work.outgoing[(device.provider, due)] = Outgoing()
-        at = outgoing.place(by_platform.get(device.platform, content))
+        said = by_platform.get(device.platform, content)
+        if prepared.counts_unread and renderer.has_auto_badge(locale, device.platform):
+            said = prepared.badged(said, badge, keep=renderer.constant)
+        at = outgoing.place(said)
         outgoing.targets.append(
             Target(
                 device.id,

@@ -7,7 +7,6 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     UnfoldAdminFileFieldWidget,
-    UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
@@ -22,6 +21,7 @@ from campaigns.content import PLATFORMS, TEXT_LIMITS
 from campaigns.models import Campaign
 from campaigns.policy import FIELDS as POLICY_FIELDS
 from delivery import rendering
+from delivery.snapshot import AUTO_BADGE
 from devices.scoped_form import ScopedForm
 
 LABELS = {
@@ -80,13 +80,15 @@ class CampaignForm(ScopedForm):
             "JPEG, PNG, WebP or GIF up to 10 MB. It is made smaller, and kept under an address nobody can guess."
         ),
     )
-    badge = forms.IntegerField(
+    badge = forms.CharField(
         label=_("Badge"),
         required=False,
-        min_value=0,
-        max_value=99_999,
-        widget=UnfoldAdminIntegerFieldWidget(),
-        help_text=_("The number on the app's icon; 0 takes it away, empty leaves it as it is."),
+        max_length=5,
+        widget=UnfoldAdminTextInputWidget(attrs={"list": "badges", "placeholder": AUTO_BADGE}),
+        help_text=_(
+            "The number on the app's icon. auto: how much the person has not read, with this one. 0 takes it away,"
+            " empty leaves it as it is."
+        ),
     )
     buttons = ButtonsField(
         label=_("Buttons"),
@@ -206,6 +208,9 @@ class CampaignForm(ScopedForm):
         except pictures.PictureError as error:
             raise forms.ValidationError(str(error)) from None
         return upload
+
+    def clean_badge(self) -> str:
+        return str(self.cleaned_data["badge"]).strip().lower()
 
     def clean(self) -> dict[str, Any]:
         cleaned, without = super().clean(), Campaign()

@@ -66,6 +66,7 @@ class CampaignSerializer(StrictModelSerializer):
             "link",
             "image",
             "sound",
+            "badge",
             "data",
             "android",
             "ios",

@@ -51,6 +51,11 @@ class Campaign(models.Model):
         blank=True,
         help_text="A sound of the app's, or default; empty: silent on Apple's devices.",
     )
+    badge = models.CharField(
+        max_length=5,
+        blank=True,
+        help_text="The number on the app's icon; auto: how much the person has not read. Empty leaves it as it is.",
+    )
     data = models.JSONField(
         default=dict, blank=True, help_text='Keys and texts for the app, as {"screen": "offers"}.'
     )
