@@ -15,6 +15,7 @@ STOPPED = {
     "render_failed": "The text could not be rendered with this subscriber's attributes.",
     "given_up": "Their page could not be planned, and somebody gave it up.",
     "control_group": "The subscriber is in the experiment's control group, which is told nothing.",
+    "not_in_audience": "An event was about the subscriber, whom the campaign's segment does not choose.",
 }
 """Subscribers whom the planner stopped: they have no entry in their log."""
 

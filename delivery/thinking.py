@@ -4,7 +4,7 @@ A dry run thinks the same and stops there.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import msgspec
@@ -150,18 +150,19 @@ def think(
     *,
     since: float = 0.0,
     badges: Badges | None = None,
+    outside: Container[int] = (),
 ) -> Work:
     """Decide and render: everything about a page that does not depend on when it is committed.
 
     `since` is the instant (epoch seconds) from which its messages' age is counted, 0 for what each person has.
     `badges` is asked once for the badges of all who are told, where some text has one of its own for each; without
-    it that badge is 1.
+    it that badge is 1. `outside` are those (primary keys) whom the audience does not choose.
     """
     of_run = run.uid.bytes
     candidates = [
         Candidate(person, named, identity(of_run, person.uid, named.occurrence))
         for person, named in pairs
-        if person is not None
+        if person is not None and person.id not in outside
     ]
     planned = plan(candidates, circumstances, stages)
     work = Work(
@@ -175,7 +176,11 @@ def think(
         untold=[],
         spread={LOCALE: {}, PLATFORM: {}},
     )
-    work.stopped += [(named, Drop("unknown_subscriber")) for person, named in pairs if person is None]
+    for person, named in pairs:
+        if person is None:
+            work.stopped.append((named, Drop("unknown_subscriber")))
+        elif person.id in outside:
+            work.stopped.append((named, Drop("not_in_audience")))
     numbers: dict[bytes, int] = {}
     if badges is not None and planned.passed and prepared.counts_unread:
         numbers = badges(run.application, planned.passed)

@@ -48,19 +48,25 @@ def page_after(
     return _with_devices(rows, predicate)
 
 
-def named(application_id: int, ids: Iterable[int], category_id: int | None = None) -> list[Person]:
-    """Return the people of an application among `ids` (primary keys, at most a page of them), in order of id."""
+def named(
+    application_id: int, ids: Iterable[int], category_id: int | None = None, predicate: Any = None
+) -> list[Person]:
+    """Return the people of an application among `ids` (primary keys, at most a page of them), in order of id.
+
+    With a predicate only those whom it chooses, with the devices it means.
+    """
     wanted = list(ids)
     if not wanted:
         return []
     condition, values = among("devices_subscriber.id", wanted)
+    chosen, more = condition_on(Subscriber, predicate)
     rows = _people(
-        f"devices_subscriber.application_id = %s AND {condition}",
-        [application_id, *values],
+        f"devices_subscriber.application_id = %s AND {condition}{chosen}",
+        [application_id, *values, *more],
         category_id,
         len(wanted),
     )
-    return _with_devices(rows, None)
+    return _with_devices(rows, predicate)
 
 
 def _people(where: str, values: list[Any], category_id: int | None, limit: int) -> list[tuple[Any, ...]]:
