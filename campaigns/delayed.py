@@ -23,11 +23,12 @@ from campaigns.rulebook import Ready, rulebooks
 from delivery import runs
 from delivery.models import Run
 from delivery.snapshot import Named
-from devices.statements import among, change, fetch, insert
+from devices.statements import among, change, fetch, insert, insert_objects
 
 log = structlog.get_logger(__name__)
 
 BATCH = 500
+ENTRIES_A_STATEMENT = 5_000
 MOST_A_ROUND = 10_000
 """People handed on in one round of the clock; the others in the next."""
 DAY = 86_400.0
@@ -75,7 +76,7 @@ def let_in(asked: Sequence[Wait]) -> list[bool]:
     """Return who of some people their rules let in now, and note it; takes part in the open transaction.
 
     A rule with `once_days` lets each person in once in so many days; the first of several events counts. One statement
-    for each such rule.
+    for each such rule (and five thousand people).
     """
     answers = [True] * len(asked)
     by_rule: dict[int, dict[int, int]] = defaultdict(dict)
@@ -84,24 +85,33 @@ def let_in(asked: Sequence[Wait]) -> list[bool]:
             firsts = by_rule[one.rule.pk]
             answers[place] = one.subscriber not in firsts
             firsts.setdefault(one.subscriber, place)
-    table = Entrance._meta.db_table
     for rule, firsts in by_rule.items():
-        places = sorted(firsts.items())
-        days = asked[places[0][1]].rule.once_days
-        values: list[Any] = []
-        for subscriber, place in places:
-            values += [rule, subscriber, asked[place].event.received_at]
-        entered = fetch(
-            f"INSERT INTO {table} (rule_id, subscriber_id, entered_at) VALUES "
-            + ", ".join(["(%s, %s, %s)"] * len(places))
-            + f" ON CONFLICT (rule_id, subscriber_id) DO UPDATE SET entered_at = excluded.entered_at"
-            f" WHERE {table}.entered_at <= excluded.entered_at - %s RETURNING subscriber_id",
-            [*values, days * DAY],
-        )
-        inside = {row[0] for row in entered}
-        for subscriber, place in places:
+        people = sorted(firsts.items())
+        days = asked[people[0][1]].rule.once_days
+        rows = [_Entering(rule, subscriber, asked[place].event.received_at) for subscriber, place in people]
+        inside = {
+            row[0] for start in range(0, len(rows), ENTRIES_A_STATEMENT) for row in _enter(rows, start, days)
+        }
+        for subscriber, place in people:
             answers[place] = subscriber in inside
     return answers
+
+
+class _Entering(msgspec.Struct):
+    rule_id: int
+    subscriber_id: int
+    entered_at: float
+
+
+def _enter(rows: list[_Entering], start: int, days: int) -> list[tuple[Any, ...]]:
+    """Write when some people came in, unless they did within so many days; return who came in."""
+    table = Entrance._meta.db_table
+    return insert_objects(
+        Entrance,
+        rows[start : start + ENTRIES_A_STATEMENT],
+        tail=" ON CONFLICT (rule_id, subscriber_id) DO UPDATE SET entered_at = excluded.entered_at"
+        f" WHERE {table}.entered_at <= excluded.entered_at - {days * DAY} RETURNING subscriber_id",
+    )
 
 
 def wait(people: Sequence[Wait]) -> None:

@@ -9,7 +9,7 @@ whole audience, each of which is a run).
 import secrets
 import time
 from collections import Counter, defaultdict
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
 import msgspec
@@ -28,7 +28,7 @@ from delivery.lanes import lower_of
 from delivery.models import Run
 from delivery.snapshot import Named
 from devices import facts
-from devices.statements import among, among_texts, change, fetch, insert, instances, uuid_value
+from devices.statements import among, among_texts, change, fetch, insert_objects, instances
 
 log = structlog.get_logger(__name__)
 
@@ -38,19 +38,6 @@ CAREFUL = 2
 """Claims without an end after which the oldest event is decided alone, so that it harms no other."""
 PEOPLE_A_BATCH = 20_000
 NAMES_A_QUERY = 20_000
-
-
-_DECISION = (
-    "event_id",
-    "rule_id",
-    "rule_version",
-    "forwarded",
-    "reason",
-    "detail",
-    "recipients",
-    "decided_at",
-    "run",
-)
 
 
 class _ClaimLostError(Exception):
@@ -64,17 +51,33 @@ class _Judged(msgspec.Struct):
     verdicts: list[tuple[Ready, Verdict]]
     ends: list[int] = []
     """rules whose waiting it ends for its subject"""
+    fact: int | None = None
+    """the kind of fact (primary key) that the event's subject gets, None when no segment asks for it"""
+
+
+class _Decided(msgspec.Struct):
+    """A decision as its row is to be."""
+
+    event_id: int
+    rule_id: int | None
+    rule_version: int
+    forwarded: bool
+    reason: str
+    detail: str
+    recipients: int
+    decided_at: float
+    run: UUID | None = None
 
 
 class _Batch(msgspec.Struct):
     """What one transaction is to write."""
 
     events: list[Event] = []
-    decisions: list[Decision] = []
+    decisions: list[_Decided] = []
     people: dict[tuple[str, str], list[Named]] = {}
     rules: dict[str, Ready] = {}
     launches: list[tuple[Ready, Event, str]] = []
-    waits: list[tuple[delayed.Wait, Decision]] = []
+    waits: list[tuple[delayed.Wait, _Decided]] = []
     ends: list[tuple[int, int, float]] = []
     facts: Counter[tuple[int, int]] = msgspec.field(default_factory=Counter)
 
@@ -107,6 +110,7 @@ def _decide(lane: str, limit: int) -> tuple[int, bool]:
         return 0, True
     deadline = time.monotonic() + settings.LEASE_SECONDS / 2
     books = rulebooks({event.application_id for event in events})
+    kinds = {application: facts.wanted(application) for application in books}
     judged: list[_Judged] = []
     recipients = 0
     for event in events:
@@ -114,6 +118,8 @@ def _decide(lane: str, limit: int) -> tuple[int, bool]:
         if judged and (time.monotonic() > deadline or recipients > PEOPLE_A_BATCH):
             break
         one = _judge(event, books[event.application_id])
+        if event.subject and (asked := kinds[event.application_id]):
+            one.fact = asked.get(facts.event(event.type))
         judged.append(one)
         recipients += sum(len(verdict.external_ids or ()) for _, verdict in one.verdicts)
     batch = _batch(judged, _subscribers(judged))
@@ -190,7 +196,7 @@ def _subscribers(judged: list[_Judged]) -> dict[tuple[int, str], int]:
     for one in judged:
         for _, verdict in one.verdicts:
             wanted[one.event.application_id].update(verdict.external_ids or ())
-        if one.ends or _fact_of(one.event) is not None:
+        if one.ends or one.fact is not None:
             wanted[one.event.application_id].add(one.event.subject)
     everybody = list(set().union(*wanted.values()))
     found = {}
@@ -206,19 +212,14 @@ def _subscribers(judged: list[_Judged]) -> dict[tuple[int, str], int]:
     return found
 
 
-def _fact_of(event: Event) -> int | None:
-    """Return the kind of fact (primary key) that an event's subject gets, None when no segment asks for it."""
-    return facts.wanted(event.application_id).get(facts.event(event.type)) if event.subject else None
-
-
 def _batch(judged: list[_Judged], subscribers: dict[tuple[int, str], int]) -> _Batch:
     batch = _Batch()
     now = time.time()
     for one in judged:
         batch.events.append(one.event)
         holder = subscribers.get((one.event.application_id, one.event.subject))
-        if holder is not None and (kind := _fact_of(one.event)) is not None:
-            batch.facts[(holder, kind)] += 1
+        if holder is not None and one.fact is not None:
+            batch.facts[(holder, one.fact)] += 1
         if holder is not None:
             batch.ends += [(rule, holder, one.event.received_at) for rule in one.ends]
         if not one.verdicts:
@@ -274,9 +275,9 @@ def _tell(batch: _Batch, event: Event, rule: Ready, lane: str, known: list[int])
     )
 
 
-def _decision(event: Event, rule: Ready | None, verdict: Verdict, now: float, reached: int = 0) -> Decision:
-    return Decision(
-        event=event,
+def _decision(event: Event, rule: Ready | None, verdict: Verdict, now: float, reached: int = 0) -> _Decided:
+    return _Decided(
+        event_id=event.pk,
         rule_id=rule.pk if rule else None,
         rule_version=rule.version if rule else 0,
         forwarded=verdict.forwarded,
@@ -322,21 +323,15 @@ def _write(batch: _Batch) -> None:
         found.update({(rule.pk, UUID(person.occurrence)): run.uid for person in people})
     for rule, event, lane in batch.launches:
         found[(rule.pk, event.uid)] = _launch(rule, event, lane).uid
+    uids = {event.pk: event.uid for event in batch.events}
     origins = {rule.pk: origin for origin, rule in batch.rules.items()}
     for decision in batch.decisions:
         if not decision.forwarded or decision.rule_id is None:
             continue
-        decision.run = found.get((decision.rule_id, decision.event.uid))
+        decision.run = found.get((decision.rule_id, uids[decision.event_id]))
         if decision.run is None and origins.get(decision.rule_id) in cancelled:
             decision.forwarded, decision.reason, decision.recipients = False, reasons.RUN_CANCELLED, 0
-    insert(
-        Decision._meta.db_table,
-        _DECISION,
-        [
-            (*(getattr(decision, name) for name in _DECISION[:-1]), uuid_value(decision.run))
-            for decision in batch.decisions
-        ],
-    )
+    insert_objects(Decision, batch.decisions)
     if batch.ends:
         delayed.happened(batch.ends)
     facts.add(batch.facts)

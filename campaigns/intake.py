@@ -5,9 +5,8 @@ nothing; another body under a known identity is refused, and the first stands.
 """
 
 import difflib
-import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -23,7 +22,7 @@ from campaigns.schemas import DataError, check_data
 from delivery import bell
 from devices.models import ApiKey, Application, Subscriber
 from devices.problem_values import Problem
-from devices.statements import among_texts, fetch, instances, instant, uuid_value
+from devices.statements import among_texts, fetch, insert_objects, instances, uuid_value
 
 BATCH_LIMIT = 1_000
 """Events that one batch may have."""
@@ -105,7 +104,7 @@ def accept(application: Application, documents: Sequence[Any], sender: Sender) -
         except EventError as error:
             rejected.append(Rejected(index, error.problem))
     types = _types(application, {event.type for _, event in taken})
-    rows: list[tuple[int, Event]] = []
+    rows: list[tuple[int, _New]] = []
     for index, event in taken:
         kind = types.get(event.type)
         problem = _unknown(application, event) if kind is None else _refusal(event, kind, sender)
@@ -186,10 +185,31 @@ def _source_refusal(source: str, prefixes: tuple[str, ...] | None) -> Problem | 
     return Problem(403, "event-source", "The source is not granted", detail, "/source") if detail else None
 
 
-def _row(application: Application, event: CloudEvent, kind: EventType, sender: Sender) -> Event:
+class _New(msgspec.Struct, frozen=True):
+    """An event as its row is to be."""
+
+    application_id: int
+    uid: UUID
+    source: str
+    event_id: str
+    type: str
+    subject: str
+    time: datetime
+    data: Any
+    digest: str
+    sender: str
+    lane: str
+    received_at: float
+    decided: bool = False
+    claim: str = ""
+    lease_until: float = 0.0
+    attempts: int = 0
+
+
+def _row(application: Application, event: CloudEvent, kind: EventType, sender: Sender) -> _New:
     now = time.time()
-    return Event(
-        application=application,
+    return _New(
+        application_id=application.pk,
         uid=uuid4(),
         source=event.source,
         event_id=event.id,
@@ -204,24 +224,7 @@ def _row(application: Application, event: CloudEvent, kind: EventType, sender: S
     )
 
 
-_COLUMNS = (
-    "application_id",
-    "source",
-    "event_id",
-    "type",
-    "subject",
-    "digest",
-    "sender",
-    "lane",
-    "received_at",
-    "decided",
-    "claim",
-    "lease_until",
-    "attempts",
-)
-
-
-def _store(application: Application, rows: list[tuple[int, Event]]) -> tuple[list[UUID], int, list[Rejected]]:
+def _store(application: Application, rows: list[tuple[int, _New]]) -> tuple[list[UUID], int, list[Rejected]]:
     """Insert what is new, in one statement, and tell repeats from clashes by what stands under their identity.
 
     The insert passes over known identities, so of two batches at once with the same event one
@@ -231,12 +234,8 @@ def _store(application: Application, rows: list[tuple[int, Event]]) -> tuple[lis
         return [], 0, []
     # in one order for everybody: on PostgreSQL two batches with the same events in other orders deadlock
     ordered = sorted((event for _, event in rows), key=lambda event: (event.source, event.event_id))
-    row = "(" + ", ".join(["%s"] * (len(_COLUMNS) + 3)) + ")"
-    inserted = fetch(
-        f"INSERT INTO campaigns_event ({', '.join(_COLUMNS)}, uid, time, data) VALUES "
-        + ", ".join([row] * len(ordered))
-        + " ON CONFLICT (application_id, source, event_id) DO NOTHING RETURNING uid",
-        [value for event in ordered for value in _values(event)],
+    inserted = insert_objects(
+        Event, ordered, tail="ON CONFLICT (application_id, source, event_id) DO NOTHING RETURNING uid"
     )
     new = {uid for (uid,) in inserted}
     standing = _standing(application, rows) if len(new) < len(rows) else {}
@@ -257,14 +256,7 @@ def _store(application: Application, rows: list[tuple[int, Event]]) -> tuple[lis
     return stored, repeated, clashes
 
 
-def _values(event: Event) -> Iterator[Any]:
-    yield from (getattr(event, name) for name in _COLUMNS)
-    yield uuid_value(event.uid)
-    yield instant(event.time)
-    yield None if event.data is None else json.dumps(event.data)
-
-
-def _standing(application: Application, rows: list[tuple[int, Event]]) -> dict[tuple[str, str], str]:
+def _standing(application: Application, rows: list[tuple[int, _New]]) -> dict[tuple[str, str], str]:
     """Return the digests that stand under the rows' identities, by source and id."""
     sources, of_sources = among_texts("source", list({event.source for _, event in rows}))
     ids, of_ids = among_texts("event_id", list({event.event_id for _, event in rows}))
@@ -276,7 +268,7 @@ def _standing(application: Application, rows: list[tuple[int, Event]]) -> dict[t
     return {(source, name): digest for source, name, digest in found}
 
 
-def _clash(event: Event) -> Problem:
+def _clash(event: _New) -> Problem:
     detail = (
         f"An event “{event.event_id}” from “{event.source}” is known with another body, and that one stands. "
         "Give a different event another id."

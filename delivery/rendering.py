@@ -67,7 +67,7 @@ class _Template:
             line = next(at for at, text in enumerate(source.splitlines(), 1) if unknown in text)
             raise RenderError(field, line, f"unknown filter '{unknown}'")
         self.straight = straight(list(template.nodes))
-        self.constant = self.straight.texts[0] if self.straight and not self.straight.names else None
+        self.constant = self.straight.texts[0] if self.straight and not self.straight.paths else None
         if self.straight is not None:
             alone = writer([self.straight])
             self.write = lambda variables: alone(variables)[0]

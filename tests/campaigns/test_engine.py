@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -434,4 +435,5 @@ def test_pages_hold_what_people_carry_within_bounds() -> None:
     pages = delayed.pages(people)
     assert [person for page in pages for person in page] == people
     assert max(len(page) for page in pages) * 60_000 <= delayed.BYTES_A_PAGE
-    assert [len(page) for page in delayed.pages([Named(1)] * 1_001)] == [500, 500, 1]
+    most = settings.PAGE_PEOPLE
+    assert [len(page) for page in delayed.pages([Named(1)] * (2 * most + 1))] == [most, most, 1]

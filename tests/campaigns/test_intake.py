@@ -224,3 +224,22 @@ def test_a_schema_never_fetches_anything(
     EventType.objects.filter(pk=shipped.pk).update(schema={"$ref": "http://127.0.0.1:1/schema.json"})
     rejected = accept(application, [event()], sender).rejected
     assert "http://127.0.0.1:1/schema.json, which is not in it" in rejected[0].problem.detail
+
+
+def test_what_an_event_brings_is_kept_as_it_came(
+    application: Application, sender: Sender, event: Make
+) -> None:
+    data = {
+        "large": 2**80,
+        "small": -(2**70),
+        "float": 0.1,
+        "text": "é\u2028\U0001f600'\"\\",
+        "deep": [{"a": [None]}],
+    }
+    accepted = accept(
+        application, [event("one", data=data), event("two", data=None), event("three", data=[])], sender
+    )
+    assert len(accepted.stored) == 3
+    kept = {row.event_id: row for row in Event.objects.all()}
+    assert [kept[name].data for name in ("one", "two", "three")] == [data, None, []]
+    assert set(Event.objects.values_list("uid", flat=True)) == set(accepted.stored)

@@ -54,6 +54,31 @@ def test_the_direct_way_writes_what_liquid_writes(a: object, b: object, text: st
     assert title(source, a=a, b=b) == expected
 
 
+NESTED = st.recursive(
+    VALUES,
+    lambda inner: st.dictionaries(st.sampled_from(["x", "y", "size", "first", "a-b"]), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(NESTED, NESTED)
+def test_the_direct_way_finds_what_liquid_finds_within_objects(a: object, b: object) -> None:
+    source = "{{ a.x }}|{{ a.x.y }}|{{ b.y.x.y }}|{{ a['a-b'].x }}|{{ missing.x }}"
+    for whole in (source, source + "|{{ b.size }}|{{ a.x.first }}"):
+        try:
+            expected = rendering._liquid.from_string(whole).render(a=a, b=b)
+        except Exception:
+            continue
+        assert title(whole, a=a, b=b) == expected[: rendering.TITLE_LIMIT]
+
+
+@pytest.mark.parametrize(
+    ("source", "direct"), [("{{ a.x.y }}", True), ("{{ a.size }}", False), ("{{ a[0] }}", False)]
+)
+def test_paths_of_keys_go_the_direct_way(source: str, direct: bool) -> None:
+    assert (rendering._Template("title", source).straight is not None) is direct
+
+
 def test_a_locale_falls_back_to_its_language_and_then_to_the_default() -> None:
     texts = {"en": Text(title="en"), "pt": Text(title="pt"), "pt-BR": Text(title="br")}
     renderer = Renderer(Snapshot(texts=texts))
