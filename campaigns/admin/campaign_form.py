@@ -13,12 +13,13 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from campaigns import composing, editing, launching, pictures
+from campaigns import composing, editing, launching, pictures, triggering
 from campaigns.admin.composer_fields import ButtonsField, LocalesField, PairsField
 from campaigns.admin.repeat_field import RepeatField
 from campaigns.composing import TEXTS, override_field
 from campaigns.content import PLATFORMS, TEXT_LIMITS
 from campaigns.models import Campaign
+from campaigns.models.limits import LONGEST_DELAY
 from campaigns.policy import FIELDS as POLICY_FIELDS
 from delivery import rendering
 from delivery.snapshot import AUTO_BADGE
@@ -60,6 +61,37 @@ def _override(platform: str, text: str) -> forms.CharField:
         field.widget.is_required = False
     field.widget.attrs["data-over"] = text
     return field
+
+
+NUMBERS = (*POLICY_FIELDS, "event_once_days")
+"""Fields that may be left empty: they are what they are without."""
+
+
+class DelayField(forms.CharField):
+    """A time as people write it (`2 hours`), as seconds."""
+
+    widget = UnfoldAdminTextInputWidget
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(required=False, max_length=60, **options)
+
+    def prepare_value(self, value: Any) -> Any:
+        return triggering.span(value) if isinstance(value, int) else value
+
+    def clean(self, value: Any) -> Any:
+        text = super().clean(value)
+        try:
+            seconds = triggering.seconds_of(text)
+        except ValueError:
+            raise forms.ValidationError(
+                _("“%(text)s” is no time; write one as 30 minutes, 2 hours or 1 day.") % {"text": text}
+            ) from None
+        if seconds > LONGEST_DELAY:
+            raise forms.ValidationError(_("At most %(days)s days.") % {"days": LONGEST_DELAY // 86_400})
+        return seconds
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return bool(super().has_changed(self.prepare_value(initial) or "", data or ""))
 
 
 class CampaignForm(ScopedForm):
@@ -140,6 +172,9 @@ class CampaignForm(ScopedForm):
         label=_("Stays until it is closed"), required=False, widget=UnfoldBooleanSwitchWidget()
     )
     repeat = RepeatField(label=_("Repeats"))
+    event_delay = DelayField(
+        label=_("Delay"), help_text=_("So long after the event, as 2 hours; empty: at once.")
+    )
     base_revision = forms.CharField(required=False, widget=forms.HiddenInput())
 
     for _platform in PLATFORMS:
@@ -152,10 +187,17 @@ class CampaignForm(ScopedForm):
         fields: list[str] = []
         widgets = {
             "title": UnfoldAdminTextInputWidget(attrs={"dir": "auto"}),
+            "event_condition": UnfoldAdminTextareaWidget(attrs={"rows": 2, "spellcheck": "false"}),
             "subtitle": UnfoldAdminTextInputWidget(attrs={"dir": "auto"}),
             "body": UnfoldAdminTextareaWidget(attrs={"rows": 3, "dir": "auto"}),
         }
-        labels = LABELS
+        labels = {
+            **LABELS,
+            "event_type": _("Event"),
+            "event_condition": _("Condition"),
+            "event_unless": _("Unless this happens meanwhile"),
+            "event_once_days": _("Once in so many days"),
+        }
         help_texts = {
             "name": _("For you and your colleagues; nobody else sees it."),
             "title": _("One line is best: phones cut after about 40 characters."),
@@ -167,6 +209,10 @@ class CampaignForm(ScopedForm):
             "segment": _("Who it is for."),
             "category": _("People who switched it off are left out."),
             "send_at": _("In UTC. A launch waits for it; empty: a launch starts at once."),
+            "event_type": _("Whom an event of this type is about is told, from the launch until you end it."),
+            "event_condition": _("CEL over the event, as event.data.total > 100; empty: every event."),
+            "event_unless": _("Who has this event before the delay is over is not told."),
+            "event_once_days": _("Each person at most once in so many days; 0: at every event."),
             "ttl": _("Seconds after which it is no longer worth telling; 86400 is a day."),
             "android": _("Options of FCM that have no field here, as JSON."),
             "ios": _("Options of APNs that have no field here, as JSON."),
@@ -187,7 +233,7 @@ class CampaignForm(ScopedForm):
                 self.initial[name] = opened[name]
             if "locales" in self.fields:
                 cast(LocalesField, self.fields["locales"]).before = instance.locales or {}
-        for name in POLICY_FIELDS:
+        for name in NUMBERS:
             if name in self.fields:
                 self.fields[name].required = False  # left empty it is what it is without a policy
         self._picture: pictures.Picture | None = None
@@ -214,7 +260,7 @@ class CampaignForm(ScopedForm):
 
     def clean(self) -> dict[str, Any]:
         cleaned, without = super().clean(), Campaign()
-        for name in POLICY_FIELDS:
+        for name in NUMBERS:
             if name in self.fields and cleaned.get(name) in (None, ""):
                 cleaned[name] = getattr(without, name)
         cleaned.update(composing.closed(cleaned))

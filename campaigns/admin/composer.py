@@ -62,6 +62,18 @@ FIELDSETS: list[tuple[Any, dict[str, Any]]] = [
         },
     ),
     (
+        _("Or when an event happens"),
+        {
+            "fields": [
+                "event_type",
+                "event_condition",
+                ("event_delay", "event_unless"),
+                "event_once_days",
+            ],
+            "classes": ["event"],
+        },
+    ),
+    (
         _("How fast, and what may hold it back"),
         {
             "fields": [

@@ -27,9 +27,9 @@ from devices.problems import refuse
 
 
 class LaunchedSerializer(serializers.Serializer[Any]):
-    """The run, or the instant at which the clock starts it."""
+    """The run, or the instant at which the clock starts it; neither for one that its event starts."""
 
-    run = serializers.UUIDField()
+    run = serializers.UUIDField(allow_null=True)
     version = serializers.IntegerField()
     launch_at = serializers.DateTimeField(allow_null=True)
 
@@ -105,7 +105,7 @@ class CampaignViewSet(ScopedModelViewSet):
     """Campaigns of the application."""
 
     model = Campaign
-    related = ("category", "segment", "application")
+    related = ("category", "segment", "application", "event_type", "event_unless")
     serializer_class = CampaignSerializer
     required_scope = {
         "list": "campaigns:read",
@@ -211,7 +211,7 @@ class CampaignViewSet(ScopedModelViewSet):
         version = campaign.versions.first()
         return Response(
             {
-                "run": str(launching.run_uid(version)),
+                "run": None if campaign.event_type_id else str(launching.run_uid(version)),
                 "version": version.number,
                 "launch_at": version.launch_at if version.launched_at is None else None,
             },
