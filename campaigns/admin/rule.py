@@ -13,6 +13,10 @@ from devices.scoped_admin import ScopedAdmin
 from devices.scoped_form import ChoicesField, ScopedForm
 
 
+WAITING = ("delay", "once_days")
+"""Numbers that may be left empty: 0."""
+
+
 class RuleForm(ScopedForm):
     """A rule; its expressions are compiled when it is saved (the model's own validators)."""
 
@@ -24,8 +28,17 @@ class RuleForm(ScopedForm):
             "recipient_ids": UnfoldAdminTextareaWidget(attrs={"rows": 2, "spellcheck": "false"}),
         }
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in WAITING:
+            if name in self.fields:
+                self.fields[name].required = False
+
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
+        for name in WAITING:
+            if name in self.fields and cleaned.get(name) is None:
+                cleaned[name] = 0
         lists = cleaned.get("recipients") == Rule.Recipients.IDS
         if lists and not cleaned.get("recipient_ids") and "recipient_ids" not in self.errors:
             self.add_error(

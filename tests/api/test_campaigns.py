@@ -356,7 +356,7 @@ def test_an_event_starts_a_campaign(shop: World) -> None:
     path = f"campaigns/{made.json()['id']}"
     launched = shop.service("POST", f"{path}/launch")
     assert (launched.status_code, launched.json()) == (202, {"run": None, "version": 1, "launch_at": None})
-    (rule,) = [one for one in shop.service("GET", "rules").json()["results"] if one["of_campaign"]]
+    (rule,) = [one for one in shop.service("GET", "rules").json()["items"] if one["of_campaign"]]
     assert (rule["delay"], rule["once_days"], rule["unless"], rule["enabled"]) == (60, 2, None, True)
     problem(shop.service("PATCH", f"rules/{rule['id']}", {"delay": 5}), 409, "rule-of-campaign")
     problem(shop.service("DELETE", f"rules/{rule['id']}"), 409, "rule-of-campaign")
