@@ -89,13 +89,15 @@ def plans(application: Application, *, first: date, last: date, zone: str) -> li
         elif campaign.send_at is not None:
             found.append((campaign.send_at, campaign, DRAFT))
     made = [
-        Plan(
-            at.astimezone(place).date(), at.astimezone(place), campaign, kind, campaign.local_time is not None
-        )
+        Plan(at.astimezone(place).date(), at.astimezone(place), campaign, kind, _own_times(campaign))
         for at, campaign, kind in found
     ]
     made += _waiting(application, begin, end, place)
     return sorted(made, key=lambda plan: (plan.at, plan.campaign.name))
+
+
+def _own_times(campaign: Campaign) -> bool:
+    return campaign.local_time is not None or campaign.best_hour is not None
 
 
 def _waiting(application: Application, begin: datetime, end: datetime, place: ZoneInfo) -> list[Plan]:
@@ -119,7 +121,7 @@ def _waiting(application: Application, begin: datetime, end: datetime, place: Zo
         days[(row["rule__campaign"], at.date())] = (first, people + row["people"])
     campaigns = Campaign.objects.select_related("segment").in_bulk({key for key, _day in days})
     return [
-        Plan(day, at, campaigns[key], EVENT, campaigns[key].local_time is not None, people)
+        Plan(day, at, campaigns[key], EVENT, _own_times(campaigns[key]), people)
         for (key, day), (at, people) in days.items()
         if key in campaigns
     ]

@@ -41,6 +41,8 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     (`late`: `now` or `tomorrow`). `rate`: at most so many people a `rate_per` (`second` or `minute`; 0: as
     fast as it goes), rising over the first `ramp` seconds, and none after `window_end` of the
     application's clock until the launch's time of day. `jitter`: spread over so many seconds.
+    `best`: told at each person's best hour, in the hours of their day from `best_from` to before
+    `best_until`; the number is the hour (0 to 23) for those of whom nothing is known, -1: not so.
     """
 
     transactional: bool = False
@@ -54,6 +56,14 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     ramp: int = 0
     window_end: str = ""
     jitter: int = 0
+    best: int = -1
+    best_from: int = 0
+    best_until: int = 24
+
+    @property
+    def own_times(self) -> bool:
+        """Whether everybody is told at an instant of their own."""
+        return bool(self.local_time) or self.best >= 0
 
 
 class Share(msgspec.Struct, frozen=True, omit_defaults=True):

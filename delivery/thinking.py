@@ -24,6 +24,7 @@ from delivery.rendering import Renderer, RenderError
 from delivery.senders.apns.options import purpose_of
 from delivery.snapshot import Named, Snapshot, from_json
 from delivery.spread import LOCALE, PLATFORM, Spread
+from devices import best_hours
 from devices.frequency_caps import Cap
 from devices.models import Application
 from devices.person import Person
@@ -136,6 +137,7 @@ def circumstances_of(
         started=run.started_at.timestamp() if by_audience and run.started_at else now,
         ttl=float(snapshot.ttl),
         overriding=overriding(run),
+        best_hour=best_hours.of_application(run.application_id) if snapshot.policy.best >= 0 else -1,
         caps=caps,
         reservations=reservations,
     )

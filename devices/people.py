@@ -84,7 +84,8 @@ def _people(where: str, values: list[Any], category_id: int | None, limit: int) 
     return fetch(
         f"SELECT devices_subscriber.id, {uuid_bytes('devices_subscriber.uid')}, devices_subscriber.external_id,"
         f" devices_subscriber.locale, devices_subscriber.time_zone, {attributes},"
-        f" devices_subscriber.consent, {allowed}, devices_subscriber.quiet_hours FROM devices_subscriber{join}"
+        f" devices_subscriber.consent, {allowed}, devices_subscriber.quiet_hours,"
+        f" devices_subscriber.best_hour FROM devices_subscriber{join}"
         f" WHERE {where} ORDER BY devices_subscriber.id LIMIT %s",
         [*joined, *values, limit],
     )
@@ -121,8 +122,9 @@ def _with_devices(rows: Sequence[tuple[Any, ...]], predicate: Any) -> list[Perso
             None if allowed is None else bool(allowed),
             devices[key],
             quiet,
+            best,
         )
-        for key, uid, external_id, locale, zone, attributes, consent, allowed, quiet in rows
+        for key, uid, external_id, locale, zone, attributes, consent, allowed, quiet, best in rows
     ]
 
 

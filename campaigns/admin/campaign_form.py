@@ -197,6 +197,9 @@ class CampaignForm(ScopedForm):
             "event_condition": _("Condition"),
             "event_unless": _("Unless this happens meanwhile"),
             "event_once_days": _("Once in so many days"),
+            "best_hour": _("Best hour of each person"),
+            "best_from": _("From"),
+            "best_until": _("Until"),
         }
         help_texts = {
             "name": _("For you and your colleagues; nobody else sees it."),
@@ -213,6 +216,13 @@ class CampaignForm(ScopedForm):
             "event_condition": _("CEL over the event, as event.data.total > 100; empty: every event."),
             "event_unless": _("Who has this event before the delay is over is not told."),
             "event_once_days": _("Each person at most once in so many days; 0: at every event."),
+            "best_hour": _(
+                "Each person is told at the hour at which they open most, on their own clock. Here: the hour (0 to"
+                " 23) for people of whom nothing is known, while the application's opens say nothing either. Empty:"
+                " not so."
+            ),
+            "best_from": _("With a best hour: not before this hour of their day."),
+            "best_until": _("With a best hour: not from this hour on; 24 is midnight."),
             "ttl": _("Seconds after which it is no longer worth telling; 86400 is a day."),
             "android": _("Options of FCM that have no field here, as JSON."),
             "ios": _("Options of APNs that have no field here, as JSON."),

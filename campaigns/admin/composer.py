@@ -57,7 +57,15 @@ FIELDSETS: list[tuple[Any, dict[str, Any]]] = [
     (
         _("When"),
         {
-            "fields": ["send_at", "repeat", "local_time", "local_date", "local_late", "ttl"],
+            "fields": [
+                "send_at",
+                "repeat",
+                "local_time",
+                "local_date",
+                "local_late",
+                ("best_hour", "best_from", "best_until"),
+                "ttl",
+            ],
             "classes": ["when"],
         },
     ),

@@ -12,7 +12,6 @@ from devices.models import Platform, Role
 from devices.scoped_admin import ScopedAdmin
 from devices.scoped_form import ChoicesField, ScopedForm
 
-
 WAITING = ("delay", "once_days")
 """Numbers that may be left empty: 0."""
 

@@ -32,7 +32,7 @@ def when_sentences(campaign: Campaign, snapshot: Snapshot, zone: str) -> list[st
     home = campaign.application.time_zone
     now = datetime.now(UTC)
     begins = campaign.send_at if campaign.send_at and campaign.send_at > now else now
-    zones = known_zones(campaign.application_id) if snapshot.policy.local_time else []
+    zones = known_zones(campaign.application_id) if snapshot.policy.own_times else []
     try:
         plan = timetable(
             policy=snapshot.policy,
@@ -54,9 +54,9 @@ def when_sentences(campaign: Campaign, snapshot: Snapshot, zone: str) -> list[st
             said.append(_("Next: %(times)s.") % {"times": "; ".join(shown(at, zone) for at in plan.coming)})
     elif not campaign.send_at:
         said.append(_("It starts at once when it is launched."))
-    if (campaign.send_at and campaign.send_at > now) or snapshot.policy.local_time:
+    if (campaign.send_at and campaign.send_at > now) or snapshot.policy.own_times:
         said.append(_("It starts for you at %(at)s.") % {"at": shown(plan.first, zone)})
-    if snapshot.policy.local_time and plan.first != plan.last:
+    if snapshot.policy.own_times and plan.first != plan.last:
         said.append(
             _("First recipients: %(first)s. Last recipients: %(last)s; for you %(yours)s.")
             % {

@@ -88,6 +88,10 @@ class RehearsalSerializer(serializers.Serializer[Any]):
     samples = SampleSerializer(many=True)
     seconds = serializers.FloatField(help_text="How long the throttle makes it take; 0 without one.")
     caps_counted = serializers.BooleanField()
+    hours = serializers.DictField(
+        child=serializers.IntegerField(),
+        help_text="With a best hour: people by that hour of their own clock, as 09.",
+    )
 
 
 class PreflightSerializer(serializers.Serializer[Any]):

@@ -162,6 +162,21 @@ class Campaign(models.Model):
         default="now",
         help_text="What becomes of people whose local time was past at the launch.",
     )
+    best_hour = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(23)],
+        help_text="Told at the hour at which each person opens most; this hour (0 to 23) for those of whom"
+        " nothing is known. Empty: not so.",
+    )
+    best_from = models.PositiveSmallIntegerField(
+        default=8,
+        validators=[MaxValueValidator(23)],
+        help_text="Not before this hour of each person's own clock.",
+    )
+    best_until = models.PositiveSmallIntegerField(
+        default=22, validators=[MaxValueValidator(24)], help_text="Not from this hour on."
+    )
     rate = models.PositiveIntegerField(
         default=0, help_text="At most so many people a second or minute; 0: as fast as it goes."
     )

@@ -2,6 +2,7 @@
 
 from devices.models.application import ApiKey, Application, Membership, Role, SigningKey
 from devices.models.facts import Fact, FactKind
+from devices.models.hours import ApplicationHours, OpenHours
 from devices.models.imports import Import, ImportPart
 from devices.models.people import Category, Device, Platform, Preference, Provider, Subscriber
 from devices.models.segment import Segment, SegmentMember, SegmentUse
@@ -9,6 +10,7 @@ from devices.models.segment import Segment, SegmentMember, SegmentUse
 __all__ = [
     "ApiKey",
     "Application",
+    "ApplicationHours",
     "Category",
     "Device",
     "Fact",
@@ -16,6 +18,7 @@ __all__ = [
     "Import",
     "ImportPart",
     "Membership",
+    "OpenHours",
     "Platform",
     "Preference",
     "Provider",
