@@ -46,6 +46,11 @@ class Subscriber(models.Model):
     )
     attributes = models.JSONField(default=dict, blank=True)
     consent = models.BooleanField(default=True, help_text="Whether this person wants notifications at all.")
+    best_hour = models.SmallIntegerField(
+        default=-1,
+        editable=False,
+        help_text="Of their own day, at which they open most (`devices.best_hours`); -1: not known yet.",
+    )
     consent_at = models.DateTimeField(null=True, blank=True, editable=False)
     revoked_before = models.DateTimeField(
         null=True, blank=True, help_text="Subscriber tokens issued before this instant are refused."
