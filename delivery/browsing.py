@@ -62,7 +62,7 @@ def mark(
     else:
         marked = list(dict.fromkeys(ids))
     if state == "read":
-        receipts.record(subscriber, device, marked, "read")
+        receipts.record(subscriber, device, marked, "read", archived_too=True)
     elif marked:
         receipts.mark(subscriber, marked, state, at=time.time())
     return marked

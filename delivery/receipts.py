@@ -25,9 +25,18 @@ class ReceiptError(ValueError):
 
 
 def record(
-    subscriber: UUID, device: UUID, notifications: Iterable[UUID], kind: str, *, at: float | None = None
+    subscriber: UUID,
+    device: UUID,
+    notifications: Iterable[UUID],
+    kind: str,
+    *,
+    at: float | None = None,
+    archived_too: bool = False,
 ) -> int:
-    """Store receipts of one kind; return how many. A repeated one changes nothing. Raises `ReceiptError`."""
+    """Store receipts of one kind; return how many. A repeated one changes nothing. Raises `ReceiptError`.
+
+    What was archived stays so, as receipts may come late; not with `archived_too`, when a person says so now.
+    """
     if kind not in KINDS:
         raise ReceiptError(f"'{kind}' is no kind of receipt; use one of {', '.join(KINDS)}.")
     ids = list(dict.fromkeys(notifications))
@@ -38,7 +47,9 @@ def record(
         _count_opened(subscriber, ids)
     store([ReceiptRow(subscriber, item, device, kind, when) for item in ids])
     if kind in MARKING:
-        mark(subscriber, ids, MARKING[kind], at=when)
+        known = {} if archived_too else log_store().marks(subscriber, ids)
+        if unread := [item for item in ids if known.get(item) != "archived"]:
+            mark(subscriber, unread, MARKING[kind], at=when)
     return len(ids)
 
 

@@ -92,6 +92,19 @@ def test_what_is_archived_goes_from_the_list_and_comes_back_when_it_is_marked_ot
     ]
 
 
+@pytest.mark.parametrize("kind", ["opened", "read"])
+def test_a_receipt_that_comes_late_does_not_bring_back_what_was_archived(
+    shop: World, tell: Tell, kind: str
+) -> None:
+    old, new = tell("old", "new")
+    app = shop.app()
+    app("POST", "inbox/marks", {"state": "archived", "ids": [str(new)]})
+    sent = {"receipts": [{"kind": kind, "ids": [str(old), str(new)]}]}
+    assert app("POST", "receipts", sent).status_code == 202
+    answer = app("GET", "inbox/latest").json()
+    assert [(entry["title"], entry["state"]) for entry in answer["entries"]] == [("old", "read")]
+
+
 def test_all_that_is_unread_is_read_at_once(shop: World, tell: Tell) -> None:
     ids = tell("one", "two", "three")
     app = shop.app()
