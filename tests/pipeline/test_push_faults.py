@@ -12,7 +12,7 @@ from tests.servers.process import free_port
 
 pytestmark = pytest.mark.server
 
-PATIENCE = 420.0
+PATIENCE = 540.0
 """Seconds after which it is given up."""
 MORE_MEGABYTES = 25.0
 """By how much a node's memory may be off where it was when a third was sent: connections remember what they wrote."""

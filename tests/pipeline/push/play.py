@@ -28,7 +28,7 @@ PER_SECOND = 2.6
 FAT = "\N{GRINNING FACE}" * 4_000
 FATS = 30
 """What a device that does not read is sent: more than may wait for it, and than its system takes."""
-PATIENCE = 90.0
+PATIENCE = 180.0
 """Seconds within which everything is as it should be once the plan is over."""
 WARM = 0.35
 """The share of the plan after which a node's memory is to stay where it is."""
