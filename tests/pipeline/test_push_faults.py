@@ -46,6 +46,8 @@ def test_every_device_ends_with_exactly_its_entries_after_a_random_plan_of_fault
     assert report["missing"] == {}, "entries that a device did not get"
     assert report["strange"] == {}, "entries that were another's, or nobody's"
     assert report["wrong"] == [], "replays out of order, sequences with gaps, refusals"
+    outcomes = report["outcomes"]
+    assert outcomes["sent"] + outcomes["stored"] == outcomes["size"] == report["entries"], "the balance"
     assert report["pending"] == 0
     assert struck["given_up"] == struck["never_reads"], "who never reads is told to come back"
     assert memory["end"] - memory["warm"] < MORE_MEGABYTES

@@ -55,6 +55,7 @@ class Play:
         self.memory: dict[str, float] = {}
         self._pending: list[Callable[[], bool]] = []
         self._names: dict[float, str] = {}
+        self._asleep: set[Any] = set()
 
     # -- the plan
 
@@ -117,6 +118,7 @@ class Play:
         node = self.hub.nodes[int(fault.whom * (len(self.hub.nodes) - 1))]  # never the last one
         node.process.kill()
         node.start()
+        self._asleep.discard(node)
 
     def _stop_clients(self, fault: Fault) -> None:
         crowd = self.crowds[int(fault.whom * CROWDS)]
@@ -141,7 +143,9 @@ class Play:
 
         node = self.hub.nodes[int(fault.whom * len(self.hub.nodes))]
         if fault.ends:
-            name, until = self._names.pop(fault.whom), time.monotonic() + 5.0
+            name, until = self._names.pop(fault.whom, ""), time.monotonic() + 5.0
+            if not name:
+                return
 
             def over() -> bool:
                 missed = _asked(lambda: _redis().exists(presence.missed(name)))
@@ -150,13 +154,17 @@ class Play:
                 elif time.monotonic() < until:
                     return False
                 node.process.resume()
+                self._asleep.discard(node)
                 return True
 
             self._pending.append(over)
             return
+        if node in self._asleep:
+            return  # its stream is full
         node.until_ready()
         name = self._names[fault.whom] = node.name(self.people.token)
         node.process.pause()
+        self._asleep.add(node)
         order = presence.encode(presence.Recall(str(self.people.application.uid), "nothing"))
         with _redis().pipeline(transaction=False) as pipe:
             for urgent, bound in presence.STREAM_ENTRIES.items():
