@@ -15,7 +15,7 @@ pytestmark = pytest.mark.server
 PATIENCE = 540.0
 """Seconds after which it is given up."""
 MORE_MEGABYTES = 40.0
-"""By how much a node may have grown since a third was sent: what its lines remember, and room for many replays at once."""
+"""By how much a node may have grown since a third was sent: what its lines remember, and room for its replays."""
 MORE_AFTER_RETURNS = 8.0
 """And then, while everybody comes back eight times: a node that kept the dead connections would grow by 25."""
 
