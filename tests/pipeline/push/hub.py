@@ -61,7 +61,8 @@ class Node:
             url = f"ws://127.0.0.1:{self.port}/ws/v1/"
             with connect(url, subprotocols=offered, compression=None, proxy=None) as socket:
                 socket.send('{"type":"resume"}')
-                names.append(json.loads(socket.recv(timeout=10.0))["node"])
+                frame = json.loads(socket.recv(timeout=10.0))
+                names.append(frame["node"])
             return True
 
         self.process.wait_until(told, seconds=SECONDS_TO_START)

@@ -165,7 +165,7 @@ class Play:
         name = self._names[fault.whom] = node.name(self.people.token)
         node.process.pause()
         self._asleep.add(node)
-        order = presence.encode(presence.Recall(str(self.people.application.uid), "nothing"))
+        order = presence.encode(presence.Marked([], [], "read"))  # for nobody
         with _redis().pipeline(transaction=False) as pipe:
             for urgent, bound in presence.STREAM_ENTRIES.items():
                 stream = presence.stream(name, urgent=urgent)
