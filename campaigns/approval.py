@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.translation import gettext as _
 
+from campaigns import triggering
 from campaigns.models import Approval, Campaign
 from delivery.snapshot import Snapshot, digest
 from devices import segments
@@ -73,6 +74,7 @@ def digest_of(campaign: Campaign, snapshot: Snapshot) -> str:
             campaign.repeat_zone,
             campaign.repeat_until and campaign.repeat_until.isoformat(),
         ],
+        "event": triggering.said_of(campaign),
     }
     return hashlib.sha256(msgspec.json.encode(said, order="deterministic")).hexdigest()
 

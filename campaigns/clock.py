@@ -11,7 +11,7 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
-from campaigns import alerting, experimenting, launching
+from campaigns import alerting, delayed, experimenting, launching
 from campaigns.intake import Sender, accept
 from campaigns.models import Event, IdempotencyKey, Schedule
 from campaigns.schedule import CrontabError, ZoneError, last_due, next_due
@@ -41,6 +41,7 @@ def tick(now: datetime) -> dict[str, int]:
     jobs: dict[str, Callable[[datetime], int]] = {
         "launched": launching.launch_due,
         "scheduled": send_scheduled,
+        "released": delayed.release,
         "finished": lambda _: runs.finish_due(),
         "ended": lambda _: launching.end_finished(),
         "rung": ring_again,
@@ -141,4 +142,4 @@ def forget(now: datetime) -> int:
     """Forget what is past its time: log entries, facts, files of imports, and answers kept for a repeated request."""
     old = IdempotencyKey.objects.filter(created_at__lt=now - timedelta(days=settings.LOG_DAYS))
     forgotten = old.delete()[0] + log_store().forget(now.timestamp())
-    return forgotten + facts.forget() + importing.forget()
+    return forgotten + facts.forget() + importing.forget() + delayed.forget(now.timestamp())

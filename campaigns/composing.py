@@ -29,8 +29,6 @@ OPTIONS: dict[str, tuple[str, str]] = {
     "web_require_interaction": ("web", "require_interaction"),
 }
 """The composer's field of an option: platform and option."""
-BADGES = (("ios", "badge"), ("android", "notification_count"))
-"""Where the number on the app's icon stands."""
 MOST_BUTTONS = 4
 
 _PLAIN = re.compile(r"[^a-z0-9]+")
@@ -47,11 +45,6 @@ def opened(campaign: Any) -> Values:
     values: Values = {}
     for field, (platform, option) in OPTIONS.items():
         values[field] = options[platform].pop(option, None)
-    badges = [options[platform].get(option) for platform, option in BADGES]
-    if badges[0] is not None and badges[0] == badges[1]:
-        values["badge"] = badges[0]
-        for platform, option in BADGES:
-            del options[platform][option]
     values["buttons"] = options["web"].pop("actions", None) or []
     values.update(options)
     more: Values = {}
@@ -72,9 +65,6 @@ def closed(values: Mapping[str, Any]) -> Values:
     for field, (platform, option) in OPTIONS.items():
         if values.get(field) not in (None, "", False):
             kept[platform][option] = values[field]
-    if values.get("badge") is not None:
-        for platform, option in BADGES:
-            kept[platform][option] = values["badge"]
     if values.get("buttons"):
         kept["web"]["actions"] = list(values["buttons"])
     overrides: Values = {name: dict(said) for name, said in (values.get("overrides") or {}).items()}
@@ -107,8 +97,6 @@ def field_of(place: str, *, locale: str) -> tuple[str, str]:
         for field, (platform, option) in OPTIONS.items():
             if (platform, option) == (first, rest[0]):
                 return field, ""
-        if (first, rest[0]) in BADGES:
-            return "badge", ""
     return first, ".".join(rest)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from delivery.senders import options
-from delivery.snapshot import Text
+from delivery.snapshot import AUTO_BADGE, Text
 
 PLATFORMS = ("android", "ios", "web", "tv", "stick")
 FIELDS = BASE = Text.__struct_fields__
@@ -17,6 +17,7 @@ LOCALES_LIMIT = 60
 TEXT_LIMITS = {"title": 200, "subtitle": 200, "body": 2_000, "image": 500, "link": 500, "sound": 100}
 """The most characters of each field, as templates."""
 DATA_KEYS_LIMIT = 50
+LARGEST_BADGE = 99_999
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
 _UNSEEN = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202e\ufeff]")
@@ -76,7 +77,9 @@ def _text(where: str, fields: Any) -> Text:
     for name, value in fields.items():
         if name not in FIELDS:
             raise ContentError(f"{where}{name}", _unknown(name, "field", FIELDS))
-        if name in TEXT_LIMITS:
+        if name == "badge":
+            _check_badge(f"{where}badge", value)
+        elif name in TEXT_LIMITS:
             _check_text(f"{where}{name}", value, TEXT_LIMITS[name])
         elif not isinstance(value, dict):
             raise ContentError(f"{where}{name}", "must be an object")
@@ -96,7 +99,7 @@ def _text(where: str, fields: Any) -> Text:
         raise ContentError(
             f"{where}link", f"must not begin with {scheme}:; write https:// or the app's own scheme"
         )
-    return msgspec.convert(dict(fields), Text)
+    return msgspec.convert({**fields, "badge": str(fields.get("badge", ""))}, Text)
 
 
 def scheme_of(link: str) -> str:
@@ -118,6 +121,17 @@ def _check_text(field: str, value: Any, limit: int) -> None:
         raise ContentError(field, 'must be a text; write numbers and booleans as texts, as "5"')
     if len(value) > limit:
         raise ContentError(field, f"has {len(value)} characters; {limit} are the most")
+
+
+def _check_badge(field: str, value: Any) -> None:
+    text = "" if isinstance(value, bool) else str(value)
+    if text not in ("", AUTO_BADGE) and not (
+        text.isascii() and text.isdecimal() and int(text) <= LARGEST_BADGE
+    ):
+        raise ContentError(
+            field,
+            f"must be {AUTO_BADGE}, for how much the person has not read, or a number from 0 to {LARGEST_BADGE}",
+        )
 
 
 def _unknown(name: str, kind: str, known: tuple[str, ...]) -> str:

@@ -12,8 +12,9 @@ from campaigns.models import Campaign
 from campaigns.policy import FIELDS as POLICY_FIELDS
 
 EDITED = (
-    "name", "title", "subtitle", "body", "image", "link", "sound", "data", *WITH_OPTIONS, "locales", "overrides",
-    "segment_id", "category_id", "lane", "send_at", "ttl", "repeat", "repeat_zone", "repeat_until", *POLICY_FIELDS,
+    "name", "title", "subtitle", "body", "image", "link", "sound", "badge", "data", *WITH_OPTIONS, "locales",
+    "overrides", "segment_id", "category_id", "lane", "send_at", "ttl", "repeat", "repeat_zone", "repeat_until",
+    "event_type_id", "event_condition", "event_delay", "event_unless_id", "event_once_days", *POLICY_FIELDS,
     "silence_across_devices",
 )  # fmt: skip
 """The fields that people edit."""

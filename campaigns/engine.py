@@ -9,7 +9,7 @@ whole audience, each of which is a run).
 import secrets
 import time
 from collections import Counter, defaultdict
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
 import msgspec
@@ -18,10 +18,10 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 
-from campaigns import reasons
+from campaigns import delayed, reasons
 from campaigns.deciding import Verdict, judge, told
 from campaigns.models import Decision, Event
-from campaigns.rulebook import Ready, rulebooks
+from campaigns.rulebook import Ready, Rulebook, rulebooks
 from delivery import dbclock, goals, heard, runs
 from delivery.draining import Step
 from delivery.lanes import lower_of
@@ -38,8 +38,6 @@ CAREFUL = 2
 """Claims without an end after which the oldest event is decided alone, so that it harms no other."""
 PEOPLE_A_BATCH = 20_000
 NAMES_A_QUERY = 20_000
-BYTES_A_PAGE = 2 * 1024 * 1024
-"""Bytes of variables that one page of people may carry: each person carries their event."""
 
 
 class _ClaimLostError(Exception):
@@ -51,6 +49,8 @@ class _Judged(msgspec.Struct):
 
     event: Event
     verdicts: list[tuple[Ready, Verdict]]
+    ends: list[int] = []
+    """rules whose waiting it ends for its subject"""
     fact: int | None = None
     """the kind of fact (primary key) that the event's subject gets, None when no segment asks for it"""
 
@@ -77,6 +77,8 @@ class _Batch(msgspec.Struct):
     people: dict[tuple[str, str], list[Named]] = {}
     rules: dict[str, Ready] = {}
     launches: list[tuple[Ready, Event, str]] = []
+    waits: list[tuple[delayed.Wait, _Decided]] = []
+    ends: list[tuple[int, int, float]] = []
     facts: Counter[tuple[int, int]] = msgspec.field(default_factory=Counter)
 
 
@@ -115,7 +117,7 @@ def _decide(lane: str, limit: int) -> tuple[int, bool]:
         # what does not fit into half the lease, or is too much for one transaction, is left for the next claim
         if judged and (time.monotonic() > deadline or recipients > PEOPLE_A_BATCH):
             break
-        one = _judge(event, books[event.application_id].get(event.type, []))
+        one = _judge(event, books[event.application_id])
         if event.subject and (asked := kinds[event.application_id]):
             one.fact = asked.get(facts.event(event.type))
         judged.append(one)
@@ -170,7 +172,8 @@ def _claim(lane: str, limit: int, claim: str, lease: float) -> tuple[int, list[E
     return found, sorted(ours, key=lambda event: event.pk)
 
 
-def _judge(event: Event, book: list[Ready]) -> _Judged:
+def _judge(event: Event, rulebook: Rulebook) -> _Judged:
+    book = rulebook.get(event.type, [])
     if event.attempts > ATTEMPTS:
         log.error("event.given_up", event_uid=str(event.uid), attempts=event.attempts)
         detail = f"claimed {event.attempts - 1} times without an end"
@@ -184,7 +187,7 @@ def _judge(event: Event, book: list[Ready]) -> _Judged:
             log.exception("event.not_judged", event_uid=str(event.uid), rule=str(rule.uid))
             verdict = Verdict(reasons.ERROR, f"{type(error).__name__}: {error}")
         verdicts.append((rule, verdict))
-    return _Judged(event, verdicts)
+    return _Judged(event, verdicts, rulebook.ends.get(event.type, []) if event.subject else [])
 
 
 def _subscribers(judged: list[_Judged]) -> dict[tuple[int, str], int]:
@@ -193,7 +196,7 @@ def _subscribers(judged: list[_Judged]) -> dict[tuple[int, str], int]:
     for one in judged:
         for _, verdict in one.verdicts:
             wanted[one.event.application_id].update(verdict.external_ids or ())
-        if one.fact is not None:
+        if one.ends or one.fact is not None:
             wanted[one.event.application_id].add(one.event.subject)
     everybody = list(set().union(*wanted.values()))
     found = {}
@@ -217,6 +220,8 @@ def _batch(judged: list[_Judged], subscribers: dict[tuple[int, str], int]) -> _B
         holder = subscribers.get((one.event.application_id, one.event.subject))
         if holder is not None and one.fact is not None:
             batch.facts[(holder, one.fact)] += 1
+        if holder is not None:
+            batch.ends += [(rule, holder, one.event.received_at) for rule in one.ends]
         if not one.verdicts:
             batch.decisions.append(_decision(one.event, None, Verdict(reasons.NO_RULE), now))
         for rule, verdict in one.verdicts:
@@ -233,6 +238,7 @@ def _add(
     now: float,
 ) -> None:
     reached = 0
+    waiting: list[delayed.Wait] = []
     lane = lower_of(event.lane, rule.lane) if rule.lane else event.lane
     if verdict.forwarded and verdict.external_ids is None:
         batch.launches.append((rule, event, lane))
@@ -247,14 +253,26 @@ def _add(
                 verdict = Verdict(
                     verdict.reason, f"{len(ids) - reached} of {len(ids)} are no subscribers", ids
                 )
-            assert rule.snapshot is not None
-            variables = {"event": told(event)}
-            expires_at = min(event.time.timestamp(), event.received_at) + rule.snapshot.ttl
-            batch.rules[rule.origin] = rule
-            batch.people.setdefault((rule.origin, lane), []).extend(
-                Named(key, str(event.uid), variables, expires_at, event.received_at) for key in known
-            )
-    batch.decisions.append(_decision(event, rule, verdict, now, reached))
+            if rule.waits:
+                waiting = [delayed.Wait(rule, event, lane, key) for key in known]
+            else:
+                _tell(batch, event, rule, lane, known)
+    decision = _decision(event, rule, verdict, now, reached)
+    batch.decisions.append(decision)
+    batch.waits += [(one, decision) for one in waiting]
+
+
+def _tell(batch: _Batch, event: Event, rule: Ready, lane: str, known: list[int]) -> None:
+    assert rule.snapshot is not None
+    variables = {"event": told(event)}
+    expires_at = min(event.time.timestamp(), event.received_at) + rule.snapshot.ttl
+    batch.rules[rule.origin] = rule
+    batch.people.setdefault((rule.origin, lane), []).extend(
+        Named(
+            key, str(event.uid), variables, expires_at, since=event.received_at, accepted_at=event.received_at
+        )
+        for key in known
+    )
 
 
 def _decision(event: Event, rule: Ready | None, verdict: Verdict, now: float, reached: int = 0) -> _Decided:
@@ -290,16 +308,17 @@ def _release(events: list[Event], claim: str) -> None:
 
 def _write(batch: _Batch) -> None:
     """Hand people and launches to delivery, then write the decisions with the runs they led to, and the facts."""
+    _let_in(batch)
     found: dict[tuple[int, UUID], UUID] = {}
     cancelled: set[str] = set()
     today = datetime.now(UTC).date()
     for (origin, lane), people in batch.people.items():
         rule = batch.rules[origin]
-        run = _standing_run(rule, lane, today)
+        run = delayed.standing_run(rule, lane, today)
         if run.state == Run.State.CANCELLED:
             cancelled.add(origin)
             continue
-        for page in _pages(people):
+        for page in delayed.pages(people):
             runs.add_people(run, page)
         found.update({(rule.pk, UUID(person.occurrence)): run.uid for person in people})
     for rule, event, lane in batch.launches:
@@ -313,21 +332,33 @@ def _write(batch: _Batch) -> None:
         if decision.run is None and origins.get(decision.rule_id) in cancelled:
             decision.forwarded, decision.reason, decision.recipients = False, reasons.RUN_CANCELLED, 0
     insert_objects(Decision, batch.decisions)
+    if batch.ends:
+        delayed.happened(batch.ends)
     facts.add(batch.facts)
 
 
-def _standing_run(rule: Ready, lane: str, day: date) -> Run:
-    assert rule.snapshot is not None
-    return runs.standing_run(
-        application=rule.application,
-        origin=rule.origin,
-        title=rule.title,
-        lane=lane,
-        # a rule names its people: the campaign's audience does not choose among them
-        snapshot=msgspec.structs.replace(rule.snapshot, predicate=None),
-        category=rule.category,
-        day=day,
-    )
+def _let_in(batch: _Batch) -> None:
+    """Find out whom the rules that wait let in: these are told at once, or wait until they are due."""
+    if not batch.waits:
+        return
+    inside = delayed.let_in([one for one, _ in batch.waits])
+    later: list[delayed.Wait] = []
+    entered: set[int] = set()
+    for (one, decision), let in zip(batch.waits, inside, strict=True):
+        if not let:
+            decision.recipients -= 1
+            continue
+        entered.add(id(decision))
+        if one.rule.delay:
+            later.append(one)
+            decision.forwarded, decision.reason = False, reasons.DELAYED
+            decision.detail = f"until {datetime.fromtimestamp(one.due_at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        else:
+            _tell(batch, one.event, one.rule, one.lane, [one.subscriber])
+    for _, decision in batch.waits:
+        if id(decision) not in entered:
+            decision.forwarded, decision.reason = False, reasons.ENTERED_LATELY
+    delayed.wait(later)
 
 
 def _launch(rule: Ready, event: Event, lane: str) -> Run:
@@ -344,19 +375,3 @@ def _launch(rule: Ready, event: Event, lane: str) -> Run:
         expires_at=runs.ends_at(rule.application, rule.snapshot, begun),
         uid=uuid5(rule.uid, str(event.uid)),
     )
-
-
-def _pages(people: list[Named]) -> list[list[Named]]:
-    """Cut people into pages of at most `PAGE_PEOPLE`, and of `BYTES_A_PAGE` of the events they carry."""
-    pages: list[list[Named]] = [[]]
-    sizes: dict[str, int] = {}
-    held = 0
-    for person in people:
-        if person.occurrence not in sizes:
-            sizes[person.occurrence] = len(msgspec.msgpack.encode(person.variables))
-        held += sizes[person.occurrence]
-        if pages[-1] and (held > BYTES_A_PAGE or len(pages[-1]) >= settings.PAGE_PEOPLE):
-            pages.append([])
-            held = sizes[person.occurrence]
-        pages[-1].append(person)
-    return pages

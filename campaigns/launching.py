@@ -15,7 +15,7 @@ import structlog
 from django.db import transaction
 from django.utils import timezone
 
-from campaigns import approval, experimenting, recurrence
+from campaigns import approval, experimenting, recurrence, triggering
 from campaigns.content import BASE, ContentError, build
 from campaigns.models import Campaign, CampaignVersion
 from campaigns.policy import PolicyError
@@ -65,6 +65,10 @@ def snapshot_of(campaign: Campaign) -> Snapshot:
     except ContentError as error:
         raise LaunchError(error.field, f"{error.field}: {error.reason}.") from None
     _check_repeat(campaign)
+    try:
+        triggering.check(campaign)
+    except triggering.TriggerError as error:
+        raise LaunchError(error.field, error.reason) from None
     category = campaign.category
     try:
         predicate = campaign.segment.whole if campaign.segment else None
@@ -182,6 +186,8 @@ def approve(
         if campaign.state not in IN_FORCE:
             move(campaign, "approve")
         _hand_on(campaign, version)
+        if campaign.state == State.LIVE:
+            triggering.arm(campaign)
         _settle(campaign)
     log.info("campaign.approved", campaign=str(campaign.uid), version=version.number, by=str(by))
     return version
@@ -233,12 +239,15 @@ def launch(
 
     A `send_at` that has passed means at once; `may_override` is as for `approve`. `canary`: so many per cent of
     the audience are told first, the others when somebody says so (`go_on`). A recurring campaign waits for its first
-    time. Raises `LaunchError` when the content does not render, when approvals are missing and when the campaign's
-    state does not allow it, as when somebody else has launched it just now.
+    time; one that an event starts has its version and no run. Raises `LaunchError` when the content does not render,
+    when approvals are missing and when the campaign's state does not allow it, as when somebody else has launched it
+    just now.
     """
     _check_override(campaign, may_override)
     snapshot = checked_snapshot(campaign)
     now = timezone.now()
+    if campaign.event_type_id is not None:
+        return _launch_on_events(campaign, snapshot, by=by, canary=canary)
     later = campaign.send_at if campaign.send_at is not None and campaign.send_at > now else None
     if campaign.repeat:
         later = _next_time(campaign, after=later or now)
@@ -266,6 +275,20 @@ def launch(
             by=str(by),
         )
         return version if later else _begin(version, now)
+
+
+def _launch_on_events(campaign: Campaign, snapshot: Snapshot, *, by: object, canary: int) -> CampaignVersion:
+    """Put a campaign that an event starts in force: from now on whom its events are about is told."""
+    if canary:
+        raise LaunchError("event_type", "It is told one by one as its event comes: it has no canary.")
+    with transaction.atomic():
+        move(campaign, "launch")
+        approved = check_approved(campaign, snapshot)
+        version = _new_version(campaign, snapshot, campaign.versions.first(), approved_audience=approved)
+        triggering.arm(campaign)
+        _settle(campaign)
+    log.info("campaign.launched", campaign=str(campaign.uid), version=version.number, by=str(by))
+    return version
 
 
 def _check_override(campaign: Campaign, may_override: bool) -> None:
@@ -399,6 +422,8 @@ def move(campaign: Campaign, action: str) -> None:
         )
         raise LaunchError("state", reason)
     campaign.state = state
+    if state not in IN_FORCE:
+        triggering.disarm(campaign)
 
 
 def end_finished() -> int:

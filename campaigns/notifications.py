@@ -46,6 +46,7 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
     link: str = ""
     image: str = ""
     sound: str = ""
+    badge: str | int = ""
     data: dict[str, Any] = {}
     android: dict[str, Any] = {}
     ios: dict[str, Any] = {}

@@ -1,6 +1,6 @@
-"""What is known of one subscriber: devices, presence, preferences, caps and log, from six reads.
+"""What is known of one subscriber: devices, presence, preferences, caps and log, from seven reads.
 
-They are: devices, presence, preferences, newest entries, entries that caps count, runs.
+They are: devices, presence, preferences, newest entries, entries that caps count, runs, what waits.
 """
 
 import time
@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db.models import OuterRef, Subquery
 from redis.exceptions import RedisError
 
+from campaigns.models import Delayed
 from delivery import presence
 from delivery.log import body as bodies
 from delivery.log.store import log_store
@@ -50,7 +51,22 @@ def overview(subscriber: Subscriber) -> dict[str, Any]:
         "categories": _categories(subscriber),
         "caps": [_cap(cap, told, runs, now) for cap in caps],
         "log": _entries(entries, runs),
+        "waits": _waits(subscriber),
     }
+
+
+def _waits(subscriber: Subscriber) -> list[dict[str, Any]]:
+    rows = Delayed.objects.filter(subscriber=subscriber, state=Delayed.State.WAITING)
+    return [
+        {
+            "at": datetime.fromtimestamp(row.due_at, UTC),
+            "event": row.event.type,
+            "rule": row.rule.name,
+            "unless": row.rule.unless.name if row.rule.unless else "",
+            "campaign": row.rule.campaign,
+        }
+        for row in rows.select_related("event", "rule__unless", "rule__campaign").order_by("due_at")[:ENTRIES]
+    ]
 
 
 def _devices(subscriber: Subscriber) -> list[dict[str, Any]]:

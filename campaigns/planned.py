@@ -6,10 +6,11 @@ from itertools import combinations
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from django.db.models import Count, Q
+from django.db.models import BigIntegerField, Count, F, Min, Q
+from django.db.models.functions import Cast
 
 from campaigns import recurrence
-from campaigns.models import Campaign, CampaignVersion
+from campaigns.models import Campaign, CampaignVersion, Delayed
 from campaigns.schedule import CrontabError, ZoneError
 from devices import segments
 from devices.models import Application, Subscriber
@@ -20,15 +21,18 @@ MOST_PAIRS = 60
 MOST_TIMES = 200
 """Times of one recurring campaign that are shown."""
 MOST_CAMPAIGNS = 300
+MOST_HOURS = 5_000
+"""Hours of campaigns in which somebody waits after an event."""
 
-LAUNCH, REPEAT, DRAFT = "launch", "repeat", "draft"
+LAUNCH, REPEAT, DRAFT, EVENT = "launch", "repeat", "draft", "event"
 
 
 class Plan(NamedTuple):
     """A time at which a campaign is to be told: its day in a viewer's zone, and the instant.
 
     `kind` is `launch` (it starts by itself), `repeat` (a further time of a recurring one) or `draft` (not launched
-    yet). `local`: everybody hears it at that time of their own clock.
+    yet), `event` (after their events so many `people` wait for that day). `local`: everybody hears it at that time of
+    their own clock.
     """
 
     day: date
@@ -36,6 +40,7 @@ class Plan(NamedTuple):
     campaign: Campaign
     kind: str
     local: bool
+    people: int = 0
 
 
 class Collision(NamedTuple):
@@ -84,12 +89,42 @@ def plans(application: Application, *, first: date, last: date, zone: str) -> li
         elif campaign.send_at is not None:
             found.append((campaign.send_at, campaign, DRAFT))
     made = [
-        Plan(
-            at.astimezone(place).date(), at.astimezone(place), campaign, kind, campaign.local_time is not None
-        )
+        Plan(at.astimezone(place).date(), at.astimezone(place), campaign, kind, _own_times(campaign))
         for at, campaign, kind in found
     ]
+    made += _waiting(application, begin, end, place)
     return sorted(made, key=lambda plan: (plan.at, plan.campaign.name))
+
+
+def _own_times(campaign: Campaign) -> bool:
+    return campaign.local_time is not None or campaign.best_hour is not None
+
+
+def _waiting(application: Application, begin: datetime, end: datetime, place: ZoneInfo) -> list[Plan]:
+    """Return, by campaign and day, who waits after their events, at the first instant; two queries."""
+    rows = (
+        Delayed.objects.filter(
+            rule__application=application,
+            state=Delayed.State.WAITING,
+            due_at__gte=begin.timestamp(),
+            due_at__lt=end.timestamp(),
+        )
+        .annotate(day=Cast(F("due_at") / 3_600, BigIntegerField()))
+        .values("rule__campaign", "day")
+        .annotate(people=Count("pk"), first=Min("due_at"))
+        .order_by("first")[:MOST_HOURS]
+    )
+    days: dict[tuple[int, date], tuple[datetime, int]] = {}
+    for row in rows:
+        at = datetime.fromtimestamp(row["first"], UTC).astimezone(place)
+        first, people = days.get((row["rule__campaign"], at.date()), (at, 0))
+        days[(row["rule__campaign"], at.date())] = (first, people + row["people"])
+    campaigns = Campaign.objects.select_related("segment").in_bulk({key for key, _day in days})
+    return [
+        Plan(day, at, campaigns[key], EVENT, _own_times(campaigns[key]), people)
+        for (key, day), (at, people) in days.items()
+        if key in campaigns
+    ]
 
 
 def collisions(application: Application, planned: Sequence[Plan]) -> dict[date, list[Collision]]:

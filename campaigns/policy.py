@@ -13,6 +13,9 @@ FIELDS = (
     "local_time",
     "local_date",
     "local_late",
+    "best_hour",
+    "best_from",
+    "best_until",
     "rate",
     "rate_per",
     "ramp",
@@ -43,6 +46,9 @@ class Fields(Protocol):
     local_time: time | None
     local_date: date | None
     local_late: str
+    best_hour: int | None
+    best_from: int
+    best_until: int
     rate: int
     rate_per: str
     ramp: int
@@ -64,8 +70,9 @@ def build(campaign: Fields, *, overridable: bool) -> Policy:
     for name, most in (("jitter", jitter.LONGEST), ("ramp", LONGEST_RAMP), ("rate", FASTEST)):
         if not 0 <= getattr(campaign, name) <= most:
             raise PolicyError(name, f"Write a number from 0 to {most:,}.")
-    if campaign.local_date is not None and campaign.local_time is None:
-        raise PolicyError("local_date", "A day needs a local time beside it.")
+    if campaign.local_date is not None and campaign.local_time is None and campaign.best_hour is None:
+        raise PolicyError("local_date", "A day needs a local time, or a best hour, beside it.")
+    _check_best(campaign)
     for name in ("ramp", "window_end"):
         if getattr(campaign, name) and not campaign.rate:
             raise PolicyError(name, "It shapes a rate: set one.")
@@ -81,7 +88,30 @@ def build(campaign: Fields, *, overridable: bool) -> Policy:
         ramp=campaign.ramp,
         window_end=_clock(campaign.window_end),
         jitter=campaign.jitter,
+        **_best(campaign),
     )
+
+
+def _check_best(campaign: Fields) -> None:
+    if campaign.best_hour is None:
+        return
+    if campaign.local_time is not None:
+        raise PolicyError(
+            "best_hour", "Either a local time or the best hour of each person: empty one of them."
+        )
+    if not 0 <= campaign.best_from < campaign.best_until <= 24:
+        raise PolicyError(
+            "best_until", "It ends before it begins: write an hour after the first, 24 at most."
+        )
+    if not campaign.best_from <= campaign.best_hour < campaign.best_until:
+        said = f"Write an hour from {campaign.best_from} to {campaign.best_until - 1}, as the window has it."
+        raise PolicyError("best_hour", said)
+
+
+def _best(campaign: Fields) -> dict[str, int]:
+    if campaign.best_hour is None:
+        return {}
+    return {"best": campaign.best_hour, "best_from": campaign.best_from, "best_until": campaign.best_until}
 
 
 def _clock(at: time | None) -> str:

@@ -19,6 +19,7 @@ from delivery.senders.contract import Envelope
 from delivery.senders.sizes import fit_and_cut
 from delivery.snapshot import Named, Snapshot, Text
 from delivery.thinking import variables_of
+from delivery.unread import unread_of
 from delivery.weighing import PROVIDERS
 from devices import people
 from devices.known_attributes import known_attributes
@@ -42,7 +43,10 @@ class Weighed(msgspec.Struct, frozen=True):
 
 
 class Screen(msgspec.Struct, frozen=True):
-    """What a platform is told, cut as its provider's limit makes it; `buttons` are labels."""
+    """What a platform is told, cut as its provider's limit makes it; `buttons` are labels.
+
+    `badge` is the number on the app's icon, None where that is left as it is.
+    """
 
     platform: str
     title: str
@@ -51,6 +55,7 @@ class Screen(msgspec.Struct, frozen=True):
     image: str
     link: str
     buttons: list[str]
+    badge: int | None
     weights: list[Weighed]
 
 
@@ -91,12 +96,15 @@ def preview(
     ours = set(Credential.objects.filter(application=application).values_list("provider", flat=True))
     envelope = Envelope(_RUN, "normal", None, [], [], tag=snapshot.tag)
     screens = []
+    unread = unread_of(application, person) if person is not None and renderer.counts_unread else 1
     for platform in (Platform.ANDROID, Platform.IOS, Platform.WEB, Platform.TV):
         try:
             content = renderer.render(found, platform, variables)
         except RenderError as error:
             problems.append(Problem(error.field, error.line, f"{error.reason} (for this person)", "error"))
             continue
+        if renderer.has_auto_badge(found, platform):
+            content = msgspec.structs.replace(content, badge=unread)
         screens.append(_screen(platform, content, envelope, ours))
     return Preview(person.external_id if person else "", found, screens, problems)
 
@@ -170,8 +178,18 @@ def _screen(platform: str, content: Content, envelope: Envelope, ours: set[str])
         image=said.image,
         link=said.link,
         buttons=buttons if platform == Platform.WEB else [],
+        badge=_badge(platform, content),
         weights=weights,
     )
+
+
+def _badge(platform: str, content: Content) -> int | None:
+    """Return the number that a platform puts on the app's icon; its own option goes before the campaign's badge."""
+    if platform == Platform.IOS:
+        return content.ios.get("badge", content.badge)
+    if platform == Platform.ANDROID:
+        return content.android.get("notification_count", content.badge)
+    return content.badge if platform == Platform.WEB else None
 
 
 def _without(snapshot: Snapshot, bad: set[str]) -> Snapshot:

@@ -11,6 +11,9 @@ TOO_MANY_RECIPIENTS = "too_many_recipients"
 CAMPAIGN_NOT_LIVE = "campaign_not_live"
 BEYOND_SENDER = "beyond_sender"
 RUN_CANCELLED = "run_cancelled"
+DELAYED = "delayed"
+HAPPENED_MEANWHILE = "happened_meanwhile"
+ENTERED_LATELY = "entered_lately"
 ERROR = "error"
 
 RECIPIENTS_LIMIT = 1_000
@@ -28,5 +31,8 @@ SENTENCES = {
     CAMPAIGN_NOT_LIVE: "The rule's campaign is neither approved nor live.",
     BEYOND_SENDER: "A client sent the event, and the rule may not reach others than that client's subscriber.",
     RUN_CANCELLED: "Today's run of this rule was stopped by hand.",
+    DELAYED: "The rule waits before it tells anybody.",
+    HAPPENED_MEANWHILE: "While the rule waited, the event came that ends the waiting: nobody was told.",
+    ENTERED_LATELY: "The rule tells each person once in so many days, and has told or is about to tell this one.",
     ERROR: "The event could not be decided in as many attempts as there are.",
 }

@@ -41,10 +41,25 @@ class Ready(msgspec.Struct, frozen=True):
     category: Category | None
     snapshot: Snapshot | None
     origin: str
+    delay: int = 0
+    once_days: int = 0
+    keeps_audience: bool = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether it lets people in one by one, or tells them later."""
+        return bool(self.delay or self.once_days)
 
 
-Rulebook = dict[str, list[Ready]]
-"""The rules of one application by event type, in the order they were made."""
+class Rulebook(dict[str, list[Ready]]):
+    """The rules of one application by event type, in the order they were made.
+
+    `ends` are, by event type, the rules (primary keys) whose waiting an event of it ends.
+    """
+
+    def __init__(self) -> None:
+        self.ends: dict[str, list[int]] = {}
+
 
 _known: dict[int, tuple[float, Rulebook]] = {}
 _lock = threading.Lock()
@@ -82,16 +97,18 @@ def _read(applications: set[int]) -> dict[int, Rulebook]:
     )
     rules = list(
         Rule.objects.filter(application__in=applications, enabled=True)
-        .select_related("application", "event_type", "campaign__category")
+        .select_related("application", "event_type", "unless", "campaign__category")
         .annotate(newest=Subquery(newest))
         .order_by("pk")
     )
     in_force = {rule.newest for rule in rules if rule.newest and rule.campaign.state in IN_FORCE}
     versions = CampaignVersion.objects.in_bulk(in_force)
-    books: dict[int, Rulebook] = {application: {} for application in applications}
+    books = {application: Rulebook() for application in applications}
     for rule in rules:
-        ready = _ready(rule, versions.get(rule.newest))
-        books[rule.application_id].setdefault(rule.event_type.name, []).append(ready)
+        ready, book = _ready(rule, versions.get(rule.newest)), books[rule.application_id]
+        book.setdefault(rule.event_type.name, []).append(ready)
+        if rule.unless is not None:
+            book.ends.setdefault(rule.unless.name, []).append(rule.pk)
     return books
 
 
@@ -126,4 +143,7 @@ def _ready(rule: Rule, version: CampaignVersion | None) -> Ready:
         category=rule.campaign.category,
         snapshot=snapshot,
         origin=f"rule:{rule.uid}:v{rule.version}.{version.number if version else 0}",
+        delay=rule.delay,
+        once_days=rule.once_days,
+        keeps_audience=rule.of_campaign,
     )

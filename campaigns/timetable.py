@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from campaigns import recurrence
-from delivery.policy import local_time
+from delivery.policy import best_hour, local_time
 from delivery.snapshot import Policy
 from devices.wall_time import offset, placed, zone_or
 
@@ -62,6 +62,8 @@ def timetable(
         end = min(until, begins + LOOKS_AHEAD) if until else begins + LOOKS_AHEAD
         notes += recurrence.oddities(crontab, where, after=begins, until=end)
     lived = sorted({zone or home for zone in zones} | {home})
+    if best_hour.is_on(policy):
+        return _at_best_hours(policy, home, lived, begins, coming, notes)
     if not policy.local_time:
         return Timetable(begins, begins, home, home, coming, notes)
     told = {zone: local_time.instant_in(zone, policy, home, begins.timestamp()) for zone in lived}
@@ -71,6 +73,33 @@ def timetable(
     )
     notes += _late(policy, home, lived, told, begins) + _changes(policy, home, lived, begins)
     return Timetable(_at(told[first]), _at(told[last]), first, last, coming, notes)
+
+
+def _at_best_hours(
+    policy: Policy, home: str, zones: list[str], begins: datetime, coming: list[datetime], notes: list[str]
+) -> Timetable:
+    """Return when the first and the last are told if some have every hour of the window."""
+    since = begins.timestamp()
+    told = [
+        (at, zone)
+        for zone in zones
+        for hour in range(policy.best_from, policy.best_until)
+        if (at := best_hour.instant_in(zone, hour, policy, home, "", since)) is not None
+    ]
+    first, last = (min(told), max(told)) if told else ((since, home), (since, home))
+    window = f"{policy.best_from:02}:00 and {policy.best_until:02}:00"
+    said = [f"Each person is told at the hour at which they open most, between {window} of their own clock."]
+    for at, zone in dict.fromkeys(told):
+        place = zone_or(zone, home)
+        day = datetime.fromtimestamp(at, UTC).astimezone(place).date()
+        for hour in range(policy.best_from, policy.best_until):
+            wall = datetime.combine(day, time(hour))
+            if placed(wall, place).astimezone(place).hour != hour:
+                said.append(
+                    f"In {zone} the clocks go forward on {day:%-d %B} and {hour:02}:00 does not exist: people whose"
+                    " hour it is are told at the nearest hour, or a day later."
+                )
+    return Timetable(_at(first[0]), _at(last[0]), first[1], last[1], coming, [*notes, *dict.fromkeys(said)])
 
 
 def _late(policy: Policy, home: str, zones: list[str], told: dict[str, float], begins: datetime) -> list[str]:

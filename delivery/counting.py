@@ -20,6 +20,7 @@ from delivery import experiments, goals, heard, positions
 from delivery.log.store import ReceiptRow, log_store
 from delivery.models import Heard, Recount, Run, Stopped, Tally
 from delivery.snapshot import Experiment, best_locale
+from devices import best_hours
 from devices.models import Device, Subscriber
 from devices.statements import change
 
@@ -57,12 +58,16 @@ class _Counts:
 
     def __init__(self) -> None:
         self.by: dict[Mark, list[int]] = defaultdict(lambda: [0, 0])
+        self.opens: list[tuple[UUID, float]] = []
+        """whose opens were counted for the first time, and when"""
 
     def add(self, facts: Facts, row: ReceiptRow, *, platform: str, locale: str, person: bool) -> None:
         """Count a device that did something, and its person if it is the first of their devices."""
         variant = facts.arm(row.subscriber.bytes) if facts.arm else ""
         spoken = best_locale(locale or facts.locale, facts.locales, facts.fallback)
         device = row.device != heard.NOBODY
+        if person and row.kind == "opened":
+            self.opens.append((row.subscriber, row.at))
         for dimension, value in (
             (Tally.Dimension.PLATFORM.value, platform),
             (Tally.Dimension.LOCALE.value, spoken),
@@ -102,6 +107,7 @@ def step(now: float | None = None) -> bool:
             transaction.set_rollback(True)
             return True
         heard.keep(held)
+        best_hours.learn(counts.opens)
         _write(counts)
     return True
 

@@ -18,7 +18,7 @@ from django.db.models import Count, F, Max, Min
 from delivery import caps, dbclock, runs
 from delivery.log import body as bodies
 from delivery.models import Run
-from delivery.policy import throttle
+from delivery.policy import Candidate, best_hour, throttle, zone_of
 from delivery.senders.contract import Envelope
 from delivery.senders.sizes import Fit, fit
 from delivery.snapshot import Named, Snapshot, from_json, to_json
@@ -26,6 +26,7 @@ from delivery.thinking import Pair, Prepared, Work, circumstances_of, ready, thi
 from devices import people, segments
 from devices.models import Application, Category, Provider
 from devices.person import Person
+from devices.wall_time import zone_or
 
 COUNTED_PEOPLE = 20_000
 """Audiences up to this are counted, larger ones sampled unless all are asked for."""
@@ -72,7 +73,8 @@ class Rehearsal(msgspec.Struct, frozen=True):
 
     `audience = told + Σ stopped + Σ later`. When `sampled`, only `looked_at` people were looked at and every share of
     the audience is right to within `margin` (of 1), 19 times of 20. `seconds` is how long the throttle makes
-    it take, 0 without one. `caps_counted` is False when nobody could say who is over a cap.
+    it take, 0 without one. `caps_counted` is False when nobody could say who is over a cap. `hours` are the people of a
+    campaign that is told at everybody's best hour, by that hour of their own clock (`09`).
     """
 
     at: float
@@ -89,6 +91,7 @@ class Rehearsal(msgspec.Struct, frozen=True):
     samples: list[Sample]
     seconds: float
     caps_counted: bool
+    hours: dict[str, int] = {}
 
 
 class _Rehearsing:
@@ -123,8 +126,21 @@ class _Rehearsing:
         for (provider, _), outgoing in work.outgoing.items():
             counts[("messages", provider)] += outgoing.size
         gone = {named.subscriber for named, _ in work.stopped}
+        if best_hour.is_on(self.prepared.snapshot.policy):
+            counts.update(self._hours([pair for pair in pairs if pair[1].subscriber not in gone]))
         self._look_at([pair for pair in pairs if pair[1].subscriber not in gone][:WEIGHED])
         return counts
+
+    def _hours(self, pairs: list[Pair]) -> Iterator[Key]:
+        """Yield the hour, of their own clock, at which each of some people is told."""
+        run = self.run
+        plain = circumstances_of(run, self.prepared.snapshot, self.at, caps=(), reservations=None)
+        for person, named in pairs:
+            if person is not None:
+                candidate = Candidate(person, named, bytes(16))
+                instant = best_hour.planned(candidate, plain) or self.at
+                zone = zone_or(zone_of(person, plain.zone), plain.zone)
+                yield ("hour", f"{datetime.fromtimestamp(instant, UTC).astimezone(zone):%H}")
 
     def _think(self, pairs: list[Pair]) -> Work:
         run, prepared = self.run, self.prepared
@@ -270,7 +286,7 @@ def _sample(
             parts = [part.get(key, 0.0) for part in drawn]
             shares[key] = shares.get(key, 0.0) + weight * sum(parts) / len(parts)
             variance[key] = variance.get(key, 0.0) + (weight * (max(parts) - min(parts)) / 2) ** 2
-    spread = max((v for key, v in variance.items() if key[0] != "messages"), default=0.0)
+    spread = max((v for key, v in variance.items() if key[0] not in ("messages", "hour")), default=0.0)
     least = 0.25 / max(looked_at, 1)
     return shares, looked_at, CONFIDENCE * math.sqrt(max(spread, least))
 
@@ -327,4 +343,5 @@ def _result(
             zone=run.application.time_zone,
         ),
         caps_counted=not rehearsing.uncounted,
+        hours=by("hour"),
     )

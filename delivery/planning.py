@@ -15,7 +15,7 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
-from delivery import bell, caps, claims, dbclock, pacing, pieces, runs, silence
+from delivery import bell, caps, claims, dbclock, pacing, pieces, runs, silence, unread
 from delivery.log.store import NewEntry, log_store
 from delivery.models import Page, Parcel, Run, Stopped
 from delivery.outgoing import encode
@@ -59,7 +59,16 @@ def work_page(page: Page, *, stages: Sequence[Stage] = STAGES) -> None:
     circumstances = circumstances_of(run, prepared.snapshot, stamp, caps=rules, reservations=reservations)
     pairs, cursor, exhausted = _read(page, run, prepared)
     try:
-        work = think(run, prepared, pairs, circumstances, stages, since=_since(page, run))
+        work = think(
+            run,
+            prepared,
+            pairs,
+            circumstances,
+            stages,
+            since=_since(page, run),
+            badges=unread.badges_of,
+            outside=_outside(run, prepared, pairs),
+        )
     except caps.CapsNotReadyError as error:
         claims.put_back(page, due_at=max(error.until, stamp + min(PATIENCE, 2.0 ** min(page.fence - 1, 20))))
         log.warning("page.put_back", run=str(run.uid), page=page.pk, reason=str(error))
@@ -127,6 +136,16 @@ def _read(page: Page, run: Run, prepared: Prepared) -> tuple[list[Pair], int | N
         )
     }
     return [(by_id.get(item.subscriber), item) for item in named], None, True
+
+
+def _outside(run: Run, prepared: Prepared, pairs: Sequence[Pair]) -> frozenset[int]:
+    """Return the people (primary keys) of a standing run's page whom its campaign's segment does not choose."""
+    predicate = prepared.snapshot.predicate
+    if run.kind != Run.Kind.STANDING or predicate is None:
+        return frozenset()
+    known = {named.subscriber for person, named in pairs if person is not None}
+    inside = people.named(run.application_id, known, predicate=predicate)
+    return frozenset(known.difference(person.id for person in inside))
 
 
 def _log(run: Run, work: Work, stamp: float) -> None:

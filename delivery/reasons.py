@@ -15,12 +15,15 @@ STOPPED = {
     "render_failed": "The text could not be rendered with this subscriber's attributes.",
     "given_up": "Their page could not be planned, and somebody gave it up.",
     "control_group": "The subscriber is in the experiment's control group, which is told nothing.",
+    "no_hour": "The subscriber's quiet hours leave no hour of the campaign's window.",
+    "not_in_audience": "An event was about the subscriber, whom the campaign's segment does not choose.",
 }
 """Subscribers whom the planner stopped: they have no entry in their log."""
 
 DEFERRED = {
     "capped": "A frequency cap is full: the subscriber is told when it has room again.",
     "quiet_hours": "The subscriber has quiet hours: they are told when those end.",
+    "best_hour": "The campaign is told at the hour at which the subscriber opens most, which is to come.",
     "local_time": "The campaign is told at a time of the subscriber's own clock, which is to come.",
 }
 """Subscribers whom the planner put off: they are planned again at an instant."""

@@ -13,7 +13,7 @@ from liquid import Environment
 from liquid.exceptions import LiquidError
 
 from delivery.content import Content
-from delivery.snapshot import Snapshot, Text, best_locale
+from delivery.snapshot import AUTO_BADGE, Snapshot, Text, best_locale
 from delivery.straight import Straight, Variables, straight, writer
 
 TITLE_LIMIT = 1_000
@@ -115,6 +115,7 @@ class _Message:
             link=link,
             data=data,
             sound=text.sound,
+            badge=int(text.badge) if text.badge.isdecimal() else None,
             android=text.android,
             ios=text.ios,
             web=text.web,
@@ -167,6 +168,16 @@ class Renderer:
         message = self._message(self._fallback, platform if platform in self._snapshot.overrides else "")
         found: dict[str, Any] = getattr(message.text, platform)
         return found
+
+    @property
+    def counts_unread(self) -> bool:
+        """Whether some text's badge is how much its reader has not read."""
+        return any(message.text.badge == AUTO_BADGE for message in self._messages.values())
+
+    def has_auto_badge(self, locale: str, platform: str) -> bool:
+        """Return whether the badge of `locale` (from `self.locale`) on a platform is how much is unread."""
+        message = self._message(locale, platform if platform in self._snapshot.overrides else "")
+        return message.text.badge == AUTO_BADGE
 
     def locale(self, wanted: str) -> str:
         """Return the best locale there is: `pt-BR`, else `pt`, else the fallback (RFC 4647 lookup)."""

@@ -17,7 +17,7 @@ from django.utils import timezone
 from delivery import bell, dbclock, goals, pieces, spread, sums
 from delivery.claims import MOVES, OPEN
 from delivery.models import Page, Parcel, Run, Shard, Stopped, WorkState
-from delivery.policy import local_time, throttle
+from delivery.policy import best_hour, local_time, throttle
 from delivery.snapshot import Named, Policy, Snapshot, encode_people, to_json
 from devices.models import Application, Category, Subscriber
 from devices.short_memory import ShortMemory
@@ -214,6 +214,9 @@ def _policy_of(run: Run) -> Policy:
 
 def ends_at(application: Application, snapshot: Snapshot, begun: datetime) -> datetime:
     """Return the end of what is told from `begun` on: with a local time, when the last zone's has passed."""
+    if best_hour.is_on(snapshot.policy):
+        last = best_hour.latest(snapshot.policy, begun.timestamp())
+        return datetime.fromtimestamp(last, UTC) + timedelta(seconds=snapshot.ttl)
     last = local_time.latest(snapshot.policy, application.time_zone, begun.timestamp())
     return datetime.fromtimestamp(last, UTC) + timedelta(seconds=snapshot.ttl)
 

@@ -6,12 +6,16 @@ from typing import Any
 
 import msgspec
 
+AUTO_BADGE = "auto"
 WHOLE = 10_000
 """What the shares of an audience are counted in."""
 
 
 class Text(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is said, as Liquid templates; an empty field of an override leaves the field below it as it is."""
+    """What is said, as Liquid templates; an empty field of an override leaves the field below it as it is.
+
+    `badge` is the number on the app's icon, in digits, or `AUTO_BADGE`: how much the person has not read.
+    """
 
     title: str = ""
     body: str = ""
@@ -19,6 +23,7 @@ class Text(msgspec.Struct, frozen=True, omit_defaults=True):
     image: str = ""
     link: str = ""
     sound: str = ""
+    badge: str = ""
     data: dict[str, str] = {}
     android: dict[str, Any] = {}
     ios: dict[str, Any] = {}
@@ -36,6 +41,8 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     (`late`: `now` or `tomorrow`). `rate`: at most so many people a `rate_per` (`second` or `minute`; 0: as
     fast as it goes), rising over the first `ramp` seconds, and none after `window_end` of the
     application's clock until the launch's time of day. `jitter`: spread over so many seconds.
+    `best`: told at each person's best hour, in the hours of their day from `best_from` to before
+    `best_until`; the number is the hour (0 to 23) for those of whom nothing is known, -1: not so.
     """
 
     transactional: bool = False
@@ -49,6 +56,14 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     ramp: int = 0
     window_end: str = ""
     jitter: int = 0
+    best: int = -1
+    best_from: int = 0
+    best_until: int = 24
+
+    @property
+    def own_times(self) -> bool:
+        """Whether everybody is told at an instant of their own."""
+        return bool(self.local_time) or self.best >= 0
 
 
 class Share(msgspec.Struct, frozen=True, omit_defaults=True):

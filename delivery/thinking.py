@@ -4,12 +4,13 @@ A dry run thinks the same and stops there.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import msgspec
 
 from delivery import experiments
+from delivery.content import Content
 from delivery.log import body as bodies
 from delivery.models import Run
 from delivery.outgoing import Outgoing, Target
@@ -23,12 +24,17 @@ from delivery.rendering import Renderer, RenderError
 from delivery.senders.apns.options import purpose_of
 from delivery.snapshot import Named, Snapshot, from_json
 from delivery.spread import LOCALE, PLATFORM, Spread
+from devices import best_hours
 from devices.frequency_caps import Cap
+from devices.models import Application
 from devices.person import Person
 
 Pair = tuple[Person | None, Named]
 """A person of a page (None for one deleted since), as they were named."""
 
+
+Badges = Callable[[Application, Sequence[Candidate]], dict[bytes, int]]
+"""From the people who are told to their badges, by subscriber's uid."""
 
 _KEPT_AS = "_prepared"
 
@@ -45,6 +51,19 @@ class Prepared(msgspec.Struct):
     """who is in which arm of the experiment, None without one"""
     renderers: dict[str, Renderer] = {}
     """of an experiment's variants whose text is another"""
+    counts_unread: bool = False
+    """whether a badge is how much its reader has not read"""
+    with_badges: dict[tuple[int, int], Content] = {}
+
+    def badged(self, content: Content, badge: int, *, keep: bool) -> Content:
+        """Return a content with a badge; `keep`: it is the renderer's own, so those with one badge are one object."""
+        if not keep:
+            return msgspec.structs.replace(content, badge=badge)
+        key = (id(content), badge)
+        found = self.with_badges.get(key)
+        if found is None:
+            found = self.with_badges[key] = msgspec.structs.replace(content, badge=badge)
+        return found
 
 
 def ready(snapshot: Snapshot) -> Prepared:
@@ -57,6 +76,8 @@ def ready(snapshot: Snapshot) -> Prepared:
         prepared.arm = experiments.arms(snapshot.experiment)
         for variant in snapshot.experiment.variants:
             prepared.renderers[variant.key] = Renderer(experiments.told(snapshot, variant.key))
+    every = prepared.renderers.values() or [renderer]
+    prepared.counts_unread = any(one.counts_unread for one in every)
     return prepared
 
 
@@ -116,6 +137,7 @@ def circumstances_of(
         started=run.started_at.timestamp() if by_audience and run.started_at else now,
         ttl=float(snapshot.ttl),
         overriding=overriding(run),
+        best_hour=best_hours.of_application(run.application_id) if snapshot.policy.best >= 0 else -1,
         caps=caps,
         reservations=reservations,
     )
@@ -129,16 +151,20 @@ def think(
     stages: Sequence[Stage] = STAGES,
     *,
     since: float = 0.0,
+    badges: Badges | None = None,
+    outside: Container[int] = (),
 ) -> Work:
     """Decide and render: everything about a page that does not depend on when it is committed.
 
     `since` is the instant (epoch seconds) from which its messages' age is counted, 0 for what each person has.
+    `badges` is asked once for the badges of all who are told, where some text has one of its own for each; without
+    it that badge is 1. `outside` are those (primary keys) whom the audience does not choose.
     """
     of_run = run.uid.bytes
     candidates = [
         Candidate(person, named, identity(of_run, person.uid, named.occurrence))
         for person, named in pairs
-        if person is not None
+        if person is not None and person.id not in outside
     ]
     planned = plan(candidates, circumstances, stages)
     work = Work(
@@ -152,9 +178,24 @@ def think(
         untold=[],
         spread={LOCALE: {}, PLATFORM: {}},
     )
-    work.stopped += [(named, Drop("unknown_subscriber")) for person, named in pairs if person is None]
+    for person, named in pairs:
+        if person is None:
+            work.stopped.append((named, Drop("unknown_subscriber")))
+        elif person.id in outside:
+            work.stopped.append((named, Drop("not_in_audience")))
+    numbers: dict[bytes, int] = {}
+    if badges is not None and planned.passed and prepared.counts_unread:
+        numbers = badges(run.application, planned.passed)
     for candidate in planned.passed:
-        _render(candidate, run, prepared, circumstances, work, since=since)
+        _render(
+            candidate,
+            run,
+            prepared,
+            circumstances,
+            work,
+            since=since,
+            badge=numbers.get(candidate.person.uid, 1),
+        )
     return work
 
 
@@ -177,6 +218,7 @@ def _render(
     work: Work,
     *,
     since: float,
+    badge: int,
 ) -> None:
     person, renderer, arm = candidate.person, prepared.renderer, ""
     if prepared.arm is not None:
@@ -230,7 +272,10 @@ def _render(
         outgoing = work.outgoing.get((device.provider, due))
         if outgoing is None:
             outgoing = work.outgoing[(device.provider, due)] = Outgoing()
-        at = outgoing.place(by_platform.get(device.platform, content))
+        said = by_platform.get(device.platform, content)
+        if prepared.counts_unread and renderer.has_auto_badge(locale, device.platform):
+            said = prepared.badged(said, badge, keep=renderer.constant)
+        at = outgoing.place(said)
         outgoing.targets.append(
             Target(
                 device.id,

@@ -48,19 +48,25 @@ def page_after(
     return _with_devices(rows, predicate)
 
 
-def named(application_id: int, ids: Iterable[int], category_id: int | None = None) -> list[Person]:
-    """Return the people of an application among `ids` (primary keys, at most a page of them), in order of id."""
+def named(
+    application_id: int, ids: Iterable[int], category_id: int | None = None, predicate: Any = None
+) -> list[Person]:
+    """Return the people of an application among `ids` (primary keys, at most a page of them), in order of id.
+
+    With a predicate only those whom it chooses, with the devices it means.
+    """
     wanted = list(ids)
     if not wanted:
         return []
     condition, values = among("devices_subscriber.id", wanted)
+    chosen, more = condition_on(Subscriber, predicate)
     rows = _people(
-        f"devices_subscriber.application_id = %s AND {condition}",
-        [application_id, *values],
+        f"devices_subscriber.application_id = %s AND {condition}{chosen}",
+        [application_id, *values, *more],
         category_id,
         len(wanted),
     )
-    return _with_devices(rows, None)
+    return _with_devices(rows, predicate)
 
 
 def _people(where: str, values: list[Any], category_id: int | None, limit: int) -> list[tuple[Any, ...]]:
@@ -78,7 +84,8 @@ def _people(where: str, values: list[Any], category_id: int | None, limit: int) 
     return fetch(
         f"SELECT devices_subscriber.id, {uuid_bytes('devices_subscriber.uid')}, devices_subscriber.external_id,"
         f" devices_subscriber.locale, devices_subscriber.time_zone, {attributes},"
-        f" devices_subscriber.consent, {allowed}, devices_subscriber.quiet_hours FROM devices_subscriber{join}"
+        f" devices_subscriber.consent, {allowed}, devices_subscriber.quiet_hours,"
+        f" devices_subscriber.best_hour FROM devices_subscriber{join}"
         f" WHERE {where} ORDER BY devices_subscriber.id LIMIT %s",
         [*joined, *values, limit],
     )
@@ -115,8 +122,9 @@ def _with_devices(rows: Sequence[tuple[Any, ...]], predicate: Any) -> list[Perso
             None if allowed is None else bool(allowed),
             devices[key],
             quiet,
+            best,
         )
-        for key, uid, external_id, locale, zone, attributes, consent, allowed, quiet in rows
+        for key, uid, external_id, locale, zone, attributes, consent, allowed, quiet, best in rows
     ]
 
 

@@ -29,7 +29,8 @@ class Person(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     `uid` is 16 bytes, `attributes` JSON text, `locale` and `time_zone` may be empty (then the
     application's hold), `allowed` what the person chose for the category asked about: None if nothing.
-    `quiet_hours` are as `devices.quiet_hours` reads them; empty: the application's.
+    `quiet_hours` are as `devices.quiet_hours` reads them; empty: the application's. `best_hour` is of
+    their own day, -1 while it is not known (`devices.best_hours`).
     """
 
     id: int
@@ -42,6 +43,7 @@ class Person(msgspec.Struct, frozen=True, array_like=True, gc=False):
     allowed: bool | None
     devices: list[Target]
     quiet_hours: str = ""
+    best_hour: int = -1
 
     def known(self) -> dict[str, Any]:
         """Return the attributes decoded; every call decodes anew."""

@@ -71,6 +71,10 @@ class CampaignAdmin(ScopedAdmin):
             field.empty_label = "Everybody"
         if db_field.name == "category" and isinstance(field, forms.ModelChoiceField):
             field.empty_label = "None: whoever wants notifications at all"
+        if db_field.name == "event_type" and isinstance(field, forms.ModelChoiceField):
+            field.empty_label = _("None: it is told by its times")
+        if db_field.name == "event_unless" and isinstance(field, forms.ModelChoiceField):
+            field.empty_label = _("Nothing: everybody who waits is told")
         return field
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
@@ -208,6 +212,10 @@ class CampaignAdmin(ScopedAdmin):
             people = preflight_page.seen(request, campaign).get("told", 0)
             # the button is there for approvers and owners only
             begun = launching.launch(campaign, by=request.user, may_override=True, canary=canary)
+            if not isinstance(begun, Run) and begun.launch_at is None:
+                return _("In force: from now on whom the event “%(event)s” is about is told.") % {
+                    "event": campaign.event_type
+                }
             if not isinstance(begun, Run):
                 return _("Planned: it starts at %(at)s UTC.") % {"at": f"{begun.launch_at:%-d %B %Y, %H:%M}"}
             if canary:

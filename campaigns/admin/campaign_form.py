@@ -7,21 +7,22 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     UnfoldAdminFileFieldWidget,
-    UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
     UnfoldBooleanSwitchWidget,
 )
 
-from campaigns import composing, editing, launching, pictures
+from campaigns import composing, editing, launching, pictures, triggering
 from campaigns.admin.composer_fields import ButtonsField, LocalesField, PairsField
 from campaigns.admin.repeat_field import RepeatField
 from campaigns.composing import TEXTS, override_field
 from campaigns.content import PLATFORMS, TEXT_LIMITS
 from campaigns.models import Campaign
+from campaigns.models.limits import LONGEST_DELAY
 from campaigns.policy import FIELDS as POLICY_FIELDS
 from delivery import rendering
+from delivery.snapshot import AUTO_BADGE
 from devices.scoped_form import ScopedForm
 
 LABELS = {
@@ -62,6 +63,37 @@ def _override(platform: str, text: str) -> forms.CharField:
     return field
 
 
+NUMBERS = (*POLICY_FIELDS, "event_once_days")
+"""Fields that may be left empty: they are what they are without."""
+
+
+class DelayField(forms.CharField):
+    """A time as people write it (`2 hours`), as seconds."""
+
+    widget = UnfoldAdminTextInputWidget
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(required=False, max_length=60, **options)
+
+    def prepare_value(self, value: Any) -> Any:
+        return triggering.span(value) if isinstance(value, int) else value
+
+    def clean(self, value: Any) -> Any:
+        text = super().clean(value)
+        try:
+            seconds = triggering.seconds_of(text)
+        except ValueError:
+            raise forms.ValidationError(
+                _("“%(text)s” is no time; write one as 30 minutes, 2 hours or 1 day.") % {"text": text}
+            ) from None
+        if seconds > LONGEST_DELAY:
+            raise forms.ValidationError(_("At most %(days)s days.") % {"days": LONGEST_DELAY // 86_400})
+        return seconds
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return bool(super().has_changed(self.prepare_value(initial) or "", data or ""))
+
+
 class CampaignForm(ScopedForm):
     """What a campaign says; its texts are rendered once before they are stored.
 
@@ -80,13 +112,15 @@ class CampaignForm(ScopedForm):
             "JPEG, PNG, WebP or GIF up to 10 MB. It is made smaller, and kept under an address nobody can guess."
         ),
     )
-    badge = forms.IntegerField(
+    badge = forms.CharField(
         label=_("Badge"),
         required=False,
-        min_value=0,
-        max_value=99_999,
-        widget=UnfoldAdminIntegerFieldWidget(),
-        help_text=_("The number on the app's icon; 0 takes it away, empty leaves it as it is."),
+        max_length=5,
+        widget=UnfoldAdminTextInputWidget(attrs={"list": "badges", "placeholder": AUTO_BADGE}),
+        help_text=_(
+            "The number on the app's icon. auto: how much the person has not read, with this one. 0 takes it away,"
+            " empty leaves it as it is."
+        ),
     )
     buttons = ButtonsField(
         label=_("Buttons"),
@@ -138,6 +172,9 @@ class CampaignForm(ScopedForm):
         label=_("Stays until it is closed"), required=False, widget=UnfoldBooleanSwitchWidget()
     )
     repeat = RepeatField(label=_("Repeats"))
+    event_delay = DelayField(
+        label=_("Delay"), help_text=_("So long after the event, as 2 hours; empty: at once.")
+    )
     base_revision = forms.CharField(required=False, widget=forms.HiddenInput())
 
     for _platform in PLATFORMS:
@@ -150,10 +187,20 @@ class CampaignForm(ScopedForm):
         fields: list[str] = []
         widgets = {
             "title": UnfoldAdminTextInputWidget(attrs={"dir": "auto"}),
+            "event_condition": UnfoldAdminTextareaWidget(attrs={"rows": 2, "spellcheck": "false"}),
             "subtitle": UnfoldAdminTextInputWidget(attrs={"dir": "auto"}),
             "body": UnfoldAdminTextareaWidget(attrs={"rows": 3, "dir": "auto"}),
         }
-        labels = LABELS
+        labels = {
+            **LABELS,
+            "event_type": _("Event"),
+            "event_condition": _("Condition"),
+            "event_unless": _("Unless this happens meanwhile"),
+            "event_once_days": _("Once in so many days"),
+            "best_hour": _("Best hour of each person"),
+            "best_from": _("From"),
+            "best_until": _("Until"),
+        }
         help_texts = {
             "name": _("For you and your colleagues; nobody else sees it."),
             "title": _("One line is best: phones cut after about 40 characters."),
@@ -165,6 +212,17 @@ class CampaignForm(ScopedForm):
             "segment": _("Who it is for."),
             "category": _("People who switched it off are left out."),
             "send_at": _("In UTC. A launch waits for it; empty: a launch starts at once."),
+            "event_type": _("Whom an event of this type is about is told, from the launch until you end it."),
+            "event_condition": _("CEL over the event, as event.data.total > 100; empty: every event."),
+            "event_unless": _("Who has this event before the delay is over is not told."),
+            "event_once_days": _("Each person at most once in so many days; 0: at every event."),
+            "best_hour": _(
+                "Each person is told at the hour at which they open most, on their own clock. Here: the hour (0 to"
+                " 23) for people of whom nothing is known, while the application's opens say nothing either. Empty:"
+                " not so."
+            ),
+            "best_from": _("With a best hour: not before this hour of their day."),
+            "best_until": _("With a best hour: not from this hour on; 24 is midnight."),
             "ttl": _("Seconds after which it is no longer worth telling; 86400 is a day."),
             "android": _("Options of FCM that have no field here, as JSON."),
             "ios": _("Options of APNs that have no field here, as JSON."),
@@ -185,7 +243,7 @@ class CampaignForm(ScopedForm):
                 self.initial[name] = opened[name]
             if "locales" in self.fields:
                 cast(LocalesField, self.fields["locales"]).before = instance.locales or {}
-        for name in POLICY_FIELDS:
+        for name in NUMBERS:
             if name in self.fields:
                 self.fields[name].required = False  # left empty it is what it is without a policy
         self._picture: pictures.Picture | None = None
@@ -207,9 +265,12 @@ class CampaignForm(ScopedForm):
             raise forms.ValidationError(str(error)) from None
         return upload
 
+    def clean_badge(self) -> str:
+        return str(self.cleaned_data["badge"]).strip().lower()
+
     def clean(self) -> dict[str, Any]:
         cleaned, without = super().clean(), Campaign()
-        for name in POLICY_FIELDS:
+        for name in NUMBERS:
             if name in self.fields and cleaned.get(name) in (None, ""):
                 cleaned[name] = getattr(without, name)
         cleaned.update(composing.closed(cleaned))

@@ -57,8 +57,28 @@ FIELDSETS: list[tuple[Any, dict[str, Any]]] = [
     (
         _("When"),
         {
-            "fields": ["send_at", "repeat", "local_time", "local_date", "local_late", "ttl"],
+            "fields": [
+                "send_at",
+                "repeat",
+                "local_time",
+                "local_date",
+                "local_late",
+                ("best_hour", "best_from", "best_until"),
+                "ttl",
+            ],
             "classes": ["when"],
+        },
+    ),
+    (
+        _("Or when an event happens"),
+        {
+            "fields": [
+                "event_type",
+                "event_condition",
+                ("event_delay", "event_unless"),
+                "event_once_days",
+            ],
+            "classes": ["event"],
         },
     ),
     (

@@ -63,6 +63,7 @@ def show(admin: Any, request: HttpRequest, campaign: Campaign) -> HttpResponse:
         "rehearsal": found.rehearsal,
         "people": _people(found),
         "weights": _weights(found),
+        "hours": _hours(found),
         "span": _span(found.rehearsal.seconds) if found.rehearsal else "",
         "who": _who(campaign, found.snapshot) if found.snapshot else "",
         "when": when_sentences(campaign, found.snapshot, viewer_zone(request, campaign.application.time_zone))
@@ -178,6 +179,13 @@ def _people(found: Preflight) -> list[Line]:
     lines += [(count, DEFERRED.get(reason, reason)) for reason, count in rehearsal.later.items()]
     lines += [(count, STOPPED.get(reason, reason)) for reason, count in rehearsal.stopped.items()]
     return [Line(count, 100 * count / whole, words) for count, words in lines]
+
+
+def _hours(found: Preflight) -> list[Line]:
+    """Return how many people are told at each hour of their own clock, of a campaign with everybody's best hour."""
+    hours = found.rehearsal.hours if found.rehearsal else {}
+    whole = sum(hours.values()) or 1
+    return [Line(people, 100 * people / whole, f"{hour}:00") for hour, people in sorted(hours.items())]
 
 
 def _weights(found: Preflight) -> list[Weight]:

@@ -7,7 +7,7 @@ import msgspec
 from django.http import HttpRequest, JsonResponse
 from django.utils.translation import gettext as _
 
-from campaigns import composing, editing, launching, previewing
+from campaigns import composing, editing, launching, previewing, triggering
 from campaigns.admin.when import viewer_zone, when_sentences
 from campaigns.models import Campaign
 from delivery.snapshot import Snapshot
@@ -77,6 +77,10 @@ def _answer(request: HttpRequest, form: Any, application: Application) -> dict[s
         if problem.level == "error" and field in form.errors:
             problems = [one for one in problems if one["field"] != field]
         problems.append({"field": name, "line": problem.line, "text": problem.text, "level": problem.level})
+    problems += [
+        {"field": "event_condition", "line": 0, "text": said, "level": "warning"}
+        for said in _about_condition(campaign)
+    ]
     base = {name: getattr(campaign, name) for name in ("title", "subtitle", "body")}
     missing = composing.missing(campaign.locales, base)
     return {
@@ -90,6 +94,18 @@ def _answer(request: HttpRequest, form: Any, application: Application) -> dict[s
         "untold": _untranslated(snapshot, application),
         "when": when_sentences(campaign, snapshot, viewer_zone(request, application.time_zone)),
     }
+
+
+def _about_condition(campaign: Campaign) -> list[str]:
+    """Return what to say beside a condition: fields that no event has, or, while it is empty, which there are."""
+    if campaign.event_type is None:
+        return []
+    known = triggering.fields_of(campaign.event_type)
+    if campaign.event_condition.strip():
+        return triggering.suggestions(campaign.event_condition, known)
+    if not known:
+        return [_("No event of this type has come yet, and it has no schema: its fields are not known.")]
+    return [_("It has: %(fields)s.") % {"fields": ", ".join(known[:12])}]
 
 
 def _speakable(campaign: Campaign) -> tuple[Snapshot | None, list[launching.LaunchError]]:

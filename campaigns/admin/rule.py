@@ -12,6 +12,9 @@ from devices.models import Platform, Role
 from devices.scoped_admin import ScopedAdmin
 from devices.scoped_form import ChoicesField, ScopedForm
 
+WAITING = ("delay", "once_days")
+"""Numbers that may be left empty: 0."""
+
 
 class RuleForm(ScopedForm):
     """A rule; its expressions are compiled when it is saved (the model's own validators)."""
@@ -24,13 +27,31 @@ class RuleForm(ScopedForm):
             "recipient_ids": UnfoldAdminTextareaWidget(attrs={"rows": 2, "spellcheck": "false"}),
         }
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in WAITING:
+            if name in self.fields:
+                self.fields[name].required = False
+
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
+        for name in WAITING:
+            if name in self.fields and cleaned.get(name) is None:
+                cleaned[name] = 0
         lists = cleaned.get("recipients") == Rule.Recipients.IDS
         if lists and not cleaned.get("recipient_ids") and "recipient_ids" not in self.errors:
             self.add_error(
                 "recipient_ids", "Say whom: an expression that gives a list, as event.data.watchers."
             )
+        made = Rule(
+            recipients=cleaned.get("recipients") or Rule.Recipients.SUBJECT,
+            delay=cleaned.get("delay") or 0,
+            once_days=cleaned.get("once_days") or 0,
+            unless=cleaned.get("unless"),
+            event_type=cleaned.get("event_type"),
+        )
+        if (problem := made.waiting_problem()) and problem[0] not in self.errors:
+            self.add_error(*problem)
         return cleaned
 
 
@@ -46,11 +67,18 @@ class RuleAdmin(ScopedAdmin):
     conditional_fields = {"recipient_ids": "typeof recipients == 'undefined' || recipients == 'ids'"}
     fieldsets = [
         (None, {"fields": ["application", "name", "enabled"]}),
-        ("When", {"fields": ["event_type", "condition", "max_age"]}),
+        ("When", {"fields": ["event_type", "condition", "max_age", "delay", "unless", "once_days"]}),
         ("Then", {"fields": ["campaign", "recipients", "recipient_ids", "platforms"]}),
         ("More", {"fields": ["lane", "beyond_sender", ("version", "uid")]}),
     ]
     readonly_fields = ["version", "uid"]
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # a campaign's own rule is written in the composer
+        return super().has_change_permission(request, obj) and not (obj is not None and obj.of_campaign)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and not (obj is not None and obj.of_campaign)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         # to let one person's event reach others is for those who answer for what is sent

@@ -7,6 +7,7 @@ from zoneinfo import available_timezones
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
+from campaigns import triggering
 from campaigns.models import Campaign
 from campaigns.recurrence import RepeatError, sentence
 from campaigns.schedule import CrontabError, ZoneError
@@ -26,10 +27,12 @@ def viewer_zone(request: HttpRequest, home: str) -> str:
 
 def when_sentences(campaign: Campaign, snapshot: Snapshot, zone: str) -> list[str]:
     """Return, a sentence each, when a campaign launched now is told: for somebody in `zone`, and for the recipients."""
+    if campaign.event_type is not None:
+        return _after_events(campaign, zone)
     home = campaign.application.time_zone
     now = datetime.now(UTC)
     begins = campaign.send_at if campaign.send_at and campaign.send_at > now else now
-    zones = known_zones(campaign.application_id) if snapshot.policy.local_time else []
+    zones = known_zones(campaign.application_id) if snapshot.policy.own_times else []
     try:
         plan = timetable(
             policy=snapshot.policy,
@@ -51,9 +54,9 @@ def when_sentences(campaign: Campaign, snapshot: Snapshot, zone: str) -> list[st
             said.append(_("Next: %(times)s.") % {"times": "; ".join(shown(at, zone) for at in plan.coming)})
     elif not campaign.send_at:
         said.append(_("It starts at once when it is launched."))
-    if (campaign.send_at and campaign.send_at > now) or snapshot.policy.local_time:
+    if (campaign.send_at and campaign.send_at > now) or snapshot.policy.own_times:
         said.append(_("It starts for you at %(at)s.") % {"at": shown(plan.first, zone)})
-    if snapshot.policy.local_time and plan.first != plan.last:
+    if snapshot.policy.own_times and plan.first != plan.last:
         said.append(
             _("First recipients: %(first)s. Last recipients: %(last)s; for you %(yours)s.")
             % {
@@ -63,3 +66,23 @@ def when_sentences(campaign: Campaign, snapshot: Snapshot, zone: str) -> list[st
             }
         )
     return [*said, *plan.notes]
+
+
+def _after_events(campaign: Campaign, zone: str) -> list[str]:
+    """Return when people are told by a campaign that an event starts, and who waits already."""
+    said = triggering.sentences(campaign)
+    if campaign.local_time is not None:
+        said.append(
+            _("They are told at %(at)s of their own clock then.") % {"at": f"{campaign.local_time:%H:%M}"}
+        )
+    found = triggering.waiting(campaign) if campaign.pk else triggering.Waiting(0, None, None)
+    if found.people and found.first and found.last:
+        said.append(
+            _("%(people)s wait now: the first is told at %(first)s, the last at %(last)s.")
+            % {
+                "people": f"{found.people:,}",
+                "first": shown(found.first, zone),
+                "last": shown(found.last, zone),
+            }
+        )
+    return said

@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from campaigns import launching
-from campaigns.models import Campaign
+from campaigns.models import Campaign, EventType
 from campaigns.policy import FIELDS as POLICY_FIELDS
 from devices.isolation import ScopedRelatedField
 from devices.models import Category, Segment
@@ -36,6 +36,20 @@ class CampaignSerializer(StrictModelSerializer):
         slug_field="uid", queryset=Segment.objects.all(), required=False, allow_null=True, help_text="By id."
     )
     ttl = serializers.IntegerField(min_value=1, max_value=LONGEST_TTL, default=86_400)
+    event_type = ScopedRelatedField(
+        slug_field="name",
+        queryset=EventType.objects.all(),
+        required=False,
+        allow_null=True,
+        help_text="By name: whom an event of it is about is told; null: told by its times.",
+    )
+    event_unless = ScopedRelatedField(
+        slug_field="name",
+        queryset=EventType.objects.all(),
+        required=False,
+        allow_null=True,
+        help_text="By name.",
+    )
     data = serializers.DictField(  # type: ignore[assignment]
         child=serializers.CharField(
             max_length=2000,
@@ -66,6 +80,7 @@ class CampaignSerializer(StrictModelSerializer):
             "link",
             "image",
             "sound",
+            "badge",
             "data",
             "android",
             "ios",
@@ -76,6 +91,11 @@ class CampaignSerializer(StrictModelSerializer):
             "repeat",
             "repeat_zone",
             "repeat_until",
+            "event_type",
+            "event_condition",
+            "event_delay",
+            "event_unless",
+            "event_once_days",
             "ttl",
             *POLICY_FIELDS,
             "silence_across_devices",

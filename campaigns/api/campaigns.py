@@ -27,9 +27,9 @@ from devices.problems import refuse
 
 
 class LaunchedSerializer(serializers.Serializer[Any]):
-    """The run, or the instant at which the clock starts it."""
+    """The run, or the instant at which the clock starts it; neither for one that its event starts."""
 
-    run = serializers.UUIDField()
+    run = serializers.UUIDField(allow_null=True)
     version = serializers.IntegerField()
     launch_at = serializers.DateTimeField(allow_null=True)
 
@@ -88,6 +88,10 @@ class RehearsalSerializer(serializers.Serializer[Any]):
     samples = SampleSerializer(many=True)
     seconds = serializers.FloatField(help_text="How long the throttle makes it take; 0 without one.")
     caps_counted = serializers.BooleanField()
+    hours = serializers.DictField(
+        child=serializers.IntegerField(),
+        help_text="With a best hour: people by that hour of their own clock, as 09.",
+    )
 
 
 class PreflightSerializer(serializers.Serializer[Any]):
@@ -105,7 +109,7 @@ class CampaignViewSet(ScopedModelViewSet):
     """Campaigns of the application."""
 
     model = Campaign
-    related = ("category", "segment", "application")
+    related = ("category", "segment", "application", "event_type", "event_unless")
     serializer_class = CampaignSerializer
     required_scope = {
         "list": "campaigns:read",
@@ -211,7 +215,7 @@ class CampaignViewSet(ScopedModelViewSet):
         version = campaign.versions.first()
         return Response(
             {
-                "run": str(launching.run_uid(version)),
+                "run": None if campaign.event_type_id else str(launching.run_uid(version)),
                 "version": version.number,
                 "launch_at": version.launch_at if version.launched_at is None else None,
             },

@@ -20,6 +20,7 @@ MOST_SECONDS = 10.0
 LOOK_SECONDS = 0.1
 MOST_KEY = 255
 _TEXT = {"type": "string"}
+BADGE = "A number, or auto: how much the person has not read."
 _DOCUMENT = {
     "type": "object",
     "required": ["to"],
@@ -36,6 +37,7 @@ _DOCUMENT = {
         "link": _TEXT,
         "image": _TEXT,
         "sound": _TEXT,
+        "badge": {"oneOf": [_TEXT, {"type": "integer"}], "description": BADGE},
         "data": {"type": "object", "additionalProperties": _TEXT},
         **{name: {"type": "object", "description": said} for name, said in OPTIONS.items()},
         "locales": {"type": "object"},

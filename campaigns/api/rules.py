@@ -7,13 +7,14 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from campaigns.models import Campaign, EventType, Rule, Schedule
-from campaigns.models.event import validate_condition
+from campaigns.models.limits import LONGEST_DELAY, LONGEST_ONCE_DAYS, validate_condition
 from campaigns.schedule import CrontabError, validate_crontab
 from campaigns.schemas import SchemaError, check_schema
 from delivery.lanes import LANES
 from devices.api.values import ZoneField, validate_external_id
 from devices.isolation import ScopedModelViewSet, ScopedRelatedField
 from devices.models import Platform
+from devices.problems import refuse
 from devices.strictness import StrictModelSerializer, bounded
 
 SENDERS = ("keys", "clients", "clock")
@@ -84,6 +85,15 @@ class RuleSerializer(StrictModelSerializer):
         child=serializers.ChoiceField(choices=Platform.choices), required=False, max_length=len(Platform)
     )
     max_age = serializers.IntegerField(min_value=1, max_value=30 * 86_400, required=False)
+    delay = serializers.IntegerField(min_value=0, max_value=LONGEST_DELAY, required=False)
+    unless = ScopedRelatedField(
+        slug_field="name",
+        queryset=EventType.objects.all(),
+        required=False,
+        allow_null=True,
+        help_text="By name.",
+    )
+    once_days = serializers.IntegerField(min_value=0, max_value=LONGEST_ONCE_DAYS, required=False)
 
     class Meta:
         model = Rule
@@ -99,10 +109,14 @@ class RuleSerializer(StrictModelSerializer):
             "platforms",
             "lane",
             "max_age",
+            "delay",
+            "unless",
+            "once_days",
             "enabled",
+            "of_campaign",
             "version",
         ]
-        read_only_fields = ["beyond_sender", "version"]
+        read_only_fields = ["beyond_sender", "of_campaign", "version"]
         extra_kwargs = {"lane": {"help_text": "May only lower the event type's; empty: the event type's."}}
 
     def _now(self, attrs: Any, name: str) -> Any:
@@ -123,12 +137,19 @@ class RuleSerializer(StrictModelSerializer):
                     ]
                 }
             )
+        self._check_waiting(attrs)
         lane, kind = self._now(attrs, "lane"), self._now(attrs, "event_type")
         if lane and LANES.index(lane) < LANES.index(kind.lane):
             raise serializers.ValidationError(
                 {"lane": [f"A rule may only lower the lane; “{kind.name}” goes in {kind.lane}."]}
             )
         return attrs
+
+    def _check_waiting(self, attrs: Any) -> None:
+        names = ("recipients", "delay", "once_days", "unless", "event_type")
+        now = Rule(**{name: value for name in names if (value := self._now(attrs, name)) not in ("", None)})
+        if problem := now.waiting_problem():
+            raise serializers.ValidationError({problem[0]: [problem[1]]})
 
     def update(self, instance: Any, validated_data: Any) -> Any:
         # a new version gets a standing run of its own
@@ -139,9 +160,27 @@ class RuleViewSet(ScopedModelViewSet):
     """Rules of the application."""
 
     model = Rule
-    related = ("event_type", "campaign")
+    related = ("event_type", "unless", "campaign")
     serializer_class = RuleSerializer
     required_scope = READING
+
+    def perform_update(self, serializer: Any) -> None:
+        self._check_own(serializer.instance)
+        super().perform_update(serializer)
+
+    def perform_destroy(self, instance: Any) -> None:
+        self._check_own(instance)
+        super().perform_destroy(instance)
+
+    def _check_own(self, rule: Rule) -> None:
+        if rule.of_campaign:
+            raise refuse(
+                409,
+                "rule-of-campaign",
+                "The rule belongs to its campaign",
+                "It is written in the campaign's fields event_type, event_condition and the like: change these and"
+                " approve or launch the campaign, or end it.",
+            )
 
 
 class ScheduleSerializer(StrictModelSerializer):

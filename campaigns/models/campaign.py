@@ -3,10 +3,12 @@
 import uuid
 
 from django.conf import settings
+from django.core.validators import MaxValueValidator
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from campaigns.models.limits import LONGEST_DELAY, LONGEST_ONCE_DAYS, validate_condition
 from delivery.models.run import LANE_CHOICES
 from devices.models import Application, Category, Device, Segment
 from devices.models.application import validate_time_zone
@@ -51,6 +53,11 @@ class Campaign(models.Model):
         blank=True,
         help_text="A sound of the app's, or default; empty: silent on Apple's devices.",
     )
+    badge = models.CharField(
+        max_length=5,
+        blank=True,
+        help_text="The number on the app's icon; auto: how much the person has not read. Empty leaves it as it is.",
+    )
     data = models.JSONField(
         default=dict, blank=True, help_text='Keys and texts for the app, as {"screen": "offers"}.'
     )
@@ -93,6 +100,37 @@ class Campaign(models.Model):
     repeat_until = models.DateTimeField(
         null=True, blank=True, help_text="It is not told again after this; empty: until somebody ends it."
     )
+    event_type = models.ForeignKey(
+        "campaigns.EventType",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="campaigns",
+        help_text="Told to whomever an event of this type is about; empty: told by its times.",
+    )
+    event_condition = models.TextField(
+        blank=True,
+        validators=[validate_condition],
+        help_text="CEL over `event`, as event.data.total > 100; empty: always.",
+    )
+    event_delay = models.PositiveIntegerField(
+        default=0,
+        validators=[MaxValueValidator(LONGEST_DELAY)],
+        help_text="Seconds after the event; 0: at once.",
+    )
+    event_unless = models.ForeignKey(
+        "campaigns.EventType",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="Who has an event of this type before the delay is over is not told.",
+    )
+    event_once_days = models.PositiveSmallIntegerField(
+        default=0,
+        validators=[MaxValueValidator(LONGEST_ONCE_DAYS)],
+        help_text="Each person at most once in so many days; 0: at every event.",
+    )
     ttl = models.PositiveIntegerField(
         "time to live", default=86_400, help_text="Seconds after which it is no longer worth telling."
     )
@@ -123,6 +161,21 @@ class Campaign(models.Model):
         choices=[("now", "At once"), ("tomorrow", "At that time of the next day")],
         default="now",
         help_text="What becomes of people whose local time was past at the launch.",
+    )
+    best_hour = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(23)],
+        help_text="Told at the hour at which each person opens most; this hour (0 to 23) for those of whom"
+        " nothing is known. Empty: not so.",
+    )
+    best_from = models.PositiveSmallIntegerField(
+        default=8,
+        validators=[MaxValueValidator(23)],
+        help_text="Not before this hour of each person's own clock.",
+    )
+    best_until = models.PositiveSmallIntegerField(
+        default=22, validators=[MaxValueValidator(24)], help_text="Not from this hour on."
     )
     rate = models.PositiveIntegerField(
         default=0, help_text="At most so many people a second or minute; 0: as fast as it goes."

@@ -4,25 +4,18 @@ import uuid
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator
 from django.db import models
 from django.utils import timezone
 
-from campaigns import rules
 from campaigns.models.campaign import Campaign
+from campaigns.models.limits import LONGEST_DELAY, LONGEST_ONCE_DAYS, validate_condition
 from campaigns.schemas import SchemaError, check_schema
 from delivery.models.run import LANE_CHOICES
 from devices.models import Application, Platform
 from devices.models.application import validate_time_zone
 
 SENDERS = ("keys", "clients", "clock")
-
-
-def validate_condition(text: str) -> None:
-    """Refuse a CEL expression that does not compile, with its line and reason."""
-    try:
-        rules.compile_expression(text)
-    except rules.RuleError as error:
-        raise ValidationError(str(error)) from None
 
 
 def validate_schema(schema: Any) -> None:
@@ -117,6 +110,27 @@ class Rule(models.Model):
     max_age = models.PositiveIntegerField(
         default=86_400, help_text="Seconds after which an event is too old."
     )
+    delay = models.PositiveIntegerField(
+        default=0,
+        validators=[MaxValueValidator(LONGEST_DELAY)],
+        help_text="Seconds after the event at which people are told; 0: at once.",
+    )
+    unless = models.ForeignKey(
+        EventType,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="Nobody is told about whom an event of this type comes before the delay is over.",
+    )
+    once_days = models.PositiveSmallIntegerField(
+        default=0,
+        validators=[MaxValueValidator(LONGEST_ONCE_DAYS)],
+        help_text="Each person at most once in so many days; 0: every time.",
+    )
+    of_campaign = models.BooleanField(
+        default=False, editable=False, help_text="It is its campaign's own, and written there."
+    )
     enabled = models.BooleanField(default=True)
     version = models.PositiveIntegerField(default=1, editable=False)
 
@@ -125,7 +139,7 @@ class Rule(models.Model):
 
     DECIDING = (
         *("event_type_id", "condition", "campaign_id", "recipients", "recipient_ids"),
-        *("beyond_sender", "platforms", "lane", "max_age"),
+        *("beyond_sender", "platforms", "lane", "max_age", "delay", "unless_id", "once_days"),
     )
     """What an event's decision depends on: a change of it makes a new version."""
 
@@ -137,6 +151,20 @@ class Rule(models.Model):
             raise ValidationError(
                 {"recipient_ids": "Write an expression that gives the list of external ids."}
             )
+        if problem := self.waiting_problem():
+            raise ValidationError({problem[0]: problem[1]})
+
+    def waiting_problem(self) -> tuple[str, str] | None:
+        """Return what does not go together in how it waits: the field and a sentence."""
+        if self.recipients == self.Recipients.AUDIENCE:
+            for name in ("delay", "once_days"):
+                if getattr(self, name):
+                    return name, "It is for people whom the event names, not for a whole audience."
+        if self.unless_id is not None and not self.delay:
+            return "unless", "Without a delay there is no time in which it could happen: set a delay."
+        if self.unless_id is not None and self.unless_id == self.event_type_id:
+            return "unless", "That is the event that starts it: choose another."
+        return None
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save the rule, as a new version when anything that decides has changed."""

@@ -72,6 +72,9 @@
     Object.keys(notice.options || {}).forEach(function (name) {
       if (name !== "data") { options[name] = notice.options[name]; }
     });
+    if (typeof notice.badge === "number" && worker.navigator.setAppBadge) {
+      worker.navigator.setAppBadge(notice.badge)["catch"](function () { /* the page is not installed as an app */ });
+    }
     return worker.registration.showNotification(notice.title || notice.body || "", options);
   }
 

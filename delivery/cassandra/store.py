@@ -15,7 +15,7 @@ from delivery import positions
 from delivery.cassandra import batches, connection
 from delivery.cassandra.models import TABLES
 from delivery.cassandra.months import month_of, rising
-from delivery.log.store import LogEntry, NewEntry, NewOutcome, OutcomeRow, ReceiptRow
+from delivery.log.store import SEEN, LogEntry, NewEntry, NewOutcome, OutcomeRow, ReceiptRow
 
 DAY = 86_400.0
 READS = 32
@@ -252,6 +252,32 @@ class CassandraLogStore:
         return {
             row["notification"]: row["state"] for row in self.session.execute(statement, (subscriber, ids))
         }
+
+    def unread(
+        self, subscribers: Sequence[UUID], *, besides: Sequence[UUID], recalled: Sequence[UUID], limit: int
+    ) -> dict[UUID, int]:
+        entries = self._statement(
+            "SELECT notification, run FROM $log_entries WHERE subscriber = ? AND month = ? LIMIT ?"
+        )
+        now = time.time()
+        months = list(rising(now - (self.days + 1) * DAY, now + DAY))
+        asked = [(person, month, limit) for person in subscribers for month in months]
+        answers = execute_concurrent_with_args(self.session, entries, asked, concurrency=READS)
+        own, taken_back = set(besides), set(recalled)
+        found: dict[UUID, set[UUID]] = {}
+        for (person, _, _), (_, rows) in zip(asked, answers, strict=True):
+            told = {row["notification"] for row in rows if row["run"] not in taken_back}
+            if told := told - own:
+                found.setdefault(person, set()).update(told)
+        marks = self._statement(
+            "SELECT notification, state FROM $log_marks WHERE subscriber = ? AND notification IN ?"
+        )
+        read = execute_concurrent_with_args(
+            self.session, marks, [(person, list(told)) for person, told in found.items()], concurrency=READS
+        )
+        for told, (_, rows) in zip(found.values(), read, strict=True):
+            told.difference_update(row["notification"] for row in rows if row["state"] in SEEN)
+        return {person: len(told) for person, told in found.items() if told}
 
     # -- housekeeping
 

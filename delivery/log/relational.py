@@ -7,9 +7,10 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connections, transaction
+from django.db.models import Count, Exists, OuterRef
 
 from delivery import positions
-from delivery.log.store import LogEntry, NewEntry, NewOutcome, OutcomeRow, ReceiptRow
+from delivery.log.store import SEEN, LogEntry, NewEntry, NewOutcome, OutcomeRow, ReceiptRow
 from delivery.models import Entry, Mark, Outcome, Receipt
 
 DAY = 86_400.0
@@ -158,6 +159,17 @@ class RelationalLogStore:
             subscriber=subscriber, notification__in=list(notifications)
         )
         return dict(rows.values_list("notification", "state"))
+
+    def unread(
+        self, subscribers: Sequence[UUID], *, besides: Sequence[UUID], recalled: Sequence[UUID], limit: int
+    ) -> dict[UUID, int]:
+        seen = Mark.objects.using(self.alias).filter(
+            subscriber=OuterRef("subscriber"), notification=OuterRef("notification"), state__in=SEEN
+        )
+        rows = Entry.objects.using(self.alias).filter(~Exists(seen), subscriber__in=list(subscribers))
+        rows = rows.exclude(notification__in=list(besides)).exclude(run__in=list(recalled))
+        found = rows.order_by().values("subscriber").annotate(count=Count("notification", distinct=True))
+        return dict(found.values_list("subscriber", "count"))
 
     def identities(self, run: UUID) -> Iterator[tuple[UUID, UUID]]:
         rows = (

@@ -8,6 +8,9 @@ from uuid import UUID
 import msgspec
 from django.conf import settings
 
+SEEN = ("read", "archived")
+"""Marks of what is not unread any more."""
+
 
 class LogEntry(msgspec.Struct, frozen=True, gc=False):
     """One notification in a subscriber's log; `body` is `delivery.log.body.Body` encoded."""
@@ -113,6 +116,16 @@ class LogStore(Protocol):
         ...
 
     def marks(self, subscriber: UUID, notifications: Iterable[UUID]) -> dict[UUID, str]: ...
+
+    def unread(
+        self, subscribers: Sequence[UUID], *, besides: Sequence[UUID], recalled: Sequence[UUID], limit: int
+    ) -> dict[UUID, int]:
+        """Return how many notifications each of some subscribers has neither read nor archived; none: not in it.
+
+        Not counted are the notifications `besides`, and those of `recalled` runs. At least the `limit` newest entries
+        of a subscriber are looked at. One call for a page of people.
+        """
+        ...
 
     def identities(self, run: UUID) -> Iterator[tuple[UUID, UUID]]:
         """Read back every (subscriber, notification) of a run, for the ledger; slow by design."""

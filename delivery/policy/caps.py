@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from delivery.policy import jitter, local_time
+from delivery.policy import best_hour, jitter, local_time
 from delivery.policy.quiet_hours import hours_of
 from delivery.policy.verdicts import Candidate, Circumstances, Defer, Drop, Verdict, expiry_of
 from devices.frequency_caps import Cap, parse
@@ -63,6 +63,10 @@ def landing_of(candidate: Candidate, circumstances: Circumstances) -> float:
     if circumstances.policy.local_time:
         instant = local_time.held_until(candidate, circumstances)
         if instant is not None:
+            return instant
+    if best_hour.is_on(circumstances.policy):
+        instant = best_hour.planned(candidate, circumstances)
+        if instant is not None and instant > circumstances.now:
             return instant
     if circumstances.policy.jitter:
         return jitter.landing_of(candidate, circumstances)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from delivery.policy.best_hour import best_hour
 from delivery.policy.caps import caps
 from delivery.policy.consent import consent
 from delivery.policy.deduplication import deduplication
@@ -18,7 +19,7 @@ from delivery.policy.quiet_hours import quiet_hours
 from delivery.policy.staleness import staleness
 from delivery.policy.verdicts import Candidate, Circumstances, Defer, Drop, Stage, since_of
 
-STAGES: tuple[Stage, ...] = (consent, deduplication, staleness, caps, quiet_hours, local_time)
+STAGES: tuple[Stage, ...] = (consent, deduplication, staleness, caps, quiet_hours, local_time, best_hour)
 
 
 class Plan(msgspec.Struct):

@@ -26,7 +26,8 @@ class Circumstances(msgspec.Struct):
 
     The instant, the run's expiry, policy and category; the application's zone and quiet hours;
     `started`, when the run began (named people have an instant of their own), and `ttl`, the seconds
-    that count from a local time; `overriding`: preferences and quiet hours do not hold it. `caps`
+    that count from a local time; `overriding`: preferences and quiet hours do not hold it; `best_hour`:
+    the application's, -1 while it is not known. `caps`
     are those that concern the run, `reservations` where they are counted. `seen` grows with the page.
     """
 
@@ -40,6 +41,7 @@ class Circumstances(msgspec.Struct):
     started: float = 0.0
     ttl: float = 86_400.0
     overriding: bool = False
+    best_hour: int = -1
     caps: tuple[Cap, ...] = ()
     reservations: "Reservations | None" = None
     seen: set[bytes] = msgspec.field(default_factory=set)
@@ -97,7 +99,7 @@ def expiry_of(candidate: Candidate, circumstances: Circumstances) -> float | Non
     With a local time every person's time to live counts from their own.
     """
     own = candidate.named.expires_at
-    if own is None and circumstances.policy.local_time:
+    if own is None and circumstances.policy.own_times:
         own = since_of(candidate, circumstances) + circumstances.ttl
     if own is None:
         return circumstances.expires_at

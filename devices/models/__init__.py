@@ -3,6 +3,7 @@
 from devices.models.application import ApiKey, Application, Membership, Role, SigningKey
 from devices.models.closing import Closing
 from devices.models.facts import Fact, FactKind
+from devices.models.hours import ApplicationHours, OpenHours
 from devices.models.imports import Import, ImportPart
 from devices.models.people import Category, Device, Platform, Preference, Provider, Subscriber
 from devices.models.segment import Segment, SegmentMember, SegmentUse
@@ -10,6 +11,7 @@ from devices.models.segment import Segment, SegmentMember, SegmentUse
 __all__ = [
     "ApiKey",
     "Application",
+    "ApplicationHours",
     "Category",
     "Closing",
     "Device",
@@ -18,6 +20,7 @@ __all__ = [
     "Import",
     "ImportPart",
     "Membership",
+    "OpenHours",
     "Platform",
     "Preference",
     "Provider",

@@ -46,6 +46,11 @@ class Subscriber(models.Model):
     )
     attributes = models.JSONField(default=dict, blank=True)
     consent = models.BooleanField(default=True, help_text="Whether this person wants notifications at all.")
+    best_hour = models.SmallIntegerField(
+        default=-1,
+        editable=False,
+        help_text="Of their own day, at which they open most (`devices.best_hours`); -1: not known yet.",
+    )
     consent_at = models.DateTimeField(null=True, blank=True, editable=False)
     revoked_before = models.DateTimeField(
         null=True, blank=True, help_text="Subscriber tokens issued before this instant are refused."
@@ -59,7 +64,11 @@ class Subscriber(models.Model):
                 fields=["application", "external_id"], name="one_subscriber_per_external_id"
             )
         ]
-        indexes = [models.Index(fields=["application", "id"], name="subscribers_in_order")]
+        indexes = [
+            models.Index(fields=["application", "id"], name="subscribers_in_order"),
+            # for the beginning of an id, which PostgreSQL finds by no other
+            models.Index(fields=["external_id"], name="subscribers_by_id", opclasses=["varchar_pattern_ops"]),
+        ]
 
     def __str__(self) -> str:
         return self.external_id

@@ -346,3 +346,25 @@ def test_preflight_finds_data_that_is_too_large_for_somebody(shop: World) -> Non
     found = shop.service("GET", f"campaigns/{made['id']}/preflight").json()
     assert not found["ready"] and found["problems"][0]["pointer"] == "/data"
     assert "1 of 1 messages to Web Push" in found["problems"][0]["detail"]
+
+
+def test_an_event_starts_a_campaign(shop: World) -> None:
+    wrong = make(shop, event_delay=60)
+    assert "/event_type" in str(problem(wrong, 400, "invalid"))
+    made = make(shop, event_type=EVENT, event_delay=60, event_once_days=2)
+    assert made.status_code == 201, made.content
+    path = f"campaigns/{made.json()['id']}"
+    launched = shop.service("POST", f"{path}/launch")
+    assert (launched.status_code, launched.json()) == (202, {"run": None, "version": 1, "launch_at": None})
+    (rule,) = [one for one in shop.service("GET", "rules").json()["items"] if one["of_campaign"]]
+    assert (rule["delay"], rule["once_days"], rule["unless"], rule["enabled"]) == (60, 2, None, True)
+    problem(shop.service("PATCH", f"rules/{rule['id']}", {"delay": 5}), 409, "rule-of-campaign")
+    problem(shop.service("DELETE", f"rules/{rule['id']}"), 409, "rule-of-campaign")
+
+
+def test_a_rule_may_wait(shop: World) -> None:
+    given = {"name": "later", "event_type": EVENT, "campaign": str(shop.campaign.uid), "delay": 60}
+    wrong = shop.service("POST", "rules", {**given, "recipients": "audience"})
+    assert "not for a whole audience" in str(problem(wrong, 400, "invalid"))
+    made = shop.service("POST", "rules", given)
+    assert made.status_code == 201 and made.json()["delay"] == 60, made.content

@@ -60,7 +60,8 @@ def test_what_is_opened_and_closed_again_is_what_it_was(
         ("web.actions.0.navigate", "buttons", "0.navigate"),
         ("android.channel_id", "android_channel_id", ""),
         ("android.ticker", "android", "ticker"),
-        ("ios.badge", "badge", ""),
+        ("ios.badge", "ios", "badge"),
+        ("badge", "badge", ""),
     ],
 )
 def test_every_place_has_a_field(place: str, field: str, within: str) -> None:

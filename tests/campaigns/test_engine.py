@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from campaigns import engine, launching, reasons, rulebook
+from campaigns import delayed, engine, launching, reasons, rulebook
 from campaigns.engine import decide
 from campaigns.intake import Sender, accept
 from campaigns.models import Campaign, Decision, Event, EventType, Rule
@@ -432,8 +432,8 @@ def test_a_fault_of_ours_in_one_event_is_recorded_and_the_others_go_on(
 def test_pages_hold_what_people_carry_within_bounds() -> None:
     large = {"event": {"data": "x" * 60_000}}
     people = [Named(number, str(UUID(int=number)), large, None) for number in range(100)]
-    pages = engine._pages(people)
+    pages = delayed.pages(people)
     assert [person for page in pages for person in page] == people
-    assert max(len(page) for page in pages) * 60_000 <= engine.BYTES_A_PAGE
+    assert max(len(page) for page in pages) * 60_000 <= delayed.BYTES_A_PAGE
     most = settings.PAGE_PEOPLE
-    assert [len(page) for page in engine._pages([Named(1)] * (2 * most + 1))] == [most, most, 1]
+    assert [len(page) for page in delayed.pages([Named(1)] * (2 * most + 1))] == [most, most, 1]

@@ -9,6 +9,7 @@ from django.utils import timezone
 from campaigns import launching, notifications
 from campaigns.launching import LaunchError
 from campaigns.models import Campaign
+from campaigns.policy import PolicyError, build
 from delivery.models import Run
 from delivery.snapshot import Policy, from_json
 from devices.models import ApiKey, Application, Category, Subscriber
@@ -113,3 +114,18 @@ def test_a_rehearsal_is_of_the_instant_of_the_launch(application: Application, a
     rehearsal = launching.rehearse(campaign)
     assert rehearsal.at == tomorrow.timestamp()
     assert (rehearsal.told, rehearsal.later) == (0, {"quiet_hours": 1})
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "said"),
+    [
+        ({"best_from": 20, "best_until": 8}, "best_until", "ends before it begins"),
+        ({"best_hour": 7}, "best_hour", "from 8 to 21"),
+        ({"local_time": time(9)}, "best_hour", "Either a local time or"),
+    ],
+)
+def test_a_best_hour_lies_in_its_window(changes: dict[str, Any], field: str, said: str) -> None:
+    with pytest.raises(PolicyError, match=said) as refused:
+        build(Campaign(**{"best_hour": 12, **changes}), overridable=False)
+    assert refused.value.field == field
+    assert build(Campaign(best_hour=12), overridable=False).best == 12

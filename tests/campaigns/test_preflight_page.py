@@ -302,3 +302,11 @@ def test_a_calendar_holds_nothing_of_another_application(meadow: World) -> None:
     stranger = sign_in(build("Harbour"), "sam", Role.OWNER)
     address = reverse("admin:campaigns_calendar") + f"?month=2031-05&application={meadow.application.pk}"
     assert "Meadow" not in stranger.get(address).content.decode()
+
+
+def test_a_best_hour_shows_how_many_people_each_hour_has(meadow: World) -> None:
+    people(meadow, 3, best_hour=20)
+    Campaign.objects.update(best_hour=9, segment=None)
+    page = look(sign_in(meadow, "ida", Role.VIEWER), meadow.of(Campaign))
+    assert "People by their best hour" in page and ">20:00<" in page and ">09:00<" in page
+    assert "at the hour at which they open most, between 08:00 and 22:00" in page

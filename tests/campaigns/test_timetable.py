@@ -87,3 +87,23 @@ def test_nobody_is_told_outside_of_first_and_last(
 
 def test_an_instant_is_shown_in_a_zone() -> None:
     assert shown(BEGINS, "Asia/Tokyo") == "Thu 26 Nov 2026, 17:00 (Asia/Tokyo)"
+
+
+def test_best_hours_are_told_from_the_first_zones_window_to_the_lasts() -> None:
+    policy = Policy(best=9, best_from=8, best_until=10)
+    begins = datetime(2026, 6, 15, 12, tzinfo=UTC)
+    zones = ["Europe/Berlin", "America/New_York"]
+    found = timetable(policy=policy, home="Europe/Berlin", zones=zones, begins=begins)
+    # 08:00 in New York comes at noon here; 09:00 in New York is that day too, and Berlin's are tomorrow's
+    assert (found.first, found.first_zone) == (begins, "America/New_York")
+    assert (found.last, found.last_zone) == (datetime(2026, 6, 16, 7, tzinfo=UTC), "Europe/Berlin")
+    assert "between 08:00 and 10:00 of their own clock" in found.notes[0]
+
+
+def test_an_hour_that_a_clock_change_skips_is_named() -> None:
+    policy = Policy(best=2, best_from=1, best_until=4)
+    begins = datetime(2026, 3, 28, 20, tzinfo=UTC)
+    found = timetable(policy=policy, home="Europe/Berlin", zones=[], begins=begins)
+    assert found.notes[1].startswith(
+        "In Europe/Berlin the clocks go forward on 29 March and 02:00 does not exist"
+    )

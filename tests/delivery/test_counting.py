@@ -292,3 +292,20 @@ def test_a_receipt_is_written_before_it_is_kept_to_be_counted(
     with pytest.raises(OSError, match="away"):
         receipts.store([ReceiptRow(UUID(int=1), UUID(int=2), UUID(int=3), "opened", 1.0)])
     assert not Heard.objects.exists()
+
+
+def test_opens_teach_the_best_hour_once_each(app: Application, work_all: Work) -> None:
+    ada = world.subscriber(app, "ada", time_zone="Asia/Tokyo")
+    phone, tablet = world.device(ada, "fcm"), world.device(ada, "apns")
+    # Monday, 12:30 in Tokyo
+    noon = 1_781_494_200.0
+    for number in range(3):
+        assert Subscriber.objects.get(pk=ada.pk).best_hour == -1
+        run = launched(app, work_all)
+        say(run, phone, "opened", at=noon + number * 86_400)
+        say(run, tablet, "opened", at=noon + number * 86_400 + 7_200)
+        say(run, phone, "displayed", at=noon)
+        count_all()
+    ada.refresh_from_db()
+    assert ada.best_hour == 12
+    assert sum(bytes(ada.open_hours.counts)) == sum(app.open_hours.counts) == 3

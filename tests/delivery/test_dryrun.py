@@ -217,3 +217,19 @@ def test_it_says_whose_text_is_cut_and_whose_data_is_too_large() -> None:
     found = rehearsed(app, snapshot=world.snapshot(texts=heavy)).bytes
     assert (found["apns"].shortened, found["apns"].too_large, found["apns"].limit) == (0, 1, 4_096)
     assert found["apns"].largest > 4_500
+
+
+def test_a_best_hour_says_how_many_people_each_hour_has() -> None:
+    app = world.application()
+    people = world.people(app, 6, "fcm")
+    for person, hour in zip(people, (9, 9, 20, 20, 20, -1), strict=True):
+        person.best_hour = hour
+        person.save()
+    found = dryrun.rehearse(
+        application=app,
+        snapshot=world.snapshot(policy=Policy(best=12, best_from=8, best_until=22)),
+        lane="bulk",
+        at=datetime(2026, 6, 15, 23, 30, tzinfo=UTC).timestamp(),
+    )
+    assert found.hours == {"09": 2, "12": 1, "20": 3}
+    assert found.later == {"best_hour": 6} and found.told == 0

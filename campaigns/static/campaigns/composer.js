@@ -192,6 +192,7 @@
   }
 
   function draw(panel, screen) {
+    for (const app of all(".nh-app", panel)) app.dataset.badge = screen.badge || "";
     for (const name of ["title", "subtitle", "body"]) {
       const place = one(`[data-${name}]`, panel);
       if (place) place.textContent = screen[name];

@@ -71,6 +71,8 @@ def parameters(
             words.update(notification_title="", notification_body="", notification_image="")
     elif platform == "web":
         words["webpush_config"] = _webpush(content, envelope, identity, ttl)
+        if content.badge is not None:
+            data.setdefault("badge", str(content.badge))  # the Notifications API has no number
     else:
         words["android_config"] = _android(content, envelope, identity, ttl)
     return words

@@ -24,6 +24,8 @@ def document(content: Content, envelope: Envelope, *, notification: str) -> dict
         if value := getattr(content, name):
             said[name] = value
     said["tag"] = envelope.tag or notification
+    if content.badge is not None:
+        said["badge"] = content.badge
     if content.data:
         said["data"] = content.data
     options = web_notice.options(content)

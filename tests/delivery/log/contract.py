@@ -171,6 +171,20 @@ class LogStoreContract:
         }
         assert store.receipts_of([]) == []
 
+    def test_unread_is_what_is_neither_read_nor_archived_nor_recalled(self, store: LogStore) -> None:
+        eva, tom, ida = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
+        recalled = uuid.uuid4()
+        entries = [entry(eva, NOW - age) for age in range(5)]
+        append([*entries, entry(eva, NOW, run=recalled), entry(tom, NOW), entry(ida, NOW)], store)
+        twice = entries[4]
+        again = positions.position(NOW + 1, twice.notification.bytes)
+        append([LogEntry(eva, again, twice.notification, twice.run, b"body")], store)
+        for at, state in enumerate(("read", "archived", "unread")):
+            store.mark(eva, [entries[at].notification], state, NOW)
+        found = store.unread([eva, tom], besides=[entries[3].notification], recalled=[recalled], limit=100)
+        assert found == {eva: 2, tom: 1}
+        assert store.unread([], besides=[], recalled=[], limit=100) == {}
+
     def test_marks_say_what_a_subscriber_has_read(self, store: LogStore, subscriber: uuid.UUID) -> None:
         read, archived, unread = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
         store.mark(subscriber, [read, archived], "read", NOW)

@@ -11,9 +11,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
+from delivery.content import Content
+from delivery.senders.contract import Envelope
 from delivery.senders.http2.link import is_public
 from delivery.senders.webpush.encryption import BODY_LIMIT, LIMIT, encrypt
-from delivery.senders.webpush.payload import topic
+from delivery.senders.webpush.payload import document, topic
 from devices.push_subscriptions import Subscription
 
 
@@ -77,3 +79,9 @@ def test_a_topic_is_base64url_that_can_be_decoded(identity: Any) -> None:
 
 def test_a_notifications_topic_is_its_id() -> None:
     assert topic("0190f3c2-0000-7000-8000-000000000002") == "0190f3c2000070008000000000000002"
+
+
+def test_a_badge_is_told_to_the_service_worker() -> None:
+    envelope = Envelope("run", "normal", None, [], [])
+    assert document(Content(title="T", badge=0), envelope, notification="n")["badge"] == 0
+    assert "badge" not in document(Content(title="T"), envelope, notification="n")
