@@ -12,12 +12,12 @@ from tests.servers.process import free_port
 
 pytestmark = pytest.mark.server
 
-PATIENCE = 420.0
+PATIENCE = 540.0
 """Seconds after which it is given up."""
-MORE_MEGABYTES = 25.0
-"""By how much a node's memory may be off where it was when a third was sent: connections remember what they wrote."""
+MORE_MEGABYTES = 40.0
+"""By how much a node may have grown since a third was sent: what its lines remember, and room for its replays."""
 MORE_AFTER_RETURNS = 8.0
-"""And after eight times that everybody came back: a node that kept the dead connections would have 25 MB more."""
+"""And then, while everybody comes back eight times: a node that kept the dead connections would grow by 25."""
 
 
 def test_every_device_ends_with_exactly_its_entries_after_a_random_plan_of_faults(
@@ -46,6 +46,8 @@ def test_every_device_ends_with_exactly_its_entries_after_a_random_plan_of_fault
     assert report["missing"] == {}, "entries that a device did not get"
     assert report["strange"] == {}, "entries that were another's, or nobody's"
     assert report["wrong"] == [], "replays out of order, sequences with gaps, refusals"
+    outcomes = report["outcomes"]
+    assert outcomes["sent"] + outcomes["stored"] == outcomes["size"] == report["entries"], "the balance"
     assert report["pending"] == 0
     assert struck["given_up"] == struck["never_reads"], "who never reads is told to come back"
     assert memory["end"] - memory["warm"] < MORE_MEGABYTES

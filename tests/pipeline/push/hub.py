@@ -53,12 +53,20 @@ class Node:
         self.process.wait_until(ready, seconds=SECONDS_TO_START)
 
     def name(self, token: str) -> str:
-        """Return what this start of it calls itself, as it says to a device."""
-        offered = [Subprotocol("notifyhub.v1"), Subprotocol(f"notifyhub.auth.{token}")]
-        url = f"ws://127.0.0.1:{self.port}/ws/v1/"
-        with connect(url, subprotocols=offered, compression=None, proxy=None) as socket:
-            socket.send('{"type":"resume"}')
-            return str(json.loads(socket.recv(timeout=SECONDS_TO_START))["node"])
+        """Return what this start of it calls itself, as it says to a device once Redis is there."""
+        names: list[str] = []
+
+        def told() -> bool:
+            offered = [Subprotocol("notifyhub.v1"), Subprotocol(f"notifyhub.auth.{token}")]
+            url = f"ws://127.0.0.1:{self.port}/ws/v1/"
+            with connect(url, subprotocols=offered, compression=None, proxy=None) as socket:
+                socket.send('{"type":"resume"}')
+                frame = json.loads(socket.recv(timeout=10.0))
+                names.append(frame["node"])
+            return True
+
+        self.process.wait_until(told, seconds=SECONDS_TO_START)
+        return names[0]
 
 
 class Hub:

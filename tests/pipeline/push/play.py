@@ -28,7 +28,7 @@ PER_SECOND = 2.6
 FAT = "\N{GRINNING FACE}" * 4_000
 FATS = 30
 """What a device that does not read is sent: more than may wait for it, and than its system takes."""
-PATIENCE = 90.0
+PATIENCE = 180.0
 """Seconds within which everything is as it should be once the plan is over."""
 WARM = 0.35
 """The share of the plan after which a node's memory is to stay where it is."""
@@ -55,6 +55,7 @@ class Play:
         self.memory: dict[str, float] = {}
         self._pending: list[Callable[[], bool]] = []
         self._names: dict[float, str] = {}
+        self._asleep: set[Any] = set()
 
     # -- the plan
 
@@ -117,6 +118,7 @@ class Play:
         node = self.hub.nodes[int(fault.whom * (len(self.hub.nodes) - 1))]  # never the last one
         node.process.kill()
         node.start()
+        self._asleep.discard(node)
 
     def _stop_clients(self, fault: Fault) -> None:
         crowd = self.crowds[int(fault.whom * CROWDS)]
@@ -141,7 +143,9 @@ class Play:
 
         node = self.hub.nodes[int(fault.whom * len(self.hub.nodes))]
         if fault.ends:
-            name, until = self._names.pop(fault.whom), time.monotonic() + 5.0
+            name, until = self._names.pop(fault.whom, ""), time.monotonic() + 5.0
+            if not name:
+                return
 
             def over() -> bool:
                 missed = _asked(lambda: _redis().exists(presence.missed(name)))
@@ -150,14 +154,18 @@ class Play:
                 elif time.monotonic() < until:
                     return False
                 node.process.resume()
+                self._asleep.discard(node)
                 return True
 
             self._pending.append(over)
             return
+        if node in self._asleep:
+            return  # its stream is full
         node.until_ready()
         name = self._names[fault.whom] = node.name(self.people.token)
         node.process.pause()
-        order = presence.encode(presence.Recall(str(self.people.application.uid), "nothing"))
+        self._asleep.add(node)
+        order = presence.encode(presence.Marked([], [], "read"))  # for nobody
         with _redis().pipeline(transaction=False) as pipe:
             for urgent, bound in presence.STREAM_ENTRIES.items():
                 stream = presence.stream(name, urgent=urgent)
