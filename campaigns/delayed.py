@@ -15,7 +15,7 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
-from campaigns import reasons
+from campaigns import experimenting, reasons
 from campaigns.deciding import told
 from campaigns.models import Decision, Delayed, Entrance, Event
 from campaigns.models.limits import LONGEST_ONCE_DAYS
@@ -61,6 +61,7 @@ def standing_run(rule: Ready, lane: str, day: date) -> Run:
     if not rule.keeps_audience:
         # a rule names its people: the campaign's audience does not choose among them
         snapshot = msgspec.structs.replace(snapshot, predicate=None)
+    snapshot = experimenting.with_winner(snapshot)
     return runs.standing_run(
         application=rule.application,
         origin=rule.origin,

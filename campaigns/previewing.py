@@ -2,11 +2,13 @@
 
 import random
 import re
+import time
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 import msgspec
+from django.conf import settings
 from django.db.models import Max, Min
 
 from campaigns.content import scheme_of
@@ -18,13 +20,14 @@ from delivery.rendering import Renderer, RenderError
 from delivery.senders.contract import Envelope
 from delivery.senders.sizes import fit_and_cut
 from delivery.snapshot import Named, Snapshot, Text
-from delivery.thinking import variables_of
+from delivery.thinking import PREFERENCES, links_to_preferences, variables_of
 from delivery.unread import unread_of
 from delivery.weighing import PROVIDERS
 from devices import people
 from devices.known_attributes import known_attributes
 from devices.models import Application, Platform, Provider, Subscriber
 from devices.person import Person
+from devices.preference_links import address
 
 LOOKED_THROUGH = 5_000
 """Ids behind a random one among which somebody of a segment is looked for."""
@@ -92,7 +95,8 @@ def preview(
     found = renderer.locale(wanted)
     variables: dict[str, Any] = dict(snapshot.variables)
     if person is not None:
-        variables = variables_of(person, Named(person.id), snapshot.variables)
+        link = address(UUID(bytes=person.uid), time.time()) if links_to_preferences(snapshot) else ""
+        variables = variables_of(person, Named(person.id), snapshot.variables, link=link)
     ours = set(Credential.objects.filter(application=application).values_list("provider", flat=True))
     envelope = Envelope(_RUN, "normal", None, [], [], tag=snapshot.tag)
     screens = []
@@ -116,6 +120,9 @@ def problems_of(snapshot: Snapshot, application: Application) -> list[Problem]:
     found += [Problem(one.field, one.line, one.sentence, "warning") for one in suggest(snapshot, names)]
     for field, source in rendering.sources(snapshot):
         name = field.rpartition(".")[2]
+        if PREFERENCES in source and not settings.PUBLIC_URL:
+            said = f"`{PREFERENCES}` is empty: whoever runs the hub has to set NOTIFYHUB_PUBLIC_URL first."
+            found.append(Problem(field, 1, said, "warning"))
         if name in ("title", "subtitle", "body") and (tag := _TAG.search(source)):
             line = source.count("\n", 0, tag.start()) + 1
             said = f"“{tag.group()}” is shown as it stands: notifications are plain text. Take the HTML out."
