@@ -1,5 +1,6 @@
 """What one person would read on each platform, with a launch's own renderer and payloads; and what to mend."""
 
+import difflib
 import random
 import re
 import time
@@ -134,7 +135,16 @@ def problems_of(snapshot: Snapshot, application: Application) -> list[Problem]:
         elif name == "link" and source and not scheme_of(source) and not source.startswith(("{{", "{%", "/")):
             said = "It has no scheme: write https:// or the app's own, as shop://offers."
             found.append(Problem(field, 1, said, "warning"))
+        elif name == "link" and (scheme := _slip(scheme_of(source))):
+            said = f"“{scheme}:” is no scheme that is known: did you mean https:?"
+            found.append(Problem(field, 1, said, "warning"))
     return found
+
+
+def _slip(scheme: str) -> str:
+    """Return a scheme that is probably https written wrong, empty for any other: apps have schemes of their own."""
+    near = scheme not in ("http", "https") and difflib.get_close_matches(scheme, ("https",), n=1, cutoff=0.8)
+    return scheme if near else ""
 
 
 def somebody(application: Application, *, external_id: str = "", predicate: Any = None) -> Person | None:

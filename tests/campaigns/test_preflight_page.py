@@ -60,6 +60,7 @@ def people(world: World, count: int, **values: Any) -> None:
         ({"title": "Hi {{ plam }}"}, "title: `plam`: did you mean `plan`?"),
         ({"title": "<i>Sale</i>"}, "title: “<i>” is shown as it stands"),
         ({"link": "http://shop.example/"}, "link: It is not https://"),
+        ({"link": "htps://shop.example/"}, "link: “htps:” is no scheme that is known: did you mean https:?"),
         ({"link": "shop"}, "link: It has no scheme"),
         ({"locales": {"de": {"title": "Hallo"}}}, "de has no body: it is read in en."),
         ({"ttl": 28 * 86_400}, "Its time to live is 28 days"),
@@ -329,3 +330,14 @@ def test_a_link_to_the_preferences_needs_the_hubs_address(meadow: World, setting
     assert "body: `preferences_url` is empty: whoever runs" in warnings(meadow.of(Campaign))
     settings.PUBLIC_URL = "https://push.example"
     assert "preferences_url" not in warnings(meadow.of(Campaign))
+
+
+def test_a_rate_says_when_the_last_are_told(meadow: World) -> None:
+    people(meadow, 300)
+    Campaign.objects.update(
+        segment=None, rate=60, rate_per="minute", send_at=datetime(2099, 6, 1, 10, tzinfo=UTC)
+    )
+    page = look(sign_in(meadow, "ida", Role.VIEWER), meadow.of(Campaign))
+    assert "At its rate the last of them are told at about Mon 1 Jun 2099, 10:0" in page
+    Campaign.objects.update(rate=0)
+    assert "At its rate" not in look(sign_in(meadow, "ivo", Role.VIEWER), meadow.of(Campaign))
