@@ -126,13 +126,6 @@ class Recall(msgspec.Struct, frozen=True, array_like=True, tag="recall"):
     run: str
 
 
-class Revoke(msgspec.Struct, frozen=True, array_like=True, tag="revoke"):
-    """Close a subscriber's sockets whose tokens were issued before an instant (epoch seconds)."""
-
-    subscriber: bytes
-    before: float
-
-
 class Marked(msgspec.Struct, frozen=True, array_like=True, tag="marked"):
     """Tell some devices of a subscriber that notifications were read or archived on another one."""
 
@@ -164,7 +157,7 @@ class Held(msgspec.Struct, frozen=True):
     since: float
 
 
-Order = Delivery | Recall | Revoke | Marked | Leave
+Order = Delivery | Recall | Marked | Leave
 encode = msgspec.msgpack.Encoder().encode
 decode_order = msgspec.msgpack.Decoder(Order).decode
 decode_answer = msgspec.msgpack.Decoder(Answer).decode
@@ -236,11 +229,6 @@ def nodes() -> list[str]:
 def recall(application: UUID, run: UUID) -> None:
     """Tell every node that a run was taken back."""
     _tell(Recall(str(application), str(run)), nodes())
-
-
-def revoke(subscriber: UUID, before: float) -> None:
-    """Have every node close a subscriber's older lines."""
-    _tell(Revoke(subscriber.bytes, before), nodes())
 
 
 def marked(devices: Sequence[bytes], ids: Sequence[UUID], state: str) -> None:

@@ -6,11 +6,13 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from devices import closing
 from devices.fields import token_digest
 from devices.models import Application, Device, Subscriber
 
 REPLACED = "replaced"
 REMOVED = "removed"
+BY_STAFF = "by_staff"
 
 
 class NotTheirsError(Exception):
@@ -49,6 +51,7 @@ def _register(
         ):
             raise NotTheirsError
         new = device is None
+        moved = device is not None and device.subscriber_id != subscriber.pk
         if device is None:
             device = Device(application=application, uid=uid)
         for name, value in values.items():
@@ -58,6 +61,8 @@ def _register(
         device.registered_at = device.seen_at = now
         _take_token(device, may_move)
         device.save()
+        if moved:
+            closing.close_devices([device.uid])
     return device, new
 
 
@@ -76,8 +81,12 @@ def _take_token(device: Device, may_move: bool) -> None:
         retire(other, REPLACED)
 
 
-def retire(device: Device, reason: str) -> None:
-    """Stop sending to a device."""
-    Device.objects.filter(pk=device.pk, state=Device.State.ACTIVE).update(
-        state=Device.State.RETIRED, retired_at=timezone.now(), retired_reason=reason
-    )
+def retire(device: Device, reason: str) -> bool:
+    """Stop sending to a device, and have its lines closed; return whether it was active."""
+    with transaction.atomic():
+        retired = Device.objects.filter(pk=device.pk, state=Device.State.ACTIVE).update(
+            state=Device.State.RETIRED, retired_at=timezone.now(), retired_reason=reason
+        )
+        if retired:
+            closing.close_devices([device.uid])
+    return bool(retired)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from django.db.models import Q
 from django.utils import timezone
 
+from devices import closing
 from devices.models import Device, Provider
 
 DEAD_TOKEN = "dead_token"
@@ -23,16 +24,23 @@ def retire(dead: Mapping[int, float | None], *, tokens: Mapping[int, str], asked
     """
     now = timezone.now()
     retired = 0
+    ended: list[int] = []
     for device, since in dead.items():
         known = datetime.fromtimestamp(asked_at if since is None else since, UTC)
         same = Device.objects.filter(
             Q(pk=device, state=Device.State.ACTIVE, token=tokens[device], registered_at__lte=known)
         )
-        retired += same.filter(provider=Provider.WEBPUSH).update(
+        without_push = same.filter(provider=Provider.WEBPUSH).update(
             provider=Provider.SOCKET,
             token="",
             token_digest="",
             retired_at=now,
             retired_reason=DEAD_SUBSCRIPTION,
-        ) or same.update(state=Device.State.RETIRED, retired_at=now, retired_reason=DEAD_TOKEN)
-    return retired
+        )
+        if without_push:
+            retired += 1
+        elif same.update(state=Device.State.RETIRED, retired_at=now, retired_reason=DEAD_TOKEN):
+            ended.append(device)
+    if ended:
+        closing.close_devices(Device.objects.filter(pk__in=ended).values_list("uid", flat=True))
+    return retired + len(ended)

@@ -36,7 +36,6 @@ class Connection:
         subscriber: UUID,
         application: str,
         platform: str,
-        issued_at: float,
         wire: Wire,
         close: Callable[[int], None],
         catch_up: Callable[[], None],
@@ -45,7 +44,6 @@ class Connection:
         self.subscriber = subscriber
         self.application = application
         self.platform = platform
-        self.issued_at = issued_at
         self.wire = wire
         self.close = close
         self.catch_up = catch_up

@@ -56,6 +56,7 @@ class DeviceConsumer(AsyncWebsocketConsumer):
     asked = False
     ended = False
     said = 0.0
+    shown_at = 0.0
     heard: float
     until: float
     expires: float
@@ -108,19 +109,20 @@ class DeviceConsumer(AsyncWebsocketConsumer):
     async def _authenticate(self, token: str, ticket: str = "") -> None:
         """Believe a token, or the one that a ticket stands for, or close the socket."""
         self.authenticating = True
+        self.shown_at = time.monotonic()
         try:
             if not token:
                 token = await tickets.token_of(ticket)
             identity = await lookups.identify((token, self._origin()))
         except tokens.TokenError as error:
             self.wire.write(frames.error("The token was refused.", str(error)))
-            return self._close(frames.TOKEN_REFUSED)
+            return self.end(frames.TOKEN_REFUSED)
         except lookups.OriginError as error:
             self.wire.write(frames.error("The origin was refused.", str(error)))
-            return self._close(frames.ORIGIN_REFUSED)
+            return self.end(frames.ORIGIN_REFUSED)
         except Exception as error:
             log.error("node.not_identified", error=repr(error))
-            return self._close(frames.FAILED)
+            return self.end(frames.FAILED)
         finally:
             self.authenticating = False
         if self.ended:
@@ -148,13 +150,13 @@ class DeviceConsumer(AsyncWebsocketConsumer):
         if self.identity is None:
             if self.authenticating:
                 return now + AUTH_SECONDS
-            self._close(frames.TOKEN_REFUSED)
+            self.end(frames.TOKEN_REFUSED)
         elif now >= self.expires:
-            self._close(frames.TOKEN_REFUSED)
+            self.end(frames.TOKEN_REFUSED)
         elif now - self.heard > SILENT_SECONDS:
-            self._close(frames.SILENT)
+            self.end(frames.SILENT)
         elif now >= self.until and self.asked:
-            self._close(frames.MOVE)
+            self.end(frames.MOVE)
         elif now >= self.until:
             self.move(MOVING_SECONDS)
         return None if self.ended else self._next()
@@ -165,14 +167,15 @@ class DeviceConsumer(AsyncWebsocketConsumer):
     def move(self, within: float) -> None:
         """Ask the device to open another socket within some seconds and to close this one then; see that it does."""
         if self.identity is None:
-            return self._close(frames.MOVE)
+            return self.end(frames.MOVE)
         wait = random.uniform(0.0, within)
         self.asked = True
         self.until = time.monotonic() + wait + GRACE_SECONDS
         node().lines.enter(self, self._next())
         self.wire.write(frames.reconnect(int(wait * 1000)))
 
-    def _close(self, code: int) -> None:
+    def end(self, code: int) -> None:
+        """Close the socket with a code."""
         if not self.ended:
             self.ended = True
             self.wire.close(code)
@@ -206,13 +209,13 @@ class DeviceConsumer(AsyncWebsocketConsumer):
         self.said = max(0.0, self.said - (now - self.heard) * SAID_PER_SECOND) + 1.0
         self.heard = now
         if self.said > SAID_AT_ONCE:
-            self._close(frames.TOO_MANY)
+            self.end(frames.TOO_MANY)
             return False
         return True
 
     async def _heard(self, text: str | None) -> None:
         if text is None or len(text) > frames.INBOUND_LIMIT:
-            return self._close(frames.TOO_BIG)
+            return self.end(frames.TOO_BIG)
         try:
             frame = frames.read(text)
         except msgspec.DecodeError as error:
@@ -238,12 +241,12 @@ class DeviceConsumer(AsyncWebsocketConsumer):
     async def _resume(self, cursor: str | None) -> None:
         if self.session is not None or self.identity is None:
             return
-        self.session = Session(self.identity, self.wire, node=node(), close=self._close)
+        self.session = Session(self.identity, self.wire, node=node(), close=self.end)
         try:
             await self.session.begin(cursor)
         except Exception as error:
             log.error("node.not_resumed", error=repr(error))
-            self._close(frames.FAILED)
+            self.end(frames.FAILED)
 
     def __hash__(self) -> int:
         return id(self)

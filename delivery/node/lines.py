@@ -5,10 +5,21 @@ from typing import Protocol
 
 from delivery.node.alarms import Alarms, Watched
 from delivery.node.connection import Connection
+from devices.tokens import Identity
 
 
 class Line(Watched, Protocol):
-    """What a device is connected with."""
+    """What a device is connected with.
+
+    `identity` is None until the token was believed that it began to show at `shown_at` (monotonic seconds).
+    """
+
+    identity: Identity | None
+    shown_at: float
+
+    def end(self, code: int) -> None:
+        """End it with a code."""
+        ...
 
     def move(self, within: float) -> None:
         """Ask the device to come back on another line within some seconds, and see that this one ends."""

@@ -93,17 +93,13 @@ class Receiver:
             self._absent(delivery.pairs[index].device)
         return gone
 
-    def _obey(self, order: presence.Recall | presence.Revoke | presence.Marked | presence.Leave) -> None:
+    def _obey(self, order: presence.Recall | presence.Marked | presence.Leave) -> None:
         match order:
             case presence.Recall(application=application, run=run):
                 frame = frames.recall(run)
                 for connection in self._lines.connections():
                     if connection.application == application:
                         connection.send(frame)
-            case presence.Revoke(subscriber=subscriber, before=before):
-                for connection in self._lines.connections():
-                    if connection.subscriber.bytes == subscriber and connection.issued_at < before:
-                        connection.close(frames.TOKEN_REFUSED)
             case presence.Marked(devices=devices, ids=ids, state=state):
                 frame = frames.marked(ids, state)
                 for device in devices:

@@ -53,7 +53,6 @@ class Session:
             subscriber=identity.subscriber_uid,
             application=str(identity.application_uid),
             platform=identity.platform,
-            issued_at=identity.issued_at,
             wire=wire,
             close=close,
             catch_up=self.catch_up,

@@ -71,7 +71,7 @@ async def lines(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     if refusal := here.admission.ask(address):
         return await _full(send, refusal)
     here.start()
-    identity = None
+    identity, shown_at = None, time.monotonic()
     try:
         identity = await _identify(headers, send)
         if identity is None:
@@ -79,9 +79,9 @@ async def lines(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         here.admission.opened()
         if scope["path"].rstrip("/") == STREAM_PATH:
             cursor = headers.get("last-event-id") or given.get("after")
-            await _Stream(identity, receive, send).run(cursor)
+            await _Stream(identity, shown_at, receive, send).run(cursor)
         else:
-            await _poll(identity, given, receive, send)
+            await _poll(identity, shown_at, given, receive, send)
     finally:
         here.admission.gone(address, opened=identity is not None)
 
@@ -109,8 +109,10 @@ async def _identify(headers: dict[str, str], send: Send) -> Identity | None:
 class _Stream:
     """One device's event stream. It is a wire and a line."""
 
-    def __init__(self, identity: Identity, receive: Receive, send: Send) -> None:
-        self._identity = identity
+    def __init__(self, identity: Identity, shown_at: float, receive: Receive, send: Send) -> None:
+        self.identity: Identity | None = identity
+        self.shown_at = shown_at
+        self._session = Session(identity, self, node=node(), close=self.end, listens=False)
         self._receive = receive
         self._send = send
         self._queue: list[bytes] = []
@@ -128,7 +130,7 @@ class _Stream:
         here = node()
         headers = [(b"content-type", b"text/event-stream"), (b"x-accel-buffering", b"no"), *CORS]
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-        session = Session(self._identity, self, node=here, close=self.close, listens=False)
+        session = self._session
         gone = asyncio.ensure_future(_gone(self._receive))
         writing = asyncio.ensure_future(self._pump())
         try:
@@ -181,10 +183,7 @@ class _Stream:
 
     def close(self, code: int) -> None:
         """End the stream, with a last event that says why."""
-        if not self._ended:
-            self.write(frames.closed(code))
-            self._ended = True
-            self._more.set()
+        self.end(code)
 
     def abort(self) -> None:
         """Drop the connection and what waits for it, where the server lets it."""
@@ -192,12 +191,19 @@ class _Stream:
 
     # -- the line
 
+    def end(self, code: int) -> None:
+        """End the stream, with a last event that says why."""
+        if not self._ended:
+            self.write(frames.closed(code))
+            self._ended = True
+            self._more.set()
+
     def look(self, now: float) -> float | None:
         """End a stream that outlives its token or its time."""
         if self._ended:
             return None
         if now >= self._expires:
-            self.close(frames.TOKEN_REFUSED)
+            self.end(frames.TOKEN_REFUSED)
         elif now >= self._until:
             self.move(0.0)
         return None if self._ended else min(self._expires, self._until)
@@ -205,7 +211,7 @@ class _Stream:
     def move(self, within: float) -> None:
         """End the stream: its device comes back by itself, behind the last event."""
         self.write(frames.reconnect(int(random.uniform(0, max(within, 1.0)) * 1000)))
-        self.close(frames.MOVE)
+        self.end(frames.MOVE)
 
 
 # -- the long poll
@@ -216,7 +222,10 @@ class _Poll:
 
     waiting = 0
 
-    def __init__(self) -> None:
+    def __init__(self, identity: Identity, shown_at: float) -> None:
+        self.identity: Identity | None = identity
+        self.shown_at = shown_at
+        self.refused = False
         self.something = asyncio.Event()
 
     def write(self, payload: bytes) -> None:
@@ -229,6 +238,11 @@ class _Poll:
 
     def close(self, code: int) -> None:
         """End the wait."""
+        self.something.set()
+
+    def end(self, code: int) -> None:
+        """End the wait; with a token that is not believed any more, the answer says so."""
+        self.refused = code == frames.TOKEN_REFUSED
         self.something.set()
 
     def abort(self) -> None:
@@ -245,7 +259,9 @@ class _Poll:
         self.something.set()
 
 
-async def _poll(identity: Identity, given: dict[str, str], receive: Receive, send: Send) -> None:
+async def _poll(
+    identity: Identity, shown_at: float, given: dict[str, str], receive: Receive, send: Send
+) -> None:
     """Answer as the inbox does; when there is nothing to read, as soon as there is, or when the wait is over."""
     try:
         wait = min(float(given.get("wait") or 0), MOST_WAIT)
@@ -261,7 +277,11 @@ async def _poll(identity: Identity, given: dict[str, str], receive: Receive, sen
         detail = f"wait is seconds from 0 to {MOST_WAIT:g}, limit 1 to {inbox.MOST}."
         return await _problem(send, 400, "invalid", "The request is wrong", detail)
     if not found["entries"] and wait:
-        await _wait(identity, found["cursor"], wait, receive)
+        poll = _Poll(identity, shown_at)
+        await _wait(poll, identity, found["cursor"], wait, receive)
+        if poll.refused:
+            detail = "This token was revoked, or its device is registered no more."
+            return await _problem(send, 401, "not-authenticated", "Show a subscriber token", detail)
         found = await _read(identity, found["cursor"], limit)
     # who waited for the answer may ask at once
     body = _json({**found, "poll_after_ms": 0, "device": str(identity.device_uid)})
@@ -270,9 +290,9 @@ async def _poll(identity: Identity, given: dict[str, str], receive: Receive, sen
     await send({"type": "http.response.body", "body": body})
 
 
-async def _wait(identity: Identity, cursor: str, seconds: float, receive: Receive) -> None:
+async def _wait(poll: _Poll, identity: Identity, cursor: str, seconds: float, receive: Receive) -> None:
     """Return when there is something behind the cursor, the time is over, or nobody waits any more."""
-    here, poll = node(), _Poll()
+    here = node()
     # what stands in the log already is read once more, after presence: an entry may have come in between
     session = Session(identity, poll, node=here, close=poll.close, listens=False)
     gone = asyncio.ensure_future(_gone(receive))

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from delivery import presence
 from delivery.node import frames, leaving, lookups
 from delivery.node.admission import Admission
+from delivery.node.closings import Closings
 from delivery.node.connection import Connection
 from delivery.node.counts import counts
 from delivery.node.horizon import horizon
@@ -78,6 +79,7 @@ class Node:
                 "rest": partial(self._receiver.run, urgent=False),
                 "live": self._live,
                 "alarms": self.lines.alarms.run,
+                "closings": Closings(self.lines).run,
             }
             self._tasks = [loop.create_task(self._supervised(name, work)) for name, work in works.items()]
 

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from devices import csv_out, freshness, staff
+from devices import closing, csv_out, freshness, registration, staff
 from devices.confirmation import RefusedError, confirmed
 from devices.models import Category, Device, Preference, Subscriber
 from devices.scoped_admin import ReadOnlyAdmin, ScopedAdmin
@@ -111,7 +111,18 @@ class SubscriberAdmin(ScopedAdmin):
     def save_model(self, request: HttpRequest, obj: Subscriber, form: Any, change: bool) -> None:
         if not change or "consent" in form.changed_data:
             obj.consent_at = timezone.now()
+        if change and obj.revoked_before and "revoked_before" in form.changed_data:
+            closing.close_subscriber(obj.uid, before=obj.revoked_before)
         super().save_model(request, obj, form, change)
+
+    def delete_model(self, request: HttpRequest, obj: Subscriber) -> None:
+        closing.close_subscriber(obj.uid)
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        for uid in queryset.values_list("uid", flat=True):
+            closing.close_subscriber(uid)
+        super().delete_queryset(request, queryset)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         for inner in formset.forms:
@@ -182,6 +193,14 @@ class DeviceAdmin(ReadOnlyAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._may(request, self.change_role, obj)
 
+    def delete_model(self, request: HttpRequest, obj: Device) -> None:
+        closing.close_devices([obj.uid])
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        closing.close_devices(list(queryset.values_list("uid", flat=True)))
+        super().delete_queryset(request, queryset)
+
     def has_retire_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._may(request, self.change_role, obj)
 
@@ -195,10 +214,7 @@ class DeviceAdmin(ReadOnlyAdmin):
         device: Device = self.get_object(request, object_id)
 
         def do() -> str:
-            done = Device.objects.filter(pk=device.pk, state=Device.State.ACTIVE).update(
-                state=Device.State.RETIRED, retired_at=timezone.now(), retired_reason="by_staff"
-            )
-            if not done:
+            if not registration.retire(device, registration.BY_STAFF):
                 raise RefusedError("This device was retired before.")
             return f"{device} is retired: nothing is sent to it any more."
 

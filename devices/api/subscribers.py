@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers
@@ -9,6 +10,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from devices import closing
 from devices.api import preferences
 from devices.api.preferences import PreferencesSerializer, PreferencesShownSerializer
 from devices.api.values import AttributesField, LocaleField, ZoneField, validate_external_id
@@ -49,7 +51,11 @@ class SubscriberSerializer(StrictModelSerializer):
     def update(self, instance: Any, validated_data: Any) -> Any:
         if validated_data.get("consent", instance.consent) != instance.consent:
             instance.consent_at = timezone.now()
-        return super().update(instance, validated_data)
+        revoked = validated_data.get("revoked_before")
+        with transaction.atomic():
+            if revoked and revoked != instance.revoked_before:
+                closing.close_subscriber(instance.uid, before=revoked)
+            return super().update(instance, validated_data)
 
 
 class SubscriberViewSet(
@@ -96,6 +102,12 @@ class SubscriberViewSet(
             serializer.validated_data["attributes"] = AttributesField().to_internal_value(kept)
         serializer.save()
         return Response(serializer.data)
+
+    def perform_destroy(self, instance: Subscriber) -> None:
+        """Delete a person with their devices, whose open lines end."""
+        with transaction.atomic():
+            closing.close_subscriber(instance.uid)
+            instance.delete()
 
     @extend_schema(methods=["GET"], responses=PreferencesShownSerializer)
     @extend_schema(methods=["PATCH"], request=PreferencesSerializer, responses=PreferencesShownSerializer)

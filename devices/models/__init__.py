@@ -1,6 +1,7 @@
 """The rows of whom we can reach."""
 
 from devices.models.application import ApiKey, Application, Membership, Role, SigningKey
+from devices.models.closing import Closing
 from devices.models.facts import Fact, FactKind
 from devices.models.hours import ApplicationHours, OpenHours
 from devices.models.imports import Import, ImportPart
@@ -12,6 +13,7 @@ __all__ = [
     "Application",
     "ApplicationHours",
     "Category",
+    "Closing",
     "Device",
     "Fact",
     "FactKind",

@@ -17,6 +17,9 @@ import notifyhub  # noqa: F401  (prepares imports that apns2 needs)
 
 django.setup()
 
+from django.db import transaction  # noqa: E402
+from django.utils import timezone  # noqa: E402
+
 from delivery import positions, presence, receipts, sockets  # noqa: E402
 from delivery.content import Content  # noqa: E402
 from delivery.log import body as bodies  # noqa: E402
@@ -24,7 +27,7 @@ from delivery.log.store import NewEntry, log_store  # noqa: E402
 from delivery.models import Parcel  # noqa: E402
 from delivery.node import tickets  # noqa: E402
 from delivery.outgoing import Outgoing, Target  # noqa: E402
-from devices import tokens  # noqa: E402
+from devices import closing, registration, tokens  # noqa: E402
 from devices.models import Application, Device, Platform, Provider, SigningKey, Subscriber  # noqa: E402
 
 RUN = uuid.uuid4()
@@ -128,8 +131,19 @@ class Hand:
         return receipts.record(one.subscriber.uid, one.uid, [uuid.UUID(item) for item in ids], kind)
 
     def revoke(self, *, device: str) -> None:
-        """Revoke the tokens of a device's subscriber."""
-        presence.revoke(self._known[device].subscriber.uid, time.time())
+        """Revoke the tokens of a device's subscriber, as the API does."""
+        now = timezone.now()
+        with transaction.atomic():
+            closing.close_subscriber(self._known[device].subscriber.uid, before=now)
+            Subscriber.objects.filter(pk=self._known[device].subscriber_id).update(revoked_before=now)
+
+    def retire(self, *, device: str) -> None:
+        """Retire a device."""
+        registration.retire(self._known[device], registration.REMOVED)
+
+    def close(self, *, devices: list[str]) -> None:
+        """Note that the lines of devices must end."""
+        closing.close_devices([uuid.UUID(one) for one in devices])
 
     def ticket(self, *, token: str) -> str:
         """Return a ticket for a token."""

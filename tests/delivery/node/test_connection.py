@@ -30,7 +30,6 @@ class Device:
             subscriber=uuid.uuid4(),
             application="a",
             platform="web",
-            issued_at=0.0,
             wire=self,
             close=self.close,
             catch_up=lambda: None,

@@ -108,6 +108,29 @@ def test_revoked_tokens_close_their_sockets_within_a_second(site: Site, opened: 
     sockets[1].settled()
 
 
+def test_a_retired_device_loses_its_sockets_and_comes_not_back(site: Site, opened: Open) -> None:
+    devices = site.devices(2)
+    sockets = [opened(one["token"]) for one in devices]
+    site.ask("retire", device=devices[0]["uid"])
+    assert sockets[0].close_code(within=1.0) == 4401
+    sockets[1].settled()
+    assert opened(devices[0]["token"], resume=False).close_code() == 4401
+
+
+def test_a_token_that_is_shown_later_is_not_held_to_an_older_note(site: Site, opened: Open) -> None:
+    first, second = site.devices(2)
+    sockets = [opened(first["token"]), opened(second["token"])]
+    site.ask("close", devices=[first["uid"], second["uid"]])
+    assert [socket.close_code(within=1.0) for socket in sockets] == [4401, 4401]
+    again = opened(first["token"])
+    third = site.devices(1)[0]
+    opened(third["token"])
+    site.ask("close", devices=[third["uid"]])  # the notes are read again, the older one among them
+    again.settled()
+    site.tell([first], "still there")
+    assert again.titles(1) == ["still there"]
+
+
 def test_a_device_may_hold_four_sockets_and_the_oldest_makes_room(site: Site, opened: Open) -> None:
     [device] = site.devices(1)
     sockets = [opened(device["token"]) for _ in range(5)]

@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from typing import Any
 
@@ -209,6 +210,19 @@ def test_revoked_tokens_end_their_streams(site: Site, stream: Open) -> None:
     site.ask("revoke", device=device["uid"])
     assert events.event() == {"type": "closed", "code": 4401}
     assert events.response.read() in (b"", b"\n")
+
+
+def test_a_long_poll_says_that_its_token_was_revoked(site: Site, web: WebProcess) -> None:
+    [device] = site.devices(1)
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(get, web, "/api/v1/inbox?wait=20", device["token"])
+        while site.ask("online", devices=[device["uid"]]) == [0]:
+            pass
+        site.ask("revoke", device=device["uid"])
+        status, _, problem = waiting.result(10)
+    assert (status, problem["type"]) == (401, "/problems/not-authenticated") and "revoked" in problem[
+        "detail"
+    ]
 
 
 def test_a_preflight_is_answered_for_every_origin(web: WebProcess) -> None:

@@ -92,7 +92,6 @@ def _connection(catch_up: Any) -> Connection:
         subscriber=uuid.uuid4(),
         application="a",
         platform="web",
-        issued_at=0.0,
         wire=AsgiWire(cast(Any, None)),
         close=lambda code: None,
         catch_up=catch_up,
