@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('campaigns', '0005_experiments'),
-        ('devices', '0006_best_hours'),
+        ('devices', '0007_best_hours'),
     ]
 
     operations = [
