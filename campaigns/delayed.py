@@ -15,7 +15,7 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
-from campaigns import reasons
+from campaigns import experimenting, reasons
 from campaigns.deciding import told
 from campaigns.models import Decision, Delayed, Entrance, Event
 from campaigns.models.limits import LONGEST_ONCE_DAYS
@@ -61,6 +61,7 @@ def standing_run(rule: Ready, lane: str, day: date) -> Run:
     if not rule.keeps_audience:
         # a rule names its people: the campaign's audience does not choose among them
         snapshot = msgspec.structs.replace(snapshot, predicate=None)
+    snapshot = experimenting.with_winner(snapshot)
     return runs.standing_run(
         application=rule.application,
         origin=rule.origin,
@@ -143,7 +144,7 @@ def happened(ends: Iterable[tuple[int, int, float]]) -> int:
     taken: dict[int, list[tuple[int, float]]] = defaultdict(list)
     for rule, subscriber, at in ends:
         taken[rule].append((subscriber, at))
-    gone: list[tuple[int, int]] = []
+    gone = 0
     now = time.time()
     for rule, found in taken.items():
         latest = dict(sorted(found, key=lambda one: one[1]))
@@ -154,11 +155,12 @@ def happened(ends: Iterable[tuple[int, int, float]]) -> int:
             [rule, *keys, _WAITING],
         )
         out = {key: event for key, holder, since, event in rows if since <= latest[holder]}
-        if out:
-            gone += [(rule, out[key]) for key in _end(list(out), reasons.HAPPENED_MEANWHILE, now)]
-    for rule, event in gone:
-        Decision.objects.filter(rule=rule, event=event).update(reason=reasons.HAPPENED_MEANWHILE)
-    return len(gone)
+        if not out:
+            continue
+        events = [out[key] for key in _end(list(out), reasons.HAPPENED_MEANWHILE, now)]
+        Decision.objects.filter(rule=rule, event__in=events).update(reason=reasons.HAPPENED_MEANWHILE)
+        gone += len(events)
+    return gone
 
 
 def _end(keys: list[int], reason: str, now: float, state: str = Delayed.State.CANCELLED.value) -> list[int]:

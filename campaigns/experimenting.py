@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 
 import msgspec
 import structlog
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from campaigns.content import ContentError, build
-from campaigns.models import Campaign, Experiment
+from campaigns.models import Campaign, Experiment, Rule
 from delivery import experiments, reports, statistics
 from delivery.models import Run
 from delivery.snapshot import Experiment as Frozen
@@ -112,17 +112,37 @@ def choose(experiment: Experiment, key: str, *, by: object) -> None:
 
 def runs_of(experiment: Experiment) -> list[Run]:
     """Return the latest runs of the campaign that compared something of this experiment, newest first."""
+    mine = Q(origin__startswith=f"campaign:{experiment.campaign.uid}:")
+    for uid in Rule.objects.filter(campaign=experiment.campaign_id, of_campaign=True).values_list(
+        "uid", flat=True
+    ):
+        mine |= Q(origin__startswith=f"rule:{uid}:")
     rows = Run.objects.filter(
+        mine,
         application=experiment.application_id,
-        origin__startswith=f"campaign:{experiment.campaign.uid}:",
         snapshot__experiment__key=str(experiment.uid),
     ).exclude(snapshot__experiment__has_key="winner")
     return list(rows.defer("snapshot").order_by("-created_at")[:MOST_RUNS])
 
 
 def pooled(experiment: Experiment, runs: Sequence[Run]) -> list[statistics.Arm]:
-    """Return the variants with the people whom all of some runs told, and who of them did what is measured."""
-    return reports.pooled([run.pk for run in runs], experiment.metric)
+    """Return the variants with the people whom some runs told, and who of them did what is measured.
+
+    A recurring campaign tells the same people again, each time in the same arm: they are no new evidence. So several
+    runs count as their mean over as many people as the largest of them told.
+    """
+    whole = reports.pooled([run.pk for run in runs], experiment.metric)
+    if len(runs) < 2:
+        return whole
+    largest: dict[str, int] = {}
+    for run in runs:
+        for arm in reports.pooled([run.pk], experiment.metric):
+            largest[arm.key] = max(largest.get(arm.key, 0), arm.people)
+    return [
+        statistics.Arm(arm.key, people, round(arm.did * people / arm.people)) if arm.people else arm
+        for arm in whole
+        for people in [min(arm.people, largest.get(arm.key, arm.people))]
+    ]
 
 
 def decide_due(now: datetime) -> int:

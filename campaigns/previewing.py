@@ -1,12 +1,15 @@
 """What one person would read on each platform, with a launch's own renderer and payloads; and what to mend."""
 
+import difflib
 import random
 import re
+import time
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 import msgspec
+from django.conf import settings
 from django.db.models import Max, Min
 
 from campaigns.content import scheme_of
@@ -18,13 +21,14 @@ from delivery.rendering import Renderer, RenderError
 from delivery.senders.contract import Envelope
 from delivery.senders.sizes import fit_and_cut
 from delivery.snapshot import Named, Snapshot, Text
-from delivery.thinking import variables_of
+from delivery.thinking import PREFERENCES, links_to_preferences, variables_of
 from delivery.unread import unread_of
 from delivery.weighing import PROVIDERS
 from devices import people
 from devices.known_attributes import known_attributes
 from devices.models import Application, Platform, Provider, Subscriber
 from devices.person import Person
+from devices.preference_links import address
 
 LOOKED_THROUGH = 5_000
 """Ids behind a random one among which somebody of a segment is looked for."""
@@ -92,7 +96,8 @@ def preview(
     found = renderer.locale(wanted)
     variables: dict[str, Any] = dict(snapshot.variables)
     if person is not None:
-        variables = variables_of(person, Named(person.id), snapshot.variables)
+        link = address(UUID(bytes=person.uid), time.time()) if links_to_preferences(snapshot) else ""
+        variables = variables_of(person, Named(person.id), snapshot.variables, link=link)
     ours = set(Credential.objects.filter(application=application).values_list("provider", flat=True))
     envelope = Envelope(_RUN, "normal", None, [], [], tag=snapshot.tag)
     screens = []
@@ -116,6 +121,9 @@ def problems_of(snapshot: Snapshot, application: Application) -> list[Problem]:
     found += [Problem(one.field, one.line, one.sentence, "warning") for one in suggest(snapshot, names)]
     for field, source in rendering.sources(snapshot):
         name = field.rpartition(".")[2]
+        if PREFERENCES in source and not settings.PUBLIC_URL:
+            said = f"`{PREFERENCES}` is empty: whoever runs the hub has to set NOTIFYHUB_PUBLIC_URL first."
+            found.append(Problem(field, 1, said, "warning"))
         if name in ("title", "subtitle", "body") and (tag := _TAG.search(source)):
             line = source.count("\n", 0, tag.start()) + 1
             said = f"“{tag.group()}” is shown as it stands: notifications are plain text. Take the HTML out."
@@ -127,7 +135,16 @@ def problems_of(snapshot: Snapshot, application: Application) -> list[Problem]:
         elif name == "link" and source and not scheme_of(source) and not source.startswith(("{{", "{%", "/")):
             said = "It has no scheme: write https:// or the app's own, as shop://offers."
             found.append(Problem(field, 1, said, "warning"))
+        elif name == "link" and (scheme := _slip(scheme_of(source))):
+            said = f"“{scheme}:” is no scheme that is known: did you mean https:?"
+            found.append(Problem(field, 1, said, "warning"))
     return found
+
+
+def _slip(scheme: str) -> str:
+    """Return a scheme that is probably https written wrong, empty for any other: apps have schemes of their own."""
+    near = scheme not in ("http", "https") and difflib.get_close_matches(scheme, ("https",), n=1, cutoff=0.8)
+    return scheme if near else ""
 
 
 def somebody(application: Application, *, external_id: str = "", predicate: Any = None) -> Person | None:

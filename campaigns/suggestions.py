@@ -10,7 +10,7 @@ from typing import NamedTuple
 from delivery import rendering
 from delivery.snapshot import Snapshot
 
-SUBSCRIBER = ("subscriber.external_id", "subscriber.locale")
+SUBSCRIBER = ("subscriber.external_id", "subscriber.locale", "preferences_url")
 """What every text may name."""
 BROUGHT = "event"
 """What a rule's event brings; what is in it is not known beforehand."""

@@ -6,6 +6,7 @@ A dry run thinks the same and stops there.
 from collections import Counter
 from collections.abc import Callable, Container, Sequence
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -20,7 +21,7 @@ from delivery.policy.caps import Reservations
 from delivery.policy.quiet_hours import hours_of
 from delivery.policy.verdicts import expiry_of
 from delivery.positions import identity
-from delivery.rendering import Renderer, RenderError
+from delivery.rendering import Renderer, RenderError, sources
 from delivery.senders.apns.options import purpose_of
 from delivery.snapshot import Named, Snapshot, from_json
 from delivery.spread import LOCALE, PLATFORM, Spread
@@ -28,6 +29,7 @@ from devices import best_hours
 from devices.frequency_caps import Cap
 from devices.models import Application
 from devices.person import Person
+from devices.preference_links import address
 
 Pair = tuple[Person | None, Named]
 """A person of a page (None for one deleted since), as they were named."""
@@ -36,6 +38,8 @@ Pair = tuple[Person | None, Named]
 Badges = Callable[[Application, Sequence[Candidate]], dict[bytes, int]]
 """From the people who are told to their badges, by subscriber's uid."""
 
+PREFERENCES = "preferences_url"
+"""What texts call the address of the person's preference centre."""
 _KEPT_AS = "_prepared"
 
 
@@ -51,6 +55,8 @@ class Prepared(msgspec.Struct):
     """who is in which arm of the experiment, None without one"""
     renderers: dict[str, Renderer] = {}
     """of an experiment's variants whose text is another"""
+    links: bool = False
+    """whether some text names the person's preference centre"""
     counts_unread: bool = False
     """whether a badge is how much its reader has not read"""
     with_badges: dict[tuple[int, int], Content] = {}
@@ -76,9 +82,17 @@ def ready(snapshot: Snapshot) -> Prepared:
         prepared.arm = experiments.arms(snapshot.experiment)
         for variant in snapshot.experiment.variants:
             prepared.renderers[variant.key] = Renderer(experiments.told(snapshot, variant.key))
+    prepared.links = links_to_preferences(snapshot)
     every = prepared.renderers.values() or [renderer]
     prepared.counts_unread = any(one.counts_unread for one in every)
     return prepared
+
+
+def links_to_preferences(snapshot: Snapshot) -> bool:
+    """Return whether some text of a snapshot names the person's preference centre."""
+    trial = snapshot.experiment
+    told = [experiments.told(snapshot, one.key) for one in trial.variants] if trial else []
+    return any(PREFERENCES in source for one in (snapshot, *told) for _place, source in sources(one))
 
 
 def prepare(run: Run) -> Prepared:
@@ -199,14 +213,19 @@ def think(
     return work
 
 
-def variables_of(person: Person, named: Named, shared: dict[str, Any]) -> dict[str, Any]:
-    """Return what a text may name: attributes, `subscriber`, what the event or request brought, `event`."""
+def variables_of(person: Person, named: Named, shared: dict[str, Any], *, link: str = "") -> dict[str, Any]:
+    """Return what a text may name: attributes, `subscriber`, what the event or request brought, `event`.
+
+    `link` leads to their preference centre; it is not theirs to overwrite.
+    """
     variables = person.known()
     variables["subscriber"] = {"external_id": person.external_id, "locale": person.locale}
     if shared:
         variables.update(shared)
     if named.variables:
         variables.update(named.variables)
+    if link:
+        variables[PREFERENCES] = link
     return variables
 
 
@@ -229,9 +248,10 @@ def _render(
             return
         renderer = prepared.renderers[arm]
     locale = renderer.locale(person.locale or run.application.locale)
-    variables = (
-        {} if renderer.constant else variables_of(person, candidate.named, prepared.snapshot.variables)
-    )
+    variables: dict[str, Any] = {}
+    if not renderer.constant:
+        link = address(UUID(bytes=person.uid), circumstances.now) if prepared.links else ""
+        variables = variables_of(person, candidate.named, prepared.snapshot.variables, link=link)
     try:
         content = renderer.render(locale, "", variables)
         by_platform = {

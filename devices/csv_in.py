@@ -12,13 +12,13 @@ import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import IO, Any
-from zoneinfo import available_timezones
 
 import msgspec
 
 from devices import formats, quiet_hours
 from devices.predicates import ATTRIBUTE_NAME, MAX_NUMBER
 from devices.segments import TAGS
+from devices.wall_time import zone_names
 
 MOST_ROWS = 500_000
 MOST_BYTES = 128 * 1024 * 1024
@@ -247,7 +247,7 @@ def values(header: list[str], cells: list[str]) -> Values:
     return Values(key, fields, attributes)
 
 
-_zones = available_timezones()
+_zones = zone_names()
 
 
 def _field(name: str, text: str) -> Any:

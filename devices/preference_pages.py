@@ -6,7 +6,6 @@ mail programs open links before people do; the POST of RFC 8058 (or of the page'
 
 from collections.abc import Callable
 from typing import Any
-from zoneinfo import available_timezones
 
 from django.conf.locale import LANG_INFO
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -23,6 +22,7 @@ from devices.formats import LOCALE
 from devices.models import Category, Subscriber
 from devices.pace import Pace
 from devices.preference_links import Link, LinkError
+from devices.wall_time import zone_names
 
 A_MINUTE = 60
 _visits = Pace(A_MINUTE)
@@ -133,7 +133,7 @@ def page(request: HttpRequest, link: Link, token: str) -> HttpResponse:
         "hours": hours,
         "usual": subscriber.application.quiet_hours,
         "zone": asked.get("time_zone", "") if asked is not None else subscriber.time_zone,
-        "zones": sorted(available_timezones()),
+        "zones": sorted(zone_names()),
         "locale": asked.get("locale", "") if asked is not None else subscriber.locale,
         "languages": _languages(subscriber.locale),
         "errors": errors,
@@ -166,7 +166,7 @@ def _change(subscriber: Subscriber, asked: Any) -> dict[str, str]:
     """Save what was asked for; return what is wrong by field, and then nothing is saved."""
     errors = {}
     zone, locale, quiet = asked.get("time_zone", ""), asked.get("locale", ""), asked.get("quiet", "")
-    if zone and zone not in available_timezones():
+    if zone and zone not in zone_names():
         errors["time_zone"] = _("Choose a time zone from the list.")
     if locale and (not LOCALE.fullmatch(locale) or len(locale) > 35):
         errors["locale"] = _("Choose a language from the list.")

@@ -4,8 +4,14 @@ Pure; whoever plans by local time (schedules, quiet hours, local-time delivery) 
 """
 
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from zoneinfo import ZoneInfo
+from functools import cache, lru_cache
+from zoneinfo import ZoneInfo, available_timezones
+
+
+@cache
+def zone_names() -> frozenset[str]:
+    """Return the names of the time zone database; it is a walk over its files, so they are found once."""
+    return frozenset(available_timezones())
 
 
 @lru_cache(maxsize=1_024)

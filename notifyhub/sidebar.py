@@ -25,6 +25,19 @@ def is_superuser(request: HttpRequest) -> bool:
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """Return the menu's groups; Unfold leaves out what a person may not see."""
+    groups = _groups()
+    links = {str(item["link"]) for group in groups for item in group["items"]}
+    here = [link for link in links if request.path.startswith(link)]
+    index = str(reverse_lazy("admin:index"))
+    shown = max(here, key=len, default="")
+    for group in groups:
+        for item in group["items"]:
+            # a page below another's address, as the calendar below the campaigns, is that page alone
+            item["active"] = str(item["link"]) == shown and (shown != index or request.path == index)
+    return groups
+
+
+def _groups() -> list[dict[str, Any]]:
     start = {"title": "Dashboard", "icon": "dashboard", "link": reverse_lazy("admin:index")}
     return [
         {"items": [start]},

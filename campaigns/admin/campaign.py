@@ -8,7 +8,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
@@ -21,7 +21,7 @@ from campaigns.admin.composer import public_url
 from campaigns.admin.preview import preview_view
 from campaigns.admin.versions import VersionInline, is_edited, runs_of
 from campaigns.admin.why import why_view
-from campaigns.models import Campaign
+from campaigns.models import Campaign, Experiment
 from delivery.models import Run
 from devices import staff
 from devices.confirmation import RefusedError, confirmed
@@ -83,13 +83,13 @@ class CampaignAdmin(ScopedAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
         if obj is not None:
-            return [*fieldsets, ("Runs", {"fields": ["runs"]})]
+            return [*fieldsets, ("Runs", {"fields": ["runs", "experiment_shown"]})]
         name, options = fieldsets[0]
         first = [field for field in options["fields"] if field != "state_now"]
         return [(name, {**options, "fields": first}), *fieldsets[1:]]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return (*super().get_readonly_fields(request, obj), "runs")
+        return (*super().get_readonly_fields(request, obj), "runs", "experiment_shown")
 
     @display(description="State", ordering="state", label=STATE_LABELS)
     def state_shown(self, campaign: Campaign) -> str:
@@ -111,6 +111,18 @@ class CampaignAdmin(ScopedAdmin):
         )
         found = format_html_join("", '<div><a class="text-link" href="{}">{} UTC</a>: {}</div>', links)
         return found or "None yet: it has not been launched."
+
+    @display(description=_("Goal and experiment"))
+    def experiment_shown(self, campaign: Campaign) -> str:
+        found = Experiment.objects.filter(campaign=campaign).first()
+        if found is None:
+            address = f"{reverse('admin:campaigns_experiment_add')}?campaign={campaign.pk}"
+            return format_html(
+                '<a class="text-link" href="{}">{}</a>', address, _("Try variants, set a goal")
+            )
+        said = _("Winner: %(key)s") % {"key": found.winner} if found.winner else _("No winner yet")
+        address = reverse("admin:campaigns_experiment_change", args=[found.pk])
+        return format_html('<a class="text-link" href="{}">{}</a>: {}', address, _("The experiment"), said)
 
     def get_urls(self) -> list[URLPattern]:
         def why(request: HttpRequest) -> HttpResponse:

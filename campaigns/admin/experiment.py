@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.forms import BaseInlineFormSet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
@@ -87,7 +87,7 @@ class ExperimentAdmin(ScopedAdmin):
     list_filter = ["application", "metric", "automatic"]
     list_select_related = ["application", "campaign", "goal"]
     search_fields = ["campaign__name"]
-    readonly_fields = ["winner", "decided_at", "because", "reports"]
+    readonly_fields = ["campaign_page", "winner", "decided_at", "because", "reports"]
     actions_detail = ["choose_winner"]
     fieldsets = [
         (None, {"fields": ["application", "campaign"]}),
@@ -98,11 +98,19 @@ class ExperimentAdmin(ScopedAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         found = super().get_fieldsets(request, obj)
-        return found if obj is not None else found[:-1]
+        if obj is None:
+            return found[:-1]
+        (name, options), *rest = found
+        return [(name, {**options, "fields": [*options["fields"], "campaign_page"]}), *rest]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         found = super().get_readonly_fields(request, obj)
         return found if obj is None else (*found, "campaign")
+
+    @display(description=_("its page"))
+    def campaign_page(self, experiment: Experiment) -> str:
+        address = reverse("admin:campaigns_campaign_change", args=[experiment.campaign_id])
+        return format_html('<a class="text-link" href="{}">{}</a>', address, experiment.campaign)
 
     @display(description=_("reports"))
     def reports(self, experiment: Experiment) -> str:

@@ -1,5 +1,6 @@
 """The page before a launch: numbers, samples, warnings, approvals, a test on real devices, a canary that waits."""
 
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from django.contrib import messages
@@ -14,6 +15,7 @@ from campaigns.admin.reach import willing
 from campaigns.admin.when import viewer_zone, when_sentences
 from campaigns.models import Campaign, TestDevice
 from campaigns.preflight import Preflight
+from campaigns.timetable import shown
 from delivery.reasons import DEFERRED, STOPPED
 from delivery.snapshot import Snapshot
 from devices import segments, staff
@@ -66,9 +68,7 @@ def show(admin: Any, request: HttpRequest, campaign: Campaign) -> HttpResponse:
         "hours": _hours(found),
         "span": _span(found.rehearsal.seconds) if found.rehearsal else "",
         "who": _who(campaign, found.snapshot) if found.snapshot else "",
-        "when": when_sentences(campaign, found.snapshot, viewer_zone(request, campaign.application.time_zone))
-        if found.snapshot
-        else [],
+        "when": _when(found, viewer_zone(request, campaign.application.time_zone)),
         "devices": TestDevice.objects.filter(application=campaign.application_id).select_related("device")[
             : trying.MOST * 5
         ],
@@ -219,6 +219,26 @@ def _who(campaign: Campaign, snapshot: Snapshot) -> str:
             "without": f"{total - people:,}",
         }
     return _("It reaches %(people)s people now: %(whom)s.") % {"people": f"{people:,}", "whom": whom}
+
+
+def _when(found: Preflight, zone: str) -> list[str]:
+    """Return when it is told, a sentence each; where a rate makes it take long, until when."""
+    if found.snapshot is None:
+        return []
+    said = when_sentences(found.campaign, found.snapshot, zone)
+    rehearsal = found.rehearsal
+    if rehearsal is not None and rehearsal.seconds >= 60 and not found.snapshot.policy.own_times:
+        last = datetime.fromtimestamp(rehearsal.at + rehearsal.seconds, UTC)
+        home = found.campaign.application.time_zone
+        said.append(
+            _(
+                "At its rate the last of them are told at about %(at)s; for them, in %(home)s, that is %(there)s."
+            )
+            % {"at": shown(last, zone), "home": home, "there": shown(last, home)}
+            if zone != home
+            else _("At its rate the last of them are told at about %(at)s.") % {"at": shown(last, zone)}
+        )
+    return said
 
 
 def _span(seconds: float) -> str:

@@ -2,7 +2,7 @@
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from campaigns import recurrence
 from campaigns.recurrence import DAYS, Repeat, RepeatError
 from campaigns.schedule import CrontabError, ZoneError
+from devices.wall_time import zone_names
 
 KINDS = [
     (recurrence.NEVER, _("Never: once")),
@@ -46,9 +47,7 @@ class RepeatWidget(forms.Widget):
             "kinds": KINDS,
             "days": list(zip(DAYS, DAY_LABELS, strict=True)),
             "id": (attrs or {}).get("id", f"id_{name}"),
-            "zones": sorted(
-                zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/")
-            ),
+            "zones": sorted(zone for zone in zone_names() if "/" in zone and not zone.startswith("Etc/")),
         }
         return render_to_string("admin/campaigns/composer/repeat.html", context)
 
@@ -116,7 +115,7 @@ def _time(text: str) -> time:
 
 
 def _zone(name: str) -> ZoneInfo:
-    if name not in available_timezones():
+    if name not in zone_names():
         raise ValidationError(
             _("There is no time zone “%(name)s”; choose one such as Europe/Berlin.") % {"name": name}
         )

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 from urllib.parse import unquote
-from zoneinfo import available_timezones
 
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
@@ -14,6 +13,7 @@ from campaigns.schedule import CrontabError, ZoneError
 from campaigns.timetable import shown, timetable
 from delivery.snapshot import Snapshot
 from devices.known_zones import known_zones
+from devices.wall_time import zone_names
 
 COOKIE = "nh_zone"
 """In which the composer's script keeps the zone of the browser's clock."""
@@ -22,7 +22,7 @@ COOKIE = "nh_zone"
 def viewer_zone(request: HttpRequest, home: str) -> str:
     """Return the time zone of whoever looks, as their browser said; else `home`, the application's."""
     asked = request.POST.get("viewer_zone", "") or unquote(request.COOKIES.get(COOKIE, ""))
-    return asked if asked in available_timezones() else home
+    return asked if asked in zone_names() else home
 
 
 def when_sentences(campaign: Campaign, snapshot: Snapshot, zone: str) -> list[str]:

@@ -1,7 +1,6 @@
 """Values that several resources read: locales, zones, attributes, ids of a service's own."""
 
 from typing import Any
-from zoneinfo import available_timezones
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -9,6 +8,7 @@ from rest_framework import serializers
 from devices import formats
 from devices.predicates import ATTRIBUTE_NAME
 from devices.strictness import bounded
+from devices.wall_time import zone_names
 
 
 class LocaleField(serializers.CharField):
@@ -32,7 +32,7 @@ class ZoneField(serializers.CharField):
 
     def to_internal_value(self, data: Any) -> str:
         value = super().to_internal_value(data)
-        if value and value not in available_timezones():
+        if value and value not in zone_names():
             raise serializers.ValidationError(
                 "Write an IANA time zone, as Europe/Berlin or America/Sao_Paulo."
             )

@@ -2,7 +2,6 @@
 
 import uuid
 from typing import Any
-from zoneinfo import available_timezones
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -11,13 +10,14 @@ from django.utils import timezone
 
 from devices import frequency_caps, quiet_hours
 from devices.secrets import EncryptedJSONField
+from devices.wall_time import zone_names
 
 LANES = ("critical", "high", "normal", "bulk")
 
 
 def validate_time_zone(name: str) -> None:
     """Refuse a name that is not in the IANA time zone database."""
-    if name and name not in available_timezones():
+    if name and name not in zone_names():
         raise ValidationError(
             f"“{name}” is no IANA time zone; write one such as Europe/Berlin or America/Sao_Paulo."
         )
@@ -70,13 +70,14 @@ class Application(models.Model):
         null=True,
         blank=True,
         help_text="Campaigns to so many people or more are launched only when somebody who did not write them has"
-        " approved them; 0: all campaigns. Empty: whoever may launch does so alone.",
+        " approved them, as 1000; 0: all campaigns. Empty: nobody has to, and whoever may launch does so alone:"
+        " right while one person runs it, set it as soon as there are two.",
     )
     second_approval_from = models.PositiveIntegerField(
         "second approval from",
         null=True,
         blank=True,
-        help_text="From so many people on two have to approve. Empty: one is enough.",
+        help_text="From so many people on two have to approve, as 100000. Empty: one is enough.",
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 

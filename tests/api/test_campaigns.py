@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from campaigns import launching
-from campaigns.models import CampaignVersion
+from campaigns.models import Campaign, CampaignVersion
 from delivery import runs
 from delivery.models import Run
 from devices.models import Device
@@ -368,3 +368,43 @@ def test_a_rule_may_wait(shop: World) -> None:
     assert "not for a whole audience" in str(problem(wrong, 400, "invalid"))
     made = shop.service("POST", "rules", given)
     assert made.status_code == 201 and made.json()["delay"] == 60, made.content
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer", "said"),
+    [
+        ({"repeat": "0 9 * * *", "repeat_zone": "Mars/Olympus"}, "/repeat_zone", "no IANA time zone"),
+        (
+            {
+                "repeat": "0 9 * * *",
+                "send_at": "2099-02-01T00:00:00Z",
+                "repeat_until": "2099-01-01T00:00:00Z",
+            },
+            "/repeat_until",
+            "ends before it begins",
+        ),
+        ({"best_hour": 12, "best_from": 20, "best_until": 8}, "/best_until", "ends before it begins"),
+        ({"link": "javascript:alert(1)"}, "/link", "must not begin with javascript:"),
+        ({"body": "{% for i in (1..100000000) %}x{% endfor %}"}, "/body", "loop iteration limit"),
+        ({"badge": "many"}, "/badge", "must be auto"),
+        ({"event_type": EVENT, "event_condition": "event.data.x >"}, "/event_condition", "line 1"),
+    ],
+)
+def test_bad_input_is_refused_at_its_place_and_nothing_is_made(
+    shop: World, fields: dict[str, Any], pointer: str, said: str
+) -> None:
+    told = problem(make(shop, **fields), 400, "invalid")
+    assert [one["pointer"] for one in told["errors"]] == [pointer] and said in str(told["errors"])
+    assert not Campaign.objects.filter(name="summer").exists()
+
+
+def test_a_badge_is_auto_or_a_number(shop: World) -> None:
+    kept = [make(shop, name=f"c{badge}", badge=badge).json()["badge"] for badge in ("auto", 7)]
+    assert kept == ["auto", "7"]
+    for badge in ("auto", 7):
+        sent = shop.service(
+            "POST", "notifications", {"to": shop.subscriber.external_id, "title": "x", "badge": badge}
+        )
+        assert sent.status_code == 202, sent.content
+        run = Run.objects.get(uid=sent.json()["run"])
+        assert run.snapshot["texts"]["en"]["badge"] == str(badge)

@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from campaigns import delayed, launching, reasons, rulebook
 from campaigns.engine import decide
@@ -183,3 +185,28 @@ def test_a_delay_is_for_those_the_event_names(make_rule: MakeRule, ordered: Even
     )
     rule.recipients, rule.delay, rule.unless = "subject", 0, ordered
     assert (rule.waiting_problem() or ("",))[0] == "unless"
+
+
+def test_a_batch_costs_as_many_queries_with_many_who_wait_as_with_few(
+    application: Application,
+    key: ApiKey,
+    make_rule: MakeRule,
+    shipped: EventType,
+    ordered: EventType,
+    event: Make,
+) -> None:
+    make_rule(delay=HOUR, unless=ordered, once_days=1)
+    names = [f"s{number}" for number in range(60)]
+    Subscriber.objects.bulk_create(Subscriber(application=application, external_id=name) for name in names)
+
+    def cost(some: list[str], **attributes: Any) -> int:
+        for name in some:
+            accept(application, [event(f"{attributes}{name}", subject=name, **attributes)], Sender.key(key))
+        with CaptureQueriesContext(connection) as seen:
+            assert decide("high") == len(some)
+        return len(seen)
+
+    cost(names[:1])
+    assert cost(names[1:4]) == cost(names[4:30])
+    assert cost(names[1:4], type=ordered.name) == cost(names[4:30], type=ordered.name)
+    assert Delayed.objects.filter(reason=reasons.HAPPENED_MEANWHILE).count() == 29

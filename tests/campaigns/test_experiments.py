@@ -269,3 +269,48 @@ def test_the_goal_cannot_be_another_applications_event(shop: World) -> None:
     client.force_login(member("ed", shop.application, Role.EDITOR))
     save(client, shop, goal=theirs.pk)
     assert not Experiment.objects.exists()
+
+
+def test_the_same_people_told_again_are_no_new_evidence(shop: World) -> None:
+    made = tried(shop)
+    runs = []
+    for _ in range(5):
+        run = launched(shop.campaign)
+        reached(run, {"A": 500, "B": 500}, {"A": 50, "B": 65})
+        runs.append(run)
+        Campaign.objects.update(state=Campaign.State.ENDED)
+        shop.campaign.refresh_from_db()
+    # as five times as many people it would be evidence
+    assert decide([Arm("A", 2_500, 250), Arm("B", 2_500, 325)]).winner == "B"
+    arms = experimenting.pooled(made, runs)
+    assert arms == [Arm("A", 500, 50), Arm("B", 500, 65)] and not decide(arms).winner
+
+
+def test_a_recurring_campaign_finds_its_winner_and_tells_it_from_its_next_time_on(shop: World) -> None:
+    made = tried(shop, automatic=True)
+    Campaign.objects.update(repeat="0 9 * * *")
+    shop.campaign.refresh_from_db()
+    launching.launch(shop.campaign, by="x")
+    now = timezone.now()
+    first = now + timedelta(days=1, hours=1)
+    assert launching.launch_due(first) == 1
+    run = Run.objects.order_by("-pk")[0]
+    assert "winner" not in run.snapshot["experiment"]
+    reached(run, {"A": 5_000, "B": 5_000}, {"A": 500, "B": 800})
+    assert experimenting.decide_due(now + timedelta(hours=25)) == 1
+    made.refresh_from_db()
+    assert made.winner == "B"
+    assert launching.launch_due(first + timedelta(days=1)) == 1
+    assert Run.objects.order_by("-pk")[0].snapshot["experiment"]["winner"] == "B"
+
+
+def test_a_campaign_and_its_experiment_lead_to_each_other(shop: World) -> None:
+    client = Client()
+    client.force_login(member("ada", shop.application, Role.EDITOR))
+    page = reverse("admin:campaigns_campaign_change", args=[shop.campaign.pk])
+    add = f"{reverse('admin:campaigns_experiment_add')}?campaign={shop.campaign.pk}"
+    assert add in client.get(page).content.decode()
+    made = tried(shop)
+    its = reverse("admin:campaigns_experiment_change", args=[made.pk])
+    assert its in client.get(page).content.decode()
+    assert page in client.get(its).content.decode()
