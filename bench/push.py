@@ -3,7 +3,7 @@
 import argparse
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,7 @@ def main(argv: Sequence[str]) -> int:
             for count in counts
         },
     }
+    figures["growth"] = growth_of(figures["connections"])
     missing = [
         f"{turn.server} with {turn.connections:,} connections: {turn.undelivered:,} messages did not arrive"
         for turn in [*report.turns, *report.herds]
@@ -92,6 +93,7 @@ def _measure(options: argparse.Namespace) -> Report:
             programs=built,
             redis=redis.processes[0].pid,
             out=str(out),
+            profile=command.profile_of(options),
         )
         path = place.folder / "course.json"
         path.write_bytes(msgspec.json.encode(course))
@@ -135,6 +137,26 @@ def figures_of(turns: Sequence[Turn]) -> dict[str, dict[str, Any]]:
             },
         }
     return found
+
+
+def growth_of(connections: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, float]]:
+    """Return, for each server, what a message and a connection cost with the most connections over the fewest."""
+    counts = sorted(connections, key=int)
+    if len(counts) < 2:
+        return {}
+    fewest, most = connections[counts[0]], connections[counts[-1]]
+    return {
+        name: {
+            field: round(_one(most[name][field]) / _one(fewest[name][field]), 2)
+            for field in ("unicast_us", "broadcast_us", "idle_kb", "connect_cpu_ms")
+            if _one(fewest[name][field])
+        }
+        for name in most
+    }
+
+
+def _one(value: dict[str, float] | float) -> float:
+    return _all(value) if isinstance(value, dict) else value
 
 
 def ratios_of(turns: Sequence[Turn]) -> dict[str, float]:

@@ -9,8 +9,8 @@ on SIGINT, or a second SIGTERM, it ends at once.
 
 import asyncio
 import os
+import resource
 import signal
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -25,11 +25,6 @@ CONNECT_SECONDS = 30
 """Thousands of devices that come back at once are let in one after the other; five seconds are too short."""
 
 
-FEW = 200
-LOOK_EVERY = 10.0
-"""Seconds between two looks at more connections than a few: for what has failed or timed out, which is late by that."""
-
-
 async def _leave() -> None:
     from delivery.node.table import node
 
@@ -40,10 +35,10 @@ def _daphne() -> None:
     from daphne.endpoints import build_endpoint_description_strings
 
     from delivery.node.frames import INBOUND_LIMIT
+    from notifyhub import lean_daphne
     from notifyhub.asgi import application
 
-    _have_autobahn_say_less()
-    server: Any = _calm_server()(
+    server: Any = lean_daphne.server()(
         application,
         endpoints=build_endpoint_description_strings(host=settings.BIND, port=settings.PORT),
         signal_handlers=False,
@@ -59,37 +54,6 @@ def _daphne() -> None:
         ready_callable=lambda: _made(server),
     )
     server.run()
-
-
-def _calm_server() -> Any:
-    """Return Daphne's server, but that it goes through thousands of connections less often than each second.
-
-    With 4,000 open it spent half of its time in that while a campaign was sent.
-    """
-    from daphne.server import Server
-    from twisted.internet import reactor
-
-    class Calm(Server):  # type: ignore[misc]  # Daphne has no types
-        looked: dict[str, float]
-
-        def application_checker(self) -> None:
-            self._calmly(super().application_checker)
-
-        def timeout_checker(self) -> None:
-            self._calmly(super().timeout_checker)
-
-        def _calmly(self, look: Callable[[], None]) -> None:
-            """Look now, which asks for the next turn too, or ask for the next turn alone."""
-            self.looked = getattr(self, "looked", {})
-            now = time.monotonic()
-            if len(self.connections) < FEW or now - self.looked.get(look.__name__, 0.0) > LOOK_EVERY:
-                self.looked[look.__name__] = now
-                look()
-            else:
-                later: Any = reactor
-                later.callLater(1, getattr(self, look.__name__))
-
-    return Calm
 
 
 def _made(server: Any) -> None:
@@ -112,23 +76,6 @@ def _obey_signals(stop: Callable[[], None]) -> None:
 
     loop.add_signal_handler(signal.SIGTERM, terminate)
     loop.add_signal_handler(signal.SIGINT, stop)
-
-
-def _have_autobahn_say_less() -> None:
-    """Replace what Autobahn spends on debug lines that nobody reads: a fifth of what a connection costs.
-
-    It pretty-prints all its settings for each connection, and names itself in colours for each read and write.
-    """
-    from autobahn.twisted import websocket as twisted
-    from autobahn.websocket import protocol
-
-    def nothing(*given: Any, **named: Any) -> str:
-        return ""
-
-    for module in (protocol, twisted):
-        for name in ("pformat", "hltype", "hlval"):
-            if hasattr(module, name):
-                setattr(module, name, nothing)
 
 
 def _uvicorn() -> None:
@@ -173,8 +120,15 @@ def _uvicorn() -> None:
 SERVERS = {"daphne": _daphne, "uvicorn": _uvicorn}
 
 
+def _open_many_files() -> None:
+    """Let this process hold as many sockets as the system allows: the soft limit is often 1,024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def main() -> None:
     """Serve until a signal."""
+    _open_many_files()
     django.setup()
     collect_less()
     SERVERS[settings.SERVER]()

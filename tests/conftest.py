@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 from cryptography.fernet import Fernet
 
-_KEPT = ("NOTIFYHUB_SERVERS_DIR", "NOTIFYHUB_DRAMA_PEOPLE")
+_KEPT = ("NOTIFYHUB_SERVERS_DIR", "NOTIFYHUB_DRAMA_PEOPLE", "NOTIFYHUB_PLAN_SEED")
 """What is said to the tests and not to the hub."""
 _OURS = ("NOTIFYHUB_", "DATABASE_URL", "SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS")
 

@@ -2,6 +2,9 @@
 
 import os
 import random
+import resource
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -62,6 +65,7 @@ class Herd(msgspec.Struct, frozen=True):
     seconds_until_all_are_back: float
     seconds_until_all_have_it: float
     logs_read_per_second: float
+    logs_read_per_second_at_most: int
     undelivered: int
 
 
@@ -92,6 +96,8 @@ def run(course: Course) -> Report:
     """Run all rounds, then the herds."""
     from bench.pushing import servers
 
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # for the load client, too
     people = servers.populate(max([*course.connections, course.herd]))
     os.sched_setaffinity(0, {REST_CPU})
     os.sched_setaffinity(course.redis, {REST_CPU})
@@ -130,22 +136,25 @@ def _turn(server: Any, course: Course, connections: int) -> Turn:
     with Load(Path(course.programs["load"]), server.config(connections), folder, cpu=REST_CPU) as load:
         time.sleep(1.0)
         empty, used = resident_kb(server.pid), cpu(server.pid)
-        opened = load.tell("open", connections)
-        time.sleep(SETTLE)
+        with _profiled(course, server, "connect"):
+            opened = load.tell("open", connections)
+            time.sleep(SETTLE)
+        server.check(connections)
         connect_cpu = cpu(server.pid) - used
         used = cpu(server.pid)
         time.sleep(IDLE_SECONDS)
         idle_cpu = cpu(server.pid) - used
         idle_kb = (resident_kb(server.pid) - empty) / connections
 
-        def phase(count: int, work: Any) -> tuple[dict[str, float], float, dict[str, Any]]:
+        def phase(name: str, count: int, work: Any) -> tuple[dict[str, float], float, dict[str, Any]]:
             load.tell("reset")
             before = {name: cpu(pid) for name, pid in server.processes.items()}
             began = time.monotonic()
-            publisher = work()
-            got = load.tell("wait", count)
-            seconds = time.monotonic() - began
-            time.sleep(SETTLE)
+            with _profiled(course, server, name):
+                publisher = work()
+                got = load.tell("wait", count)
+                seconds = time.monotonic() - began
+                time.sleep(SETTLE)
             spent = {name: cpu(pid) - before[name] for name, pid in server.processes.items()}
             if publisher:
                 spent["publisher"] = publisher
@@ -154,16 +163,16 @@ def _turn(server: Any, course: Course, connections: int) -> Turn:
         def batches(count: int, size: int) -> list[list[int]]:
             return [[draw.randrange(connections) for _ in range(size)] for _ in range(count // size)]
 
-        phase(connections, lambda: server.broadcast(load, 1, connections))  # warms up
+        phase("warm", connections, lambda: server.broadcast(load, 1, connections))
         single = batches(course.messages, 500)
-        unicast, unicast_rate, one = phase(len(single) * 500, lambda: server.unicast(load, single))
+        unicast, unicast_rate, one = phase("unicast", len(single) * 500, lambda: server.unicast(load, single))
         times = max(1, course.messages // connections)
         broadcast, broadcast_rate, two = phase(
-            times * connections, lambda: server.broadcast(load, times, connections)
+            "broadcast", times * connections, lambda: server.broadcast(load, times, connections)
         )
         paced = batches(course.rate * 5, PACED_BATCH)
         pace, _, three = phase(
-            len(paced) * PACED_BATCH, lambda: server.pace(load, paced, course.rate / PACED_BATCH)
+            "paced", len(paced) * PACED_BATCH, lambda: server.pace(load, paced, course.rate / PACED_BATCH)
         )
     missing = (len(single) * 500 - one["received"]) + (times * connections - two["received"])
     turn = Turn(
@@ -190,8 +199,30 @@ def _turn(server: Any, course: Course, connections: int) -> Turn:
     return turn
 
 
+@contextmanager
+def _profiled(course: Course, server: Any, phase: str) -> Iterator[None]:
+    """Have py-spy look at a server of ours and at the publisher, where the course wants to know."""
+    if not course.profile or server.name == "centrifugo":
+        yield
+        return
+    spies = []
+    for part, pid in (("node", server.pid), ("publisher", os.getpid())):
+        out = Path(course.profile) / f"{server.name}-{phase}-{part}.raw"
+        command = [str(Path(sys.executable).with_name("py-spy")), "record", "--nonblocking", "--rate", "500"]
+        command += ["--format", "raw", "--duration", "3600", "--output", str(out), "--pid", str(pid)]
+        spies.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+    try:
+        yield
+    finally:
+        for spy in spies:
+            spy.send_signal(signal.SIGINT)
+            spy.wait(30)
+
+
 def _herd(name: str, people: Any, course: Course) -> Herd:
     """Kill a node with everybody on it; one message for each is logged, and another node takes the port over."""
+    from django.conf import settings
+
     from bench.pushing import servers
     from bench.pushing.load import Load
     from tests.servers.process import free_port
@@ -224,6 +255,7 @@ def _herd(name: str, people: Any, course: Course) -> Herd:
         seconds_until_all_are_back=round(all_back, 2),
         seconds_until_all_have_it=round(all_have, 2),
         logs_read_per_second=round(read / all_have, 1),
+        logs_read_per_second_at_most=settings.REPLAYS_PER_SECOND,
         undelivered=connections - min(connections, got["received"]) + back["failed"],
     )
     tell(f"{name}: herd of {connections:,}: {herd}")

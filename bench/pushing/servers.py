@@ -22,7 +22,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol, cast
 from urllib.error import URLError
-from urllib.request import ProxyHandler, build_opener
+from urllib.request import ProxyHandler, Request, build_opener
 
 from bench.pushing.load import Load, LoadError
 from delivery import presence, sockets
@@ -30,7 +30,7 @@ from delivery.content import Content
 from delivery.log import body as bodies
 from delivery.log.store import NewEntry, log_store
 from delivery.models import Parcel
-from delivery.outgoing import Outgoing, Target
+from delivery.outgoing import Outgoing, Target, decode, encode
 from devices import tokens
 from devices.models import Application, Device, Platform, Provider, Subscriber
 from tests.servers.process import free_port
@@ -53,6 +53,10 @@ class Server(Protocol):
 
     def config(self, connections: int) -> dict[str, Any]:
         """Return the load client's configuration."""
+        ...
+
+    def check(self, connections: int) -> None:
+        """Raise `LoadError` unless the server's presence knows of all connections."""
         ...
 
     def unicast(self, load: Load, batches: Sequence[PLACES]) -> float:
@@ -120,6 +124,10 @@ class Ours:
             "at_once": 200,
         }
 
+    def check(self, connections: int) -> None:
+        devices = [one.uid.bytes for one in self._people.devices[:connections]]
+        _check(self.name, sum(bool(held) for held in presence.where(devices)), connections)
+
     def unicast(self, load: Load, batches: Sequence[PLACES]) -> float:
         return self._tell(batches, apart=True)
 
@@ -129,11 +137,11 @@ class Ours:
         return self._tell(batches * times, apart=False)
 
     def pace(self, load: Load, batches: Sequence[PLACES], per_second: float) -> float:
-        began, used = time.monotonic(), time.process_time()
+        began, used = time.monotonic(), 0.0
         for at, batch in enumerate(batches):
             time.sleep(max(0.0, began + at / per_second - time.monotonic()))
-            self._tell([batch], apart=True)
-        return time.process_time() - used
+            used += self._tell([batch], apart=True)
+        return used
 
     def kill(self) -> None:
         """Kill the process."""
@@ -153,19 +161,22 @@ class Ours:
             )
 
     def _tell(self, batches: Iterable[PLACES], *, apart: bool) -> float:
-        used = time.process_time()
+        """Tell each batch as a worker does that finds it in a parcel; return the CPU seconds of that."""
+        used = 0.0
         for batch in batches:
             self._parcels += 1
-            stamp = time.time()
-            outgoing = Outgoing(stamp=stamp)
+            outgoing = Outgoing(stamp=time.time())
             content = _content()
             for place in batch:
                 device = self._people.devices[place]
                 outgoing.add(_target(device), _content() if apart else content)
+            body = encode(outgoing)
             run = SimpleNamespace(uid=uuid.uuid4(), category=None)
             parcel = SimpleNamespace(pk=self._parcels, fence=1, run=run, lane="normal")
-            sockets.send(cast(Parcel, parcel), outgoing)
-        return time.process_time() - used
+            began = time.process_time()
+            sockets.send(cast(Parcel, parcel), decode(body))
+            used += time.process_time() - began
+        return used
 
 
 def _content() -> Content:
@@ -259,6 +270,15 @@ class Centrifugo:
         signed = head + b"." + part(json.dumps(claims).encode())
         return (signed + b"." + part(hmac.digest(self._secret.encode(), signed, hashlib.sha256))).decode()
 
+    def check(self, connections: int) -> None:
+        request = Request(
+            f"http://127.0.0.1:{self._port}/api/presence_stats",
+            _text({"channel": "all"}).encode(),
+            {"X-API-Key": self._key},
+        )
+        with _open(request, timeout=10) as answer:
+            _check(self.name, json.loads(answer.read())["result"]["num_users"], connections)
+
     def unicast(self, load: Load, batches: Sequence[PLACES]) -> float:
         load.tell("post", self._requests(batches))
         return 0.0
@@ -279,6 +299,11 @@ class Centrifugo:
             for batch in batches:
                 file.write(_text({"commands": [_publish(f"#s{at}") for at in batch]}) + "\n")
         return path
+
+
+def _check(name: str, present: int, connections: int) -> None:
+    if present != connections:
+        raise LoadError(f"{name} knows of {present:,} present, and {connections:,} are connected")
 
 
 def _text(value: Any) -> str:

@@ -147,7 +147,19 @@ class Connection:
             mark = min(mark, positions.before(min([first for _, _, first, _ in pending])))
         return ids, mark
 
+    def end(self) -> None:
+        """Let go of the line, which is gone: a ring of references would keep both until Python looks for such."""
+        self.close, self.catch_up = _ignore, _nothing
+
     @property
     def settled(self) -> bool:
         """Whether everything written is acknowledged."""
         return not self._unacknowledged
+
+
+def _ignore(code: int) -> None:
+    return None
+
+
+def _nothing() -> None:
+    return None

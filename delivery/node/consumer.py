@@ -86,14 +86,18 @@ class DeviceConsumer(AsyncWebsocketConsumer):
         here.start()
         try:
             await self._open()
-            while (message := await receive())["type"] == "websocket.receive":
-                await self._heard(message.get("text"))
+            try:
+                while (message := await receive())["type"] == "websocket.receive":
+                    await self._heard(message.get("text"))
+            finally:
+                self.wire.listen(None)
         finally:
             self.ended = True
             here.lines.leave(self)
             here.admission.gone(address, opened=self.identity is not None)
             if self.session is not None:
                 self.session.end()
+                self.session = None  # it holds this consumer
 
     async def _open(self) -> None:
         offered = self.scope.get("subprotocols", [])

@@ -95,6 +95,7 @@ class Session:
         if self._replaying is not None:
             self._replaying.cancel()
         self._node.remove(self.connection)
+        self.connection.end()
 
     # -- what the device says
 

@@ -178,7 +178,7 @@ class _Stream:
         """Return how many bytes the device's system has not taken yet, as far as the server shows."""
         return self._queued + self._way.waiting
 
-    def listen(self, take: Callable[[bytes], bool]) -> None:
+    def listen(self, take: Callable[[bytes], bool] | None) -> None:
         """Do nothing: nothing comes this way."""
 
     def close(self, code: int) -> None:
@@ -233,7 +233,7 @@ class _Poll:
         if not payload.startswith(b'{"type":"hello"'):
             self.something.set()
 
-    def listen(self, take: Callable[[bytes], bool]) -> None:
+    def listen(self, take: Callable[[bytes], bool] | None) -> None:
         """Do nothing: nothing comes this way."""
 
     def close(self, code: int) -> None:

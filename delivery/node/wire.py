@@ -62,8 +62,8 @@ class Wire(Protocol):
         """How many bytes the device's system has not taken yet."""
         ...
 
-    def listen(self, take: Take) -> None:
-        """Offer small text frames to `take` before the server wraps them, where that is possible."""
+    def listen(self, take: Take | None) -> None:
+        """Offer small text frames to `take` before the server wraps them, where that is possible; None: no more."""
         ...
 
     def close(self, code: int) -> None:
@@ -107,9 +107,13 @@ class DaphneWire:
         transport = self._transport
         return int(len(transport.dataBuffer) - transport.offset + transport._tempDataLen)
 
-    def listen(self, take: Take) -> None:
+    def listen(self, take: Take | None) -> None:
         self._take = take
-        self._protocol.dataReceived = self._received
+        if take is not None:
+            self._protocol.dataReceived = self._received
+        else:
+            # a ring of references less, which would keep a dead connection until Python looks for such
+            self._protocol.__dict__.pop("dataReceived", None)
 
     def _received(self, data: bytes) -> None:
         """Hand over whole small masked text frames; give everything else to Autobahn."""
@@ -161,7 +165,7 @@ class UvicornWire:
     def waiting(self) -> int:
         return int(self._transport.get_write_buffer_size())
 
-    def listen(self, take: Take) -> None:
+    def listen(self, take: Take | None) -> None:
         """Do nothing: the loop has bound the protocol's reader already."""
 
     def close(self, code: int) -> None:
@@ -213,7 +217,7 @@ class AsgiWire:
     def waiting(self) -> int:
         return self._bytes
 
-    def listen(self, take: Take) -> None:
+    def listen(self, take: Take | None) -> None:
         """Do nothing: everything comes through `receive`."""
 
     def abort(self) -> None:

@@ -64,7 +64,11 @@ class Subscriber(models.Model):
                 fields=["application", "external_id"], name="one_subscriber_per_external_id"
             )
         ]
-        indexes = [models.Index(fields=["application", "id"], name="subscribers_in_order")]
+        indexes = [
+            models.Index(fields=["application", "id"], name="subscribers_in_order"),
+            # for the beginning of an id, which PostgreSQL finds by no other
+            models.Index(fields=["external_id"], name="subscribers_by_id", opclasses=["varchar_pattern_ops"]),
+        ]
 
     def __str__(self) -> str:
         return self.external_id

@@ -353,3 +353,12 @@ def test_a_person_is_deleted_with_their_devices(meadow: World) -> None:
 def test_a_predicate_that_cannot_be_read_is_refused_with_its_place(meadow: World) -> None:
     answer = add(sign_in(meadow, Role.EDITOR), "segment", name="x", predicate='{"all": [{"locael": "de"}]}')
     assert "/all/0" in errors(answer) and "locale" in errors(answer)
+
+
+@pytest.mark.parametrize("model", ["subscriber", "device"])
+def test_people_are_found_by_how_their_id_begins(meadow: World, model: str) -> None:
+    client = Client()
+    client.force_login(member("a-viewer", meadow.application, Role.VIEWER))
+    address = reverse(f"admin:devices_{model}_changelist")
+    for search, found in (("Meadow-per", 1), (" Meadow-person ", 1), ("person", 0), ("Harbour", 0), ("", 1)):
+        assert client.get(address, {"q": search}).context["cl"].result_count == found, search

@@ -33,6 +33,10 @@ class Cable:
         """Break every connection: the near end is reset, the far end hears nothing of it and stays open."""
         self._run(self._cut())
 
+    def let_go(self) -> None:
+        """End what was cut: only now does the far end hear of it."""
+        self._run(self._let_go())
+
     def close(self) -> None:
         """End everything."""
         self._run(self._end())
@@ -69,11 +73,15 @@ class Cable:
             near.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
             near.transport.abort()
 
+    async def _let_go(self) -> None:
+        severed, self._severed = self._severed, []
+        for far in severed:
+            far.transport.abort()
+
     async def _end(self) -> None:
         self._server.close()
         await self._cut()
-        for far in self._severed:
-            far.transport.abort()
+        await self._let_go()
         # Every connection has been broken off, so whoever carries one comes to its end.
         await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
 

@@ -48,7 +48,7 @@ class Site:
         return report
 
 
-def _database(postgres: Postgres, name: str) -> str:
+def new_database(postgres: Postgres, name: str) -> str:
     with psycopg.connect(postgres.url_of("postgres"), autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     return postgres.url_of(name)
@@ -69,7 +69,7 @@ def site(
         "NOTIFYHUB_PORT": str(free_port()),
         "NOTIFYHUB_REDIS_URL": redis.url,
         "NOTIFYHUB_BROKER_URL": rabbitmq.url,
-        "DATABASE_URL": _database(postgres, database),
+        "DATABASE_URL": new_database(postgres, database),
     }
     if cassandra is not None:
         environment |= {**cassandra.environment(), "NOTIFYHUB_CASSANDRA_KEYSPACE": database}

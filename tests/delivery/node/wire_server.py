@@ -54,9 +54,9 @@ def application(*, fast: bool) -> Any:
 def main(kind: str, way: str, port: str) -> None:
     app = application(fast=way == "fast")
     if kind == "daphne":
-        from daphne.server import Server
+        from notifyhub import lean_daphne
 
-        Server(app, endpoints=[f"tcp:port={port}:interface=127.0.0.1"], verbosity=0).run()
+        lean_daphne.server()(app, endpoints=[f"tcp:port={port}:interface=127.0.0.1"], verbosity=0).run()
     else:
         import uvicorn
 
