@@ -117,9 +117,7 @@ class CampaignAdmin(ScopedAdmin):
         found = Experiment.objects.filter(campaign=campaign).first()
         if found is None:
             address = f"{reverse('admin:campaigns_experiment_add')}?campaign={campaign.pk}"
-            return format_html(
-                '<a class="nh-link" href="{}">{}</a>', address, _("Try variants, set a goal")
-            )
+            return format_html('<a class="nh-link" href="{}">{}</a>', address, _("Try variants, set a goal"))
         said = _("Winner: %(key)s") % {"key": found.winner} if found.winner else _("No winner yet")
         address = reverse("admin:campaigns_experiment_change", args=[found.pk])
         return format_html('<a class="nh-link" href="{}">{}</a>: {}', address, _("The experiment"), said)
