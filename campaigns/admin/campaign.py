@@ -117,12 +117,10 @@ class CampaignAdmin(ScopedAdmin):
         found = Experiment.objects.filter(campaign=campaign).first()
         if found is None:
             address = f"{reverse('admin:campaigns_experiment_add')}?campaign={campaign.pk}"
-            return format_html(
-                '<a class="text-link" href="{}">{}</a>', address, _("Try variants, set a goal")
-            )
+            return format_html('<a class="nh-link" href="{}">{}</a>', address, _("Try variants, set a goal"))
         said = _("Winner: %(key)s") % {"key": found.winner} if found.winner else _("No winner yet")
         address = reverse("admin:campaigns_experiment_change", args=[found.pk])
-        return format_html('<a class="text-link" href="{}">{}</a>: {}', address, _("The experiment"), said)
+        return format_html('<a class="nh-link" href="{}">{}</a>: {}', address, _("The experiment"), said)
 
     def get_urls(self) -> list[URLPattern]:
         def why(request: HttpRequest) -> HttpResponse:

@@ -110,7 +110,7 @@ class ExperimentAdmin(ScopedAdmin):
     @display(description=_("its page"))
     def campaign_page(self, experiment: Experiment) -> str:
         address = reverse("admin:campaigns_campaign_change", args=[experiment.campaign_id])
-        return format_html('<a class="text-link" href="{}">{}</a>', address, experiment.campaign)
+        return format_html('<a class="underline" href="{}">{}</a>', address, experiment.campaign)
 
     @display(description=_("reports"))
     def reports(self, experiment: Experiment) -> str:
