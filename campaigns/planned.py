@@ -15,7 +15,7 @@ from campaigns.schedule import CrontabError, ZoneError
 from devices import segments
 from devices.models import Application, Subscriber
 
-SAMPLE = 2_000
+SAMPLE = 1_000
 """Newest subscribers among whom is counted who is in two audiences."""
 MOST_PAIRS = 60
 MOST_TIMES = 200

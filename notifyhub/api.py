@@ -21,6 +21,7 @@ from campaigns.api.why import WhyView
 from delivery.api.credentials import CredentialViewSet, WebPushKeyView
 from delivery.api.holds import HoldView
 from delivery.api.inbox import InboxView, LatestView, MarksView, ReceiptsView
+from delivery.api.presence import PresenceView
 from delivery.api.runs import RunViewSet
 from delivery.api.tickets import TicketView
 from devices import openapi  # noqa: F401  (how the schema describes authentication)
@@ -84,6 +85,7 @@ urlpatterns = [
     path("inbox", InboxView.as_view(), name="inbox"),
     path("inbox/latest", LatestView.as_view(), name="inbox-latest"),
     path("inbox/marks", MarksView.as_view(), name="inbox-marks"),
+    path("presence", PresenceView.as_view(), name="presence"),
     path("preferences", PreferencesView.as_view(), name="preferences"),
     path("receipts", ReceiptsView.as_view(), name="receipts"),
     path("web-push-key", WebPushKeyView.as_view(), name="web-push-key"),

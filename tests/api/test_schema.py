@@ -23,7 +23,7 @@ def test_the_schema_names_every_address(schema: Any) -> None:
     first = {path.removeprefix("/api/v1/").partition("/")[0] for path in schema["paths"]}
     assert first == {
         "campaigns", "categories", "credentials", "devices", "event-types", "events", "holds", "inbox", "notifications",
-        "preferences", "receipts", "rules", "runs", "schedules", "segments", "subscribers", "tickets", "tokens",
+        "preferences", "presence", "receipts", "rules", "runs", "schedules", "segments", "subscribers", "tickets", "tokens",
         "web-push-key", "why",
     }  # fmt: skip
 
