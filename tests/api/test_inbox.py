@@ -5,7 +5,9 @@ from collections.abc import Callable
 from uuid import UUID, uuid4
 
 import pytest
+from django.conf import settings
 
+from delivery import positions
 from delivery.content import Content
 from delivery.log import body as bodies
 from delivery.log.store import NewEntry, log_store
@@ -38,6 +40,14 @@ def test_the_inbox_is_read_with_cursors(shop: World, tell: Callable[[str, float]
     rest = app("GET", f"inbox?limit=3&after={first['next']}").json()
     assert [entry["title"] for entry in rest["entries"]] == ["t3", "t4"] and rest["next"] is None
     assert app("GET", f"inbox?after={rest['cursor']}").json()["entries"] == []
+
+
+def test_a_cursor_from_before_the_log_is_told_so(shop: World, tell: Callable[[str, float], UUID]) -> None:
+    tell("still there", time.time() - 100)
+    old = positions.encode(positions.floor(time.time() - (settings.LOG_DAYS + 1) * 86_400))
+    answer = shop.app()("GET", f"inbox?after={old}").json()
+    assert answer["recovered"] is False and [one["title"] for one in answer["entries"]] == ["still there"]
+    assert shop.app()("GET", f"inbox?after={answer['cursor']}").json()["recovered"] is True
 
 
 @pytest.mark.parametrize("query", ["after=xyz", "limit=0", "limit=101", "limit=x", "limit=-1", "limit=²"])

@@ -23,8 +23,8 @@ def test_the_schema_names_every_address(schema: Any) -> None:
     first = {path.removeprefix("/api/v1/").partition("/")[0] for path in schema["paths"]}
     assert first == {
         "campaigns", "categories", "credentials", "devices", "event-types", "events", "holds", "inbox", "notifications",
-        "preferences", "presence", "receipts", "rules", "runs", "schedules", "segments", "subscribers", "tickets", "tokens",
-        "web-push-key", "why",
+        "preferences", "presence", "receipts", "rules", "runs", "schedules", "segments", "subscribers", "tickets",
+        "tokens", "web-push-key", "why",
     }  # fmt: skip
 
 

@@ -7,8 +7,10 @@ from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
+from django.conf import settings
 from websockets.exceptions import InvalidStatus
 
+from delivery import positions
 from tests.delivery.node.device import Socket
 from tests.delivery.node.site import Site, WebProcess
 
@@ -42,6 +44,21 @@ def test_what_was_missed_comes_first_then_what_is_new(site: Site, opened: Open) 
     told = site.tell([device], "three")
     assert told["outcomes"] == [["sent", "written"]]
     assert socket.titles(1) == ["three"]
+
+
+def test_a_cursor_from_before_the_log_is_told_so_with_the_place_to_start_from(
+    site: Site, opened: Open
+) -> None:
+    [device] = site.devices(1)
+    site.tell([device], "still there")
+    old = positions.floor(time.time() - (settings.LOG_DAYS + 1) * 86_400)
+    socket = opened(device["token"], cursor=positions.encode(old))
+    assert socket.hello["recovered"] is False
+    start = positions.decode(socket.hello["cursor"])
+    assert old < start <= positions.floor(time.time() - settings.LOG_DAYS * 86_400)
+    assert socket.titles(1) == ["still there"]
+    socket.close()
+    assert opened(device["token"], cursor=positions.encode(start)).hello["cursor"]
 
 
 def test_an_acknowledgement_becomes_a_receipt_soon(site: Site, opened: Open) -> None:
