@@ -60,7 +60,7 @@ class Line:
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._socket: ClientConnection | None = None
+        self._sockets: set[ClientConnection] = set()
         self._deaf = False
         self._heard = 0.0
         self._old: set[asyncio.Task[None]] = set()
@@ -68,10 +68,10 @@ class Line:
         self.greeted = asyncio.Event()
 
     def drop(self) -> None:
-        """Lose the socket as in a tunnel."""
+        """Lose the socket, or both while it moves, as in a tunnel."""
         self.greeted.clear()
-        if self._socket is not None:
-            self._socket.transport.abort()
+        for opened in self._sockets:
+            opened.transport.abort()
 
     def turn_deaf(self) -> None:
         """Read nothing any more on the next socket, and come to that at once."""
@@ -126,7 +126,7 @@ class Line:
             open_timeout=5,
             **more,
         ) as opened:
-            self._socket = opened
+            self._sockets.add(opened)
             pings = asyncio.create_task(self._ping(opened))
             try:
                 await self._talk(opened, began)
@@ -135,6 +135,7 @@ class Line:
                     device.wrong.append(f"closed with {closed.rcvd.code}")
                 raise
             finally:
+                self._sockets.discard(opened)
                 pings.cancel()
 
     async def _ping(self, opened: ClientConnection) -> None:
