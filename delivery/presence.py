@@ -134,6 +134,14 @@ class Marked(msgspec.Struct, frozen=True, array_like=True, tag="marked"):
     state: str
 
 
+class Said(msgspec.Struct, frozen=True, array_like=True, tag="said"):
+    """Give some devices what another device of their subscriber says; `data` is JSON text."""
+
+    source: str
+    devices: list[bytes]
+    data: bytes
+
+
 class Leave(msgspec.Struct, frozen=True, array_like=True, tag="leave"):
     """Let nobody else in, and have the devices move to other nodes within some seconds; or take part again."""
 
@@ -157,7 +165,7 @@ class Held(msgspec.Struct, frozen=True):
     since: float
 
 
-Order = Delivery | Recall | Marked | Leave
+Order = Delivery | Recall | Marked | Said | Leave
 encode = msgspec.msgpack.Encoder().encode
 decode_order = msgspec.msgpack.Decoder(Order).decode
 decode_answer = msgspec.msgpack.Decoder(Answer).decode
@@ -235,6 +243,11 @@ def marked(devices: Sequence[bytes], ids: Sequence[UUID], state: str) -> None:
     """Tell the open lines of some devices that notifications were read or archived elsewhere."""
     holding = {node for nodes in where(devices) for node in nodes}
     _tell(Marked(list(devices), [str(one) for one in ids], state), holding)
+
+
+def say(source: UUID, devices: Sequence[bytes], data: bytes, holders: Sequence[Sequence[str]]) -> None:
+    """Give devices, on the nodes that hold each, what another device of their subscriber says."""
+    _tell(Said(str(source), list(devices), data), {node for nodes in holders for node in nodes})
 
 
 def leave(node: str, seconds: float, *, back: bool = False) -> None:

@@ -4,7 +4,6 @@ On PostgreSQL the ORM's cursors write every value into the statement's text, a b
 values and rows travel as they are (psycopg's own cursor, binary). Elsewhere Django's cursor does as well.
 """
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -106,7 +105,7 @@ def insert_objects(model: type[Model], rows: Sequence[msgspec.Struct], *, tail: 
         return []
     names = rows[0].__struct_fields__
     if POSTGRESQL:
-        found = _bound(_from_json(model, names) + tail, [_json(rows)])
+        found = _bound(_from_json(model, names) + tail, [to_text(rows)])
         return list(found.fetchall()) if found.description else []
     fields = _by_column(model)
     row = "(" + ", ".join(["%s"] * len(names)) + ")"
@@ -130,13 +129,6 @@ def _from_json(model: type[Model], names: tuple[str, ...]) -> str:
     typed = ", ".join(f"{name} {fields[name].db_type(connection)}" for name in names)
     rows = f"SELECT {columns} FROM json_to_recordset(%s::json) AS given({typed})"
     return f"INSERT INTO {model._meta.db_table} ({columns}) {rows} "
-
-
-def _json(rows: Sequence[msgspec.Struct]) -> str:
-    try:
-        return msgspec.json.encode(rows).decode()
-    except OverflowError:  # a whole number of more than 64 bits, which JSON has and msgspec does not write
-        return json.dumps([msgspec.structs.asdict(row) for row in rows], default=str)
 
 
 def to_text(value: Any) -> str:

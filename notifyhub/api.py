@@ -19,6 +19,7 @@ from campaigns.api.notifications import NotificationView
 from campaigns.api.rules import EventTypeViewSet, RuleViewSet, ScheduleViewSet
 from campaigns.api.why import WhyView
 from delivery.api.credentials import CredentialViewSet, WebPushKeyView
+from delivery.api.device_messages import DeviceMessageView
 from delivery.api.holds import HoldView
 from delivery.api.inbox import InboxView, LatestView, MarksView, ReceiptsView
 from delivery.api.presence import PresenceView
@@ -85,6 +86,7 @@ urlpatterns = [
     path("inbox", InboxView.as_view(), name="inbox"),
     path("inbox/latest", LatestView.as_view(), name="inbox-latest"),
     path("inbox/marks", MarksView.as_view(), name="inbox-marks"),
+    path("device-messages", DeviceMessageView.as_view(), name="device-messages"),
     path("presence", PresenceView.as_view(), name="presence"),
     path("preferences", PreferencesView.as_view(), name="preferences"),
     path("receipts", ReceiptsView.as_view(), name="receipts"),

@@ -8,11 +8,12 @@
  *     onEntry: function (entry) {},               // {id, run, title, body, link, image, data, sent_at}, once per id
  *     onRecall: function (run) {},                // hide every entry of this run
  *     onMarked: function (ids, state) {},         // read or archived, here or on another device
+ *     onMessage: function (data, from) {},        // what another device of the same person says
  *     onState: function (state, detail) {},       // see below
  *     onError: function (problem) {},             // {title, detail}: worth a log line; the client goes on by itself
  *     onLand: function (entry) {}                 // after a random part of `landing` ms: fetch here what the entry
  *   });                                           // points at, so that not all devices do so in one instant
- *   hub.on("entry", callback);                    // more listeners: entry, recall, marked, state, error, land
+ *   hub.on("entry", callback);                    // more listeners: entry, recall, marked, message, …
  *   hub.receipt([entry.id], "opened");            // displayed, opened, dismissed or read; kept while unconnected
  *   hub.ask("GET", "inbox", null, function (problem, answer) {});  // the hub's REST API with the device's token
  *   hub.enablePush(function (problem) {});        // Web Push, in answer to a click; needs the option `worker`
@@ -45,7 +46,7 @@
     upgrade: 30000, upgradeCap: 600000              // between two looks for a better transport; doubles
   };
   var TRANSPORTS = ["websocket", "stream", "poll"];
-  var EVENTS = ["entry", "recall", "marked", "state", "error", "land"];
+  var EVENTS = ["entry", "recall", "marked", "message", "state", "error", "land"];
   var MOST_IDS = 500;                               // in one receipt
   var REMEMBERED = 500;                             // ids, to drop repeats
   var QUEUED = 100;                                 // receipts kept while there is no connection
@@ -603,6 +604,9 @@
       },
       marked: function (connection, frame) {
         if (Array.isArray(frame.ids)) { tell("marked", frame.ids, frame.state); }
+      },
+      message: function (connection, frame) {
+        tell("message", frame.data, frame.from);
       },
       reconnect: function (connection, frame) {
         pause = Math.min(times.pause, Math.max(0, Number(frame.after_ms) || 0));

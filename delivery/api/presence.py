@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from delivery import presence
+from devices.authentication import ApiKeyAuthentication, Client, SubscriberTokenAuthentication
 from devices.isolation import Scoped
 from devices.models import Device, Subscriber
 from devices.problems import refuse
@@ -52,8 +53,9 @@ class PresenceSerializer(serializers.Serializer[Any]):
 
 
 class PresenceView(Scoped):
-    """Who is online, since when, on which node."""
+    """Who is online, since when, on which node; a device with a subscriber token asks about its own subscriber."""
 
+    authentication_classes = [ApiKeyAuthentication, SubscriberTokenAuthentication]
     required_scope = "subscribers:read"
 
     @extend_schema(
@@ -62,16 +64,17 @@ class PresenceView(Scoped):
             OpenApiParameter(
                 "subscriber",
                 OpenApiTypes.STR,
-                required=True,
                 many=True,
-                description=f"External ids, {MOST} at most: `?subscriber=ada&subscriber=ben`.",
+                description=f"External ids, {MOST} at most: `?subscriber=ada&subscriber=ben`. Needed with an API key.",
             )
         ],
         responses=PresenceSerializer,
     )
     def get(self, request: Request) -> Response:
         """Show what holds now: two queries and one look into Redis, however many are asked about."""
-        names = list(dict.fromkeys(request.query_params.getlist("subscriber")))
+        auth: Any = request.auth
+        asked = request.query_params.getlist("subscriber")
+        names = [auth.subscriber.external_id] if isinstance(auth, Client) else list(dict.fromkeys(asked))
         if not 1 <= len(names) <= MOST:
             detail = (
                 f"Write one to {MOST} subscribers, as ?subscriber=ada&subscriber=ben; these are {len(names)}."

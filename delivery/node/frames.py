@@ -82,6 +82,11 @@ def marked(ids: Sequence[str], state: str) -> bytes:
     return _json({"type": "marked", "ids": ids, "state": state})
 
 
+def message(source: str, data: bytes) -> bytes:
+    """Return the frame of what another device of the subscriber says; `data` is JSON text already."""
+    return b'{"type":"message","from":"%b","data":%b}' % (source.encode(), data)
+
+
 def reconnect(after_ms: int) -> bytes:
     """Return the frame that asks a device to open a new socket after a delay, then to close this one."""
     return _json({"type": "reconnect", "after_ms": after_ms})

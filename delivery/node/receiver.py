@@ -93,7 +93,7 @@ class Receiver:
             self._absent(delivery.pairs[index].device)
         return gone
 
-    def _obey(self, order: presence.Recall | presence.Marked | presence.Leave) -> None:
+    def _obey(self, order: presence.Recall | presence.Marked | presence.Said | presence.Leave) -> None:
         match order:
             case presence.Recall(application=application, run=run):
                 frame = frames.recall(run)
@@ -102,6 +102,11 @@ class Receiver:
                         connection.send(frame)
             case presence.Marked(devices=devices, ids=ids, state=state):
                 frame = frames.marked(ids, state)
+                for device in devices:
+                    for connection in self._held(device):
+                        connection.send(frame)
+            case presence.Said(source=source, devices=devices, data=data):
+                frame = frames.message(source, data)
                 for device in devices:
                     for connection in self._held(device):
                         connection.send(frame)

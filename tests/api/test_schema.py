@@ -22,9 +22,9 @@ def test_the_schema_generates_without_a_warning(schema: Any) -> None:
 def test_the_schema_names_every_address(schema: Any) -> None:
     first = {path.removeprefix("/api/v1/").partition("/")[0] for path in schema["paths"]}
     assert first == {
-        "campaigns", "categories", "credentials", "devices", "event-types", "events", "holds", "inbox", "notifications",
-        "preferences", "presence", "receipts", "rules", "runs", "schedules", "segments", "subscribers", "tickets",
-        "tokens", "web-push-key", "why",
+        "campaigns", "categories", "credentials", "device-messages", "devices", "event-types", "events", "holds",
+        "inbox", "notifications", "preferences", "presence", "receipts", "rules", "runs", "schedules", "segments",
+        "subscribers", "tickets", "tokens", "web-push-key", "why",
     }  # fmt: skip
 
 

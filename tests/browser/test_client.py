@@ -459,6 +459,15 @@ def test_a_recall_hides_what_is_shown_and_what_still_comes(page: Page, hub: Fake
     assert told(page, "entries") == ["wrong price", "right price"]
 
 
+def test_what_another_device_says_is_told_with_who_says_it(page: Page, hub: FakeHub) -> None:
+    connected(page, hub)
+    page.evaluate("() => { hub.on('message', (data, from) => told.entries.push(from + ' ' + data.play)); }")
+    hub.say({"type": "message", "from": "phone-1", "data": {"play": 7}})
+    hub.push("one")
+    hub.wait_for_frame("ack", seq=1)
+    assert told(page, "entries") == ["phone-1 7", "one"]
+
+
 def test_a_resync_starts_again_from_the_cursor(page: Page, hub: FakeHub) -> None:
     connected(page, hub)
     hub.push("one")

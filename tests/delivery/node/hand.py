@@ -20,7 +20,7 @@ django.setup()
 from django.db import transaction  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from delivery import positions, presence, receipts, sockets  # noqa: E402
+from delivery import device_messages, positions, presence, receipts, sockets  # noqa: E402
 from delivery.content import Content  # noqa: E402
 from delivery.log import body as bodies  # noqa: E402
 from delivery.log.store import NewEntry, log_store  # noqa: E402
@@ -144,6 +144,20 @@ class Hand:
     def close(self, *, devices: list[str]) -> None:
         """Note that the lines of devices must end."""
         closing.close_devices([uuid.UUID(one) for one in devices])
+
+    def say(self, *, device: str, to: list[str], data: Any) -> list[bool]:
+        """Say something from a device to others."""
+        return device_messages.send(uuid.UUID(device), [uuid.UUID(one) for one in to], data)
+
+    def say_too_much(self, *, device: str) -> int:
+        """Say things until it is too much; return how many were taken."""
+        said = 0
+        try:
+            while True:
+                self.say(device=device, to=[], data=said)
+                said += 1
+        except device_messages.TooManyError:
+            return said
 
     def ticket(self, *, token: str) -> str:
         """Return a ticket for a token."""

@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
+from uuid import uuid4
 
 import pytest
 from django.conf import settings
 from websockets.exceptions import InvalidStatus
 
-from delivery import positions
+from delivery import device_messages, positions
 from tests.delivery.node.device import Socket
 from tests.delivery.node.site import Site, WebProcess
 
@@ -146,6 +147,19 @@ def test_a_token_that_is_shown_later_is_not_held_to_an_older_note(site: Site, op
     again.settled()
     site.tell([first], "still there")
     assert again.titles(1) == ["still there"]
+
+
+def test_a_device_says_something_to_another_that_is_there(site: Site, opened: Open) -> None:
+    phone, screen, away = site.devices(3, of=f"viewer-{uuid4()}")
+    tv = opened(screen["token"])
+    heard = site.ask("say", device=phone["uid"], to=[screen["uid"], away["uid"]], data={"play": "é"})
+    assert heard == [True, False]
+    frame = tv.frame("message")
+    assert (frame["from"], frame["data"]) == (phone["uid"], {"play": "é"})
+    assert 0 < site.ask("say_too_much", device=phone["uid"]) <= 2 * device_messages.MOST, (
+        "in two windows at most"
+    )
+    assert site.ask("say", device=screen["uid"], to=[], data=1) == [], "each device has its own share"
 
 
 def test_a_device_may_hold_four_sockets_and_the_oldest_makes_room(site: Site, opened: Open) -> None:
