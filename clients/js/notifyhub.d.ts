@@ -63,8 +63,8 @@ export interface Events {
   entry: (entry: Entry) => void;
   recall: (run: string) => void;
   marked: (ids: string[], state: Mark) => void;
-  /** What another device of the same person says (`POST /api/v1/device-messages`); `from` is its id. */
-  message: (data: unknown, from: string) => void;
+  /** What another device of the same person says (`POST /api/v1/device-messages`); `sender` is its id. */
+  message: (data: unknown, sender: string) => void;
   state: (state: State, detail: StateDetail) => void;
   error: (problem: Problem) => void;
   /** After a random part of `landing` ms. */

@@ -8,7 +8,7 @@
  *     onEntry: function (entry) {},               // {id, run, title, body, link, image, data, sent_at}, once per id
  *     onRecall: function (run) {},                // hide every entry of this run
  *     onMarked: function (ids, state) {},         // read or archived, here or on another device
- *     onMessage: function (data, from) {},        // what another device of the same person says
+ *     onMessage: function (data, sender) {},        // what another device of the same person says
  *     onState: function (state, detail) {},       // see below
  *     onError: function (problem) {},             // {title, detail}: worth a log line; the client goes on by itself
  *     onLand: function (entry) {}                 // after a random part of `landing` ms: fetch here what the entry
@@ -606,7 +606,7 @@
         if (Array.isArray(frame.ids)) { tell("marked", frame.ids, frame.state); }
       },
       message: function (connection, frame) {
-        tell("message", frame.data, frame.from);
+        tell("message", frame.data, frame.sender);
       },
       reconnect: function (connection, frame) {
         pause = Math.min(times.pause, Math.max(0, Number(frame.after_ms) || 0));

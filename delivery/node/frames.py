@@ -84,7 +84,7 @@ def marked(ids: Sequence[str], state: str) -> bytes:
 
 def message(source: str, data: bytes) -> bytes:
     """Return the frame of what another device of the subscriber says; `data` is JSON text already."""
-    return b'{"type":"message","from":"%b","data":%b}' % (source.encode(), data)
+    return b'{"type":"message","sender":"%b","data":%b}' % (source.encode(), data)
 
 
 def reconnect(after_ms: int) -> bytes:

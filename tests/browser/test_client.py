@@ -461,8 +461,10 @@ def test_a_recall_hides_what_is_shown_and_what_still_comes(page: Page, hub: Fake
 
 def test_what_another_device_says_is_told_with_who_says_it(page: Page, hub: FakeHub) -> None:
     connected(page, hub)
-    page.evaluate("() => { hub.on('message', (data, from) => told.entries.push(from + ' ' + data.play)); }")
-    hub.say({"type": "message", "from": "phone-1", "data": {"play": 7}})
+    page.evaluate(
+        "() => { hub.on('message', (data, sender) => window.told.entries.push(sender + ' ' + data.play)); }"
+    )
+    hub.say({"type": "message", "sender": "phone-1", "data": {"play": 7}})
     hub.push("one")
     hub.wait_for_frame("ack", seq=1)
     assert told(page, "entries") == ["phone-1 7", "one"]

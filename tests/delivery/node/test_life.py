@@ -155,7 +155,7 @@ def test_a_device_says_something_to_another_that_is_there(site: Site, opened: Op
     heard = site.ask("say", device=phone["uid"], to=[screen["uid"], away["uid"]], data={"play": "é"})
     assert heard == [True, False]
     frame = tv.frame("message")
-    assert (frame["from"], frame["data"]) == (phone["uid"], {"play": "é"})
+    assert (frame["sender"], frame["data"]) == (phone["uid"], {"play": "é"})
     assert 0 < site.ask("say_too_much", device=phone["uid"]) <= 2 * device_messages.MOST, (
         "in two windows at most"
     )
