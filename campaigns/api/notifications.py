@@ -1,8 +1,12 @@
 """`/notifications`: tell named subscribers something, once per `Idempotency-Key`."""
 
 import time
+from datetime import UTC, datetime
+from threading import BoundedSemaphore
 from typing import Any
+from uuid import UUID
 
+from django.conf import settings
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiRequest, extend_schema
 from rest_framework import serializers
@@ -11,13 +15,18 @@ from rest_framework.response import Response
 
 from campaigns import notifications
 from campaigns.api.campaign_document import OPTIONS
-from delivery import runs
+from delivery import acknowledged, runs
 from delivery.models import Run
 from devices.isolation import Scoped
+from devices.models import Application, Subscriber
 from devices.problems import ProblemError, refuse
 
 MOST_SECONDS = 10.0
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.05
+MOST_WATCHED = 20
+"""Recipients of whose devices is told what each has acknowledged."""
+WAITERS = max(1, settings.WEB_CONNECTIONS // 4)
+"""Callers that may wait at a time in a process: each holds a thread that others need."""
 MOST_KEY = 255
 _TEXT = {"type": "string"}
 BADGE = "A number, or auto: how much the person has not read."
@@ -61,8 +70,18 @@ class NotificationSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
 
 
+class DeviceAnswerSerializer(serializers.Serializer[Any]):
+    """What became of it on a device; `acknowledged_at` is null for a push, and while a device has not answered."""
+
+    to = serializers.CharField()
+    device = serializers.UUIDField()
+    outcome = serializers.CharField()
+    reason = serializers.CharField()
+    acknowledged_at = serializers.DateTimeField(allow_null=True)
+
+
 class SentSerializer(serializers.Serializer[Any]):
-    """The run; with `wait`, also what sending came to and how many messages still wait."""
+    """The run; with `wait`, also what sending came to, how many messages still wait, and what each device answered."""
 
     run = serializers.UUIDField()
     notifications = NotificationSerializer(many=True)
@@ -70,6 +89,7 @@ class SentSerializer(serializers.Serializer[Any]):
     stopped = serializers.DictField(child=serializers.IntegerField(), required=False)
     waiting = serializers.IntegerField(required=False)
     complete = serializers.BooleanField(required=False)
+    devices = DeviceAnswerSerializer(many=True, required=False)
 
 
 class NotificationView(Scoped):
@@ -89,7 +109,8 @@ class NotificationView(Scoped):
             OpenApiParameter(
                 "wait",
                 OpenApiTypes.NUMBER,
-                description=f"Seconds, up to {MOST_SECONDS:g}, to wait for outcomes.",
+                description=f"Seconds, up to {MOST_SECONDS:g}, to wait for outcomes and, of up to {MOST_WATCHED} "
+                "recipients, for what devices with an open line acknowledge. A busy hub answers at once.",
             ),
         ],
         request={"application/json": OpenApiRequest(_DOCUMENT)},
@@ -106,7 +127,7 @@ class NotificationView(Scoped):
         except notifications.SendError as error:
             raise ProblemError(error.problem) from None
         if seconds:
-            answer = {**answer, **_outcomes(answer["run"], seconds)}
+            answer = {**answer, **_awaited(self.application, answer, seconds)}
         return Response(answer, status=202)
 
 
@@ -121,15 +142,47 @@ def _seconds(request: Request) -> float:
     return seconds
 
 
-def _outcomes(run_uid: Any, seconds: float) -> dict[str, Any]:
-    """Return what a run has come to when it is complete, or when `seconds` are over."""
-    run = Run.objects.get(uid=run_uid)
-    deadline = time.monotonic() + seconds
-    while not (progress := runs.progress(run)).complete and (left := deadline - time.monotonic()) > 0:
-        time.sleep(min(LOOK_SECONDS, left))
+_waiting = BoundedSemaphore(WAITERS)
+
+
+def _awaited(application: Application, answer: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """Return what a send has come to when nothing more is awaited, or when `seconds` are over."""
+    run = Run.objects.get(uid=answer["run"])
+    told = answer["notifications"] if len(answer["notifications"]) <= MOST_WATCHED else []
+    names = {UUID(one["id"]): one["to"] for one in told}
+    people = dict(
+        Subscriber.objects.filter(application=application, external_id__in=names.values()).values_list(
+            "external_id", "uid"
+        )
+    )
+    pairs = [(people[name], notification) for notification, name in names.items() if name in people]
+    may_wait = _waiting.acquire(blocking=False)
+    deadline = time.monotonic() + (seconds if may_wait else 0.0)
+    try:
+        while True:
+            progress = runs.progress(run)
+            devices = acknowledged.of(run.uid, pairs)
+            left = deadline - time.monotonic()
+            if left <= 0 or (progress.complete and not any(device.awaited for device in devices)):
+                break
+            time.sleep(min(LOOK_SECONDS, left))
+    finally:
+        if may_wait:
+            _waiting.release()
+    shown = [
+        {
+            "to": names[one.notification],
+            "device": one.device,
+            "outcome": one.outcome,
+            "reason": one.reason,
+            "acknowledged_at": one.acknowledged_at and datetime.fromtimestamp(one.acknowledged_at, UTC),
+        }
+        for one in devices
+    ]
     return {
         "outcomes": progress.outcomes,
         "stopped": progress.stopped,
         "waiting": progress.waiting,
         "complete": progress.complete,
+        **({"devices": DeviceAnswerSerializer(shown, many=True).data} if told else {}),
     }

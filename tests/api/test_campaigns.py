@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from threading import BoundedSemaphore
 from typing import Any
 from uuid import UUID
 
@@ -9,12 +10,17 @@ import pytest
 from django.utils import timezone
 
 from campaigns import launching
+from campaigns.api import notifications
 from campaigns.models import Campaign, CampaignVersion
-from delivery import runs
-from delivery.models import Run
+from delivery import receipts, runs
+from delivery.log.store import NewOutcome, log_store
+from delivery.models import Parcel, Run
+from delivery.positions import notification_id
 from devices.models import Device
 from tests.api.test_problems import problem
 from tests.api_world import CLIENT_EVENT, EVENT, World
+
+pytestmark = pytest.mark.django_db(databases=["default", "log"])
 
 
 def make(shop: World, **fields: Any) -> Any:
@@ -214,6 +220,61 @@ def test_a_notification_reaches_named_subscribers_once_per_key(shop: World) -> N
         422,
         "idempotency-key-reused",
     )
+
+
+def test_who_waits_is_told_what_each_device_has_acknowledged(
+    shop: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub is played: at the first pause it has written to the device, at the second the device answers."""
+    played: list[str] = []
+
+    def play(seconds: float) -> None:
+        run = Run.objects.latest("pk")
+        told = notification_id(run.uid, shop.subscriber.uid)
+        if not played:
+            run.pages.update(state="done", messages=1, audience=1, logged=1)
+            page = run.pages.get()
+            row = {
+                "run": run,
+                "page": page,
+                "application": shop.application,
+                "lane": run.lane,
+                "provider": "socket",
+            }
+            Parcel.objects.create(**row, state="done", sent=1, size=1, due_at=0, created_at=0)
+            outcome = NewOutcome(
+                shop.subscriber.uid.bytes, told.bytes, shop.device.uid.bytes, "sent", "written", ""
+            )
+            log_store().write_outcomes([outcome], run=run.uid, version=1, at=1.0)
+        else:
+            receipts.record(shop.subscriber.uid, shop.device.uid, [told], "acknowledged", at=1_700_000_000.0)
+        played.append("written" if not played else "acknowledged")
+
+    monkeypatch.setattr("campaigns.api.notifications.time.sleep", play)
+    answer = shop.service("POST", "notifications?wait=10", {"to": "ada-shop", "title": "Now"}).json()
+    assert played == ["written", "acknowledged"]
+    assert (answer["complete"], answer["outcomes"]) == (True, {"sent": 1})
+    assert answer["devices"] == [
+        {
+            "to": "ada-shop",
+            "device": str(shop.device.uid),
+            "outcome": "sent",
+            "reason": "written",
+            "acknowledged_at": "2023-11-14T22:13:20Z",
+        }
+    ]
+
+
+def test_when_many_wait_the_next_is_answered_at_once(shop: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("campaigns.api.notifications._waiting", BoundedSemaphore(1))
+
+    def no_sleep(seconds: float) -> None:
+        raise AssertionError("it waited")
+
+    monkeypatch.setattr("campaigns.api.notifications.time.sleep", no_sleep)
+    with notifications._waiting:
+        answer = shop.service("POST", "notifications?wait=10", {"to": "ada-shop", "title": "Now"})
+    assert (answer.status_code, answer.json()["complete"]) == (202, False)
 
 
 def test_waiting_for_outcomes_ends_in_time_and_says_what_is_open(shop: World) -> None:

@@ -5,6 +5,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -88,6 +89,18 @@ def part(hub: LiveHub, role: str) -> psutil.Process:
         if environment.get("NOTIFYHUB_ROLE") == role and environment.get("NOTIFYHUB_PORT") == str(hub.port):
             return process
     raise AssertionError(f"no process plays {role}")
+
+
+def test_who_waits_hears_what_the_device_has_acknowledged(live_hub: LiveHub) -> None:
+    device = Device(live_hub)
+    body = {"to": device.subscriber, "title": "Now", "lane": "critical"}
+    with device.connected() as socket, ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(live_hub.api, "POST", "notifications?wait=10", body)
+        assert titles(socket, 1) == ["Now"]
+        answer = waiting.result(20)
+    (told,) = answer["devices"]
+    assert (told["device"], told["outcome"], told["reason"]) == (device.uid, "sent", "written")
+    assert told["acknowledged_at"] and answer["complete"]
 
 
 def test_what_was_missed_comes_in_order_and_then_what_is_new(live_hub: LiveHub) -> None:
