@@ -44,10 +44,16 @@ def test_children_that_have_ended_still_count():
 
 
 def test_processes_are_told_apart_by_the_role_in_their_environment():
-    command = [sys.executable, "-S", "-c", "input()"]
+    command = [sys.executable, "-S", "-c", "print('ready', flush=True); input()"]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, env={**os.environ, "NOTIFYHUB_ROLE": "rest"}
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "NOTIFYHUB_ROLE": "rest"},
     ) as child:
+        # a process that has only just begun its program has no environment to be read yet
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"ready\n"
         assert meter.role(child.pid) == "rest"
         child.communicate(b"\n")
 
