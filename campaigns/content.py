@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from django.utils.translation import gettext as _
 
 from delivery.senders import options
 from delivery.snapshot import AUTO_BADGE, Text
@@ -51,10 +52,14 @@ def build(base: Mapping[str, Any], *, locale: str, locales: Any = None, override
     texts = {locale: _text("", base)}
     for tag, fields in _mapping("locales", locales).items():
         if not _LOCALE.fullmatch(tag):
-            raise ContentError(f"locales.{tag}", "a language is written as BCP 47 has it, as de or pt-BR")
+            raise ContentError(f"locales.{tag}", _("a language is written as BCP 47 has it, as de or pt-BR"))
         texts[tag] = _text(f"locales.{tag}.", fields)
     if len(texts) > LOCALES_LIMIT:
-        raise ContentError("locales", f"there are {len(texts)} languages; {LOCALES_LIMIT} are the most")
+        raise ContentError(
+            "locales",
+            _("there are %(count)s languages; %(locales_limit)s are the most")
+            % {"count": len(texts), "locales_limit": LOCALES_LIMIT},
+        )
     over = {}
     for platform, fields in _mapping("overrides", overrides).items():
         if platform not in PLATFORMS:
@@ -67,13 +72,13 @@ def _mapping(field: str, value: Any) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise ContentError(field, 'must be an object, as {"de": {"title": "…"}}')
+        raise ContentError(field, _('must be an object, as {"de": {"title": "…"}}'))
     return value
 
 
 def _text(where: str, fields: Any) -> Text:
     if not isinstance(fields, Mapping):
-        raise ContentError(where.rstrip("."), 'must be an object, as {"title": "…"}')
+        raise ContentError(where.rstrip("."), _('must be an object, as {"title": "…"}'))
     for name, value in fields.items():
         if name not in FIELDS:
             raise ContentError(f"{where}{name}", _unknown(name, "field", FIELDS))
@@ -82,22 +87,27 @@ def _text(where: str, fields: Any) -> Text:
         elif name in TEXT_LIMITS:
             _check_text(f"{where}{name}", value, TEXT_LIMITS[name])
         elif not isinstance(value, dict):
-            raise ContentError(f"{where}{name}", "must be an object")
+            raise ContentError(f"{where}{name}", _("must be an object"))
         elif name in options.KINDS:
             _check_options(f"{where}{name}", name, value)
     data = fields.get("data", {})
     if len(data) > DATA_KEYS_LIMIT:
-        raise ContentError(f"{where}data", f"has {len(data)} keys; {DATA_KEYS_LIMIT} are the most")
+        raise ContentError(
+            f"{where}data",
+            _("has %(count)s keys; %(data_keys_limit)s are the most")
+            % {"count": len(data), "data_keys_limit": DATA_KEYS_LIMIT},
+        )
     for key, value in data.items():
         if not key:
-            raise ContentError(f"{where}data", "has an empty key")
+            raise ContentError(f"{where}data", _("has an empty key"))
         _check_text(f"{where}data.{key}", value, TEXT_LIMITS["body"])
     image = fields.get("image", "")
     if image and not image.startswith(("https://", "{{", "{%")):
-        raise ContentError(f"{where}image", "must be an address that begins with https://")
+        raise ContentError(f"{where}image", _("must be an address that begins with https://"))
     if (scheme := scheme_of(fields.get("link", ""))) in RUNS_CODE:
         raise ContentError(
-            f"{where}link", f"must not begin with {scheme}:; write https:// or the app's own scheme"
+            f"{where}link",
+            _("must not begin with %(scheme)s:; write https:// or the app's own scheme") % {"scheme": scheme},
         )
     return msgspec.convert({**fields, "badge": str(fields.get("badge", ""))}, Text)
 
@@ -118,9 +128,12 @@ def _check_options(field: str, platform: str, value: dict[str, Any]) -> None:
 
 def _check_text(field: str, value: Any, limit: int) -> None:
     if not isinstance(value, str):
-        raise ContentError(field, 'must be a text; write numbers and booleans as texts, as "5"')
+        raise ContentError(field, _('must be a text; write numbers and booleans as texts, as "5"'))
     if len(value) > limit:
-        raise ContentError(field, f"has {len(value)} characters; {limit} are the most")
+        raise ContentError(
+            field,
+            _("has %(count)s characters; %(limit)s are the most") % {"count": len(value), "limit": limit},
+        )
 
 
 def _check_badge(field: str, value: Any) -> None:
@@ -130,10 +143,17 @@ def _check_badge(field: str, value: Any) -> None:
     ):
         raise ContentError(
             field,
-            f"must be {AUTO_BADGE}, for how much the person has not read, or a number from 0 to {LARGEST_BADGE}",
+            _(
+                "must be %(auto_badge)s, for how much the person has not read, or a number from 0 to %(largest_badge)s"
+            )
+            % {"auto_badge": AUTO_BADGE, "largest_badge": LARGEST_BADGE},
         )
 
 
 def _unknown(name: str, kind: str, known: tuple[str, ...]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
-    return f"unknown {kind}; " + (f"did you mean “{near[0]}”?" if near else f"there are {', '.join(known)}")
+    return _("unknown %(kind)s; ") % {"kind": kind} + (
+        _("did you mean “%(near)s”?") % {"near": near[0]}
+        if near
+        else _("there are %(listed)s") % {"listed": ", ".join(known)}
+    )

@@ -7,6 +7,7 @@ import msgspec
 import structlog
 from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from campaigns.content import ContentError, build
 from campaigns.models import Campaign, Experiment, Rule
@@ -48,13 +49,17 @@ def frozen(experiment: Experiment, locale: str) -> tuple[Goal | None, Frozen | N
     if not rows and not experiment.control:
         return goal, None
     if experiment.metric == Experiment.Metric.CONVERTED and goal is None:
-        raise ExperimentError("goal", "It is compared by conversions: choose the event that is its goal.")
+        raise ExperimentError("goal", _("It is compared by conversions: choose the event that is its goal."))
     if len(rows) > MOST_VARIANTS:
-        raise ExperimentError("variants", f"There are {len(rows)} variants; {MOST_VARIANTS} are the most.")
+        raise ExperimentError(
+            "variants",
+            _("There are %(count)s variants; %(most_variants)s are the most.")
+            % {"count": len(rows), "most_variants": MOST_VARIANTS},
+        )
     variants = []
     for row in rows:
         if row.key.lower() == experiments.CONTROL:
-            raise ExperimentError(f"variants.{row.key}", "“control” is the group that is told nothing.")
+            raise ExperimentError(f"variants.{row.key}", _("“control” is the group that is told nothing."))
         base = {name: getattr(row, name) for name in ("title", "body") if getattr(row, name)}
         try:
             texts = build(base, locale=locale, locales=row.locales).texts
@@ -102,10 +107,10 @@ def with_winner(snapshot: Snapshot) -> Snapshot:
 def choose(experiment: Experiment, key: str, *, by: object) -> None:
     """Have later launches tell one variant alone; an empty key compares them again. Raises `ExperimentError`."""
     if key and not experiment.variants.filter(key=key).exists():
-        raise ExperimentError("winner", f"There is no variant “{key[:50]}”.")
+        raise ExperimentError("winner", _("There is no variant “%(key)s”.") % {"key": key[:50]})
     experiment.winner = key
     experiment.decided_at = timezone.now() if key else None
-    experiment.because = f"Chosen by {by}."[:300] if key else ""
+    experiment.because = _("Chosen by %(by)s.") % {"by": by}[:300] if key else ""
     experiment.save(update_fields=["winner", "decided_at", "because"])
     log.info("experiment.winner", campaign=str(experiment.campaign_id), winner=key, by=str(by))
 

@@ -14,6 +14,7 @@ import msgspec
 import structlog
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from campaigns import approval, experimenting, recurrence, triggering
 from campaigns.content import BASE, ContentError, build
@@ -73,7 +74,11 @@ def snapshot_of(campaign: Campaign) -> Snapshot:
     try:
         predicate = campaign.segment.whole if campaign.segment else None
     except PredicateError as error:
-        raise LaunchError("segment", f"The segment “{campaign.segment}” cannot be used. {error}") from None
+        raise LaunchError(
+            "segment",
+            _("The segment “%(segment)s” cannot be used. %(error)s")
+            % {"segment": campaign.segment, "error": error},
+        ) from None
     try:
         policy = build_policy(campaign, overridable=bool(category and category.critical_overrides))
     except PolicyError as error:
@@ -91,7 +96,7 @@ def snapshot_of(campaign: Campaign) -> Snapshot:
     try:
         return experimenting.add_to(snapshot, campaign)
     except experimenting.ExperimentError as error:
-        raise LaunchError("experiment", f"Its experiment: {error.reason}") from None
+        raise LaunchError("experiment", _("Its experiment: %(reason)s") % {"reason": error.reason}) from None
 
 
 def _check_repeat(campaign: Campaign) -> None:
@@ -109,7 +114,7 @@ def _check_repeat(campaign: Campaign) -> None:
         raise LaunchError("repeat_zone", str(error)) from None
     if campaign.repeat_until is not None and campaign.send_at and campaign.repeat_until <= campaign.send_at:
         raise LaunchError(
-            "repeat_until", "It ends before it begins: choose a later end, or an earlier start."
+            "repeat_until", _("It ends before it begins: choose a later end, or an earlier start.")
         )
 
 
@@ -122,12 +127,18 @@ def checked_snapshot(campaign: Campaign) -> Snapshot:
             field = field.removeprefix(f"{snapshot.locale}.")
         elif problem.field.startswith("texts."):
             field = f"locales.{field}"
-        raise LaunchError(field, f"{field}, line {problem.line}: {problem.reason}.")
+        raise LaunchError(
+            field,
+            _("%(field)s, line %(line)s: %(reason)s.")
+            % {"field": field, "line": problem.line, "reason": problem.reason},
+        )
     for variant in snapshot.experiment.variants if snapshot.experiment else ():
         for problem in rendering.check(experiments.told(snapshot, variant.key)):
             where = f"variant {variant.key}, {problem.field.removeprefix('texts.')}"
             raise LaunchError(
-                "experiment", f"Its experiment, {where}, line {problem.line}: {problem.reason}."
+                "experiment",
+                _("Its experiment, %(where)s, line %(line)s: %(reason)s.")
+                % {"where": where, "line": problem.line, "reason": problem.reason},
             )
     if found := weighing.too_large(snapshot, _providers_of(campaign)):
         raise LaunchError(found.field, f"{found.field}: {found.reason}.")
@@ -221,14 +232,25 @@ def check_approved(campaign: Campaign, snapshot: Snapshot) -> int | None:
     if found.complete:
         return audience
     void = (
-        f" An approval by {approval.names([found.void[0][0]])} is void: {found.void[0][1]}."
+        _(" An approval by %(names)s is void: %(void)s.")
+        % {"names": approval.names([found.void[0][0]]), "void": found.void[0][1]}
         if found.void
         else ""
     )
     raise LaunchError(
         NOT_APPROVED,
-        f"A launch to {audience:,} people needs {found.needed} approval{'s' if found.needed > 1 else ''} by people who"
-        f" did not write it; {found.missing} {'is' if found.missing == 1 else 'are'} missing.{void}",
+        _(
+            "A launch to %(audience)s people needs %(needed)s approval%(value)s by people who"
+            " did not write it; %(missing)s %(value2)s missing.%(void)s"
+        )
+        % {
+            "audience": f"{audience:,}",
+            "needed": found.needed,
+            "value": "s" if found.needed > 1 else "",
+            "missing": found.missing,
+            "value2": "is" if found.missing == 1 else "are",
+            "void": void,
+        },
     )
 
 
@@ -252,9 +274,11 @@ def launch(
     if campaign.repeat:
         later = _next_time(campaign, after=later or now)
         if later is None:
-            raise LaunchError("repeat", "It would never be told: it ends before its first time.")
+            raise LaunchError("repeat", _("It would never be told: it ends before its first time."))
         if canary:
-            raise LaunchError("repeat", "A recurring campaign has no canary: launch it once with one before.")
+            raise LaunchError(
+                "repeat", _("A recurring campaign has no canary: launch it once with one before.")
+            )
     with transaction.atomic():
         move(campaign, "launch")
         approved = check_approved(campaign, snapshot)
@@ -280,7 +304,7 @@ def launch(
 def _launch_on_events(campaign: Campaign, snapshot: Snapshot, *, by: object, canary: int) -> CampaignVersion:
     """Put a campaign that an event starts in force: from now on whom its events are about is told."""
     if canary:
-        raise LaunchError("event_type", "It is told one by one as its event comes: it has no canary.")
+        raise LaunchError("event_type", _("It is told one by one as its event comes: it has no canary."))
     with transaction.atomic():
         move(campaign, "launch")
         approved = check_approved(campaign, snapshot)
@@ -295,8 +319,10 @@ def _check_override(campaign: Campaign, may_override: bool) -> None:
     if campaign.critical_override and not may_override:
         raise LaunchError(
             "critical_override",
-            "It overrides preferences and quiet hours: only approvers and owners, and keys with the scope"
-            " campaigns:override, may approve or launch it.",
+            _(
+                "It overrides preferences and quiet hours: only approvers and owners, and keys with the scope"
+                " campaigns:override, may approve or launch it."
+            ),
         )
 
 
@@ -396,7 +422,7 @@ def _decide(version: CampaignVersion, state: str) -> None:
         pk=version.pk, canary_state="waiting", campaign__state=State.LIVE
     )
     if not waiting.update(canary_state=state):
-        raise LaunchError("state", "This canary waits for nobody any more: somebody has decided already.")
+        raise LaunchError("state", _("This canary waits for nobody any more: somebody has decided already."))
     version.canary_state = state
 
 
@@ -405,7 +431,7 @@ def unschedule(campaign: Campaign) -> None:
     with transaction.atomic():
         _lock(campaign)
         if not campaign.versions.filter(launch_at__isnull=False, launched_at=None).update(launch_at=None):
-            raise LaunchError("state", "No launch of this campaign is waiting for its time.")
+            raise LaunchError("state", _("No launch of this campaign is waiting for its time."))
         Campaign.objects.filter(pk=campaign.pk, state=State.LIVE).update(state=State.APPROVED)
     campaign.refresh_from_db(fields=["state"])
 
@@ -417,9 +443,11 @@ def move(campaign: Campaign, action: str) -> None:
         campaign.refresh_from_db(fields=["state"])
         names = [State(one).label.lower() for one in allowed]
         listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
-        reason = (
-            f"This campaign is {campaign.get_state_display().lower()}; to {action} it, it must be {listed}."
-        )
+        reason = _("This campaign is %(state)s; to %(action)s it, it must be %(listed)s.") % {
+            "state": campaign.get_state_display().lower(),
+            "action": action,
+            "listed": listed,
+        }
         raise LaunchError("state", reason)
     campaign.state = state
     if state not in IN_FORCE:

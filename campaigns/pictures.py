@@ -7,6 +7,7 @@ from typing import IO, Any, NamedTuple
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.utils.translation import gettext as _
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 LARGEST_UPLOAD = 10 * 1024 * 1024
@@ -47,23 +48,33 @@ def checked(upload: IO[bytes], *, size: int) -> Picture:
     """
     if size > LARGEST_UPLOAD:
         raise PictureError(
-            f"The file has {size / 1e6:.1f} MB; {LARGEST_UPLOAD // 1024 // 1024} MB are the most. Export it smaller."
+            _("The file has %(size)s MB; %(largest_upload)s MB are the most. Export it smaller.")
+            % {"size": f"{size / 1000000.0:.1f}", "largest_upload": LARGEST_UPLOAD // 1024 // 1024}
         )
     try:
         image: Any = Image.open(upload, formats=KINDS)
         width, height = image.size
         if width * height > MOST_PIXELS:
-            raise PictureError(f"The picture has {width:,} × {height:,} pixels; make it smaller.")
+            raise PictureError(
+                _("The picture has %(width)s × %(height)s pixels; make it smaller.")
+                % {"width": f"{width:,}", "height": f"{height:,}"}
+            )
         if min(width, height) < SMALLEST:
             raise PictureError(
-                f"The picture has {width} × {height} pixels; a notification needs at least {SMALLEST} each way."
+                _(
+                    "The picture has %(width)s × %(height)s pixels; a notification needs at least"
+                    " %(smallest)s each way."
+                )
+                % {"width": width, "height": height, "smallest": SMALLEST}
             )
         image.load()
         image = ImageOps.exif_transpose(image)
     except PictureError:
         raise
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError):
-        raise PictureError("This is no picture that can be read; upload a JPEG, PNG, WebP or GIF.") from None
+        raise PictureError(
+            _("This is no picture that can be read; upload a JPEG, PNG, WebP or GIF.")
+        ) from None
     image.thumbnail((WIDEST, WIDEST))
     return _drawn(image)
 

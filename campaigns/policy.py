@@ -5,6 +5,7 @@ from typing import Protocol
 
 from delivery.policy import jitter
 from delivery.snapshot import Policy
+from devices.words import gettext as _
 
 FIELDS = (
     "transactional",
@@ -62,20 +63,21 @@ def build(campaign: Fields, *, overridable: bool) -> Policy:
     Raises `PolicyError` with the first field that does not hold.
     """
     if campaign.critical_override and campaign.lane != "critical":
-        raise PolicyError("critical_override", "Only a campaign in the lane critical may override.")
+        raise PolicyError("critical_override", _("Only a campaign in the lane critical may override."))
     if campaign.critical_override and not overridable:
         raise PolicyError(
-            "critical_override", "Choose a category that allows critical campaigns to override preferences."
+            "critical_override",
+            _("Choose a category that allows critical campaigns to override preferences."),
         )
     for name, most in (("jitter", jitter.LONGEST), ("ramp", LONGEST_RAMP), ("rate", FASTEST)):
         if not 0 <= getattr(campaign, name) <= most:
-            raise PolicyError(name, f"Write a number from 0 to {most:,}.")
+            raise PolicyError(name, _("Write a number from 0 to %(most)s.") % {"most": f"{most:,}"})
     if campaign.local_date is not None and campaign.local_time is None and campaign.best_hour is None:
-        raise PolicyError("local_date", "A day needs a local time, or a best hour, beside it.")
+        raise PolicyError("local_date", _("A day needs a local time, or a best hour, beside it."))
     _check_best(campaign)
     for name in ("ramp", "window_end"):
         if getattr(campaign, name) and not campaign.rate:
-            raise PolicyError(name, "It shapes a rate: set one.")
+            raise PolicyError(name, _("It shapes a rate: set one."))
     return Policy(
         transactional=campaign.transactional,
         override=campaign.critical_override,
@@ -97,14 +99,17 @@ def _check_best(campaign: Fields) -> None:
         return
     if campaign.local_time is not None:
         raise PolicyError(
-            "best_hour", "Either a local time or the best hour of each person: empty one of them."
+            "best_hour", _("Either a local time or the best hour of each person: empty one of them.")
         )
     if not 0 <= campaign.best_from < campaign.best_until <= 24:
         raise PolicyError(
-            "best_until", "It ends before it begins: write an hour after the first, 24 at most."
+            "best_until", _("It ends before it begins: write an hour after the first, 24 at most.")
         )
     if not campaign.best_from <= campaign.best_hour < campaign.best_until:
-        said = f"Write an hour from {campaign.best_from} to {campaign.best_until - 1}, as the window has it."
+        said = _("Write an hour from %(best_from)s to %(best_until)s, as the window has it.") % {
+            "best_from": campaign.best_from,
+            "best_until": campaign.best_until - 1,
+        }
         raise PolicyError("best_hour", said)
 
 

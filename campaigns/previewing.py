@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 from django.conf import settings
 from django.db.models import Max, Min
+from django.utils.translation import gettext as _
 
 from campaigns.content import scheme_of
 from campaigns.suggestions import suggest
@@ -122,21 +123,25 @@ def problems_of(snapshot: Snapshot, application: Application) -> list[Problem]:
     for field, source in rendering.sources(snapshot):
         name = field.rpartition(".")[2]
         if PREFERENCES in source and not settings.PUBLIC_URL:
-            said = f"`{PREFERENCES}` is empty: whoever runs the hub has to set NOTIFYHUB_PUBLIC_URL first."
+            said = _(
+                "`%(preferences)s` is empty: whoever runs the hub has to set NOTIFYHUB_PUBLIC_URL first."
+            ) % {"preferences": PREFERENCES}
             found.append(Problem(field, 1, said, "warning"))
         if name in ("title", "subtitle", "body") and (tag := _TAG.search(source)):
             line = source.count("\n", 0, tag.start()) + 1
-            said = f"“{tag.group()}” is shown as it stands: notifications are plain text. Take the HTML out."
+            said = _("“%(tag)s” is shown as it stands: notifications are plain text. Take the HTML out.") % {
+                "tag": tag.group()
+            }
             found.append(Problem(field, line, said, "warning"))
         if name == "link" and source.startswith("http://"):
             found.append(
                 Problem(field, 1, "It is not https://: browsers and phones may refuse to open it.", "warning")
             )
         elif name == "link" and source and not scheme_of(source) and not source.startswith(("{{", "{%", "/")):
-            said = "It has no scheme: write https:// or the app's own, as shop://offers."
+            said = _("It has no scheme: write https:// or the app's own, as shop://offers.")
             found.append(Problem(field, 1, said, "warning"))
         elif name == "link" and (scheme := _slip(scheme_of(source))):
-            said = f"“{scheme}:” is no scheme that is known: did you mean https:?"
+            said = _("“%(scheme)s:” is no scheme that is known: did you mean https:?") % {"scheme": scheme}
             found.append(Problem(field, 1, said, "warning"))
     return found
 

@@ -17,6 +17,8 @@ from typing import Any
 
 import cel
 
+from devices.words import gettext as _
+
 TEXT_LIMIT = 2_000
 """Characters an expression may have."""
 
@@ -56,7 +58,10 @@ class RuleError(Exception):
 
     def __init__(self, line: int, column: int, reason: str) -> None:
         self.line, self.column, self.reason = line, column, reason
-        super().__init__(f"line {line}, column {column}: {reason}")
+        super().__init__(
+            _("line %(line)s, column %(column)s: %(reason)s")
+            % {"line": line, "column": column, "reason": reason}
+        )
 
 
 class EvaluationError(Exception):
@@ -76,20 +81,22 @@ class Expression:
     def evaluate(self, variables: Mapping[str, Any]) -> Any:
         """Return the expression's value for `{"event": {…}}`; raises `EvaluationError`."""
         if self._power > 1 and _longest(variables) ** self._power > WORK:
-            raise EvaluationError("The event's lists are too long for this expression.")
+            raise EvaluationError(_("The event's lists are too long for this expression."))
         try:
             return self._program.execute(dict(variables))
         except KeyError as error:
-            raise EvaluationError(f"The event has no field {error.args[0] if error.args else ''}.") from None
+            raise EvaluationError(
+                _("The event has no field %(args)s.") % {"args": error.args[0] if error.args else ""}
+            ) from None
         except TypeError:
-            raise EvaluationError("A value is of another kind than the expression expects.") from None
+            raise EvaluationError(_("A value is of another kind than the expression expects.")) from None
         except Exception as error:
             raise EvaluationError(_sentence(str(error))) from None
         except BaseException as error:
             # a panic in the Rust library derives from BaseException; a request to stop must go on
             if type(error).__name__ != "PanicException":
                 raise
-            raise EvaluationError("The expression could not be evaluated.") from None
+            raise EvaluationError(_("The expression could not be evaluated.")) from None
 
 
 @lru_cache(maxsize=4_096)
@@ -100,9 +107,14 @@ def compile_expression(text: str) -> Expression:
     function and for what is past the limits of this module.
     """
     if not text.strip():
-        raise RuleError(1, 1, "the expression is empty")
+        raise RuleError(1, 1, _("the expression is empty"))
     if len(text) > TEXT_LIMIT:
-        raise RuleError(1, 1, f"the expression has {len(text)} characters; {TEXT_LIMIT} are the most")
+        raise RuleError(
+            1,
+            1,
+            _("the expression has %(count)s characters; %(text_limit)s are the most")
+            % {"count": len(text), "text_limit": TEXT_LIMIT},
+        )
     try:
         program = cel.compile(text)
     except ValueError as error:
@@ -111,12 +123,21 @@ def compile_expression(text: str) -> Expression:
     depth, bound, copies = _macros(code)
     for name in program.variables():
         if name != "event" and name not in bound:
-            raise RuleError(*_place(code, name), f"unknown name “{name}”; an expression sees “event” alone")
+            raise RuleError(
+                *_place(code, name),
+                _("unknown name “%(name)s”; an expression sees “event” alone") % {"name": name},
+            )
     for name in program.functions():
         if name[0].isalpha() and name not in FUNCTIONS:
             near = difflib.get_close_matches(name, FUNCTIONS, n=1)
-            hint = f"did you mean “{near[0]}”?" if near else f"there are {', '.join(sorted(FUNCTIONS))}"
-            raise RuleError(*_place(code, name), f"unknown function “{name}”; {hint}")
+            hint = (
+                _("did you mean “%(near)s”?") % {"near": near[0]}
+                if near
+                else _("there are %(listed)s") % {"listed": ", ".join(sorted(FUNCTIONS))}
+            )
+            raise RuleError(
+                *_place(code, name), _("unknown function “%(name)s”; %(hint)s") % {"name": name, "hint": hint}
+            )
     return Expression(text, program, depth + copies)
 
 
@@ -134,7 +155,9 @@ def _macros(code: str) -> tuple[int, set[str], bool]:
             bound.add(token["name"] or "")
             stack.append(True)
             if count > MACROS_LIMIT or depth > NESTING_LIMIT:
-                reason = f"at most {MACROS_LIMIT} macros over lists, {NESTING_LIMIT} within each other"
+                reason = _(
+                    "at most %(macros_limit)s macros over lists, %(nesting_limit)s within each other"
+                ) % {"macros_limit": MACROS_LIMIT, "nesting_limit": NESTING_LIMIT}
                 raise RuleError(*_at(code, token.start()), reason)
         elif token["open"]:
             stack.append(False)
@@ -146,11 +169,11 @@ def _macros(code: str) -> tuple[int, set[str], bool]:
 def _refusal(message: str) -> RuleError:
     found = _ERROR.findall(message)
     if not found:
-        return RuleError(1, 1, "this is no CEL expression")
+        return RuleError(1, 1, _("this is no CEL expression"))
     line, column, reason = next((error for error in found if error[2].startswith("Syntax error")), found[0])
     reason = reason.removeprefix("Syntax error: ")
     if "'<EOF>' expecting" in reason:
-        reason = "the expression ends too early"
+        reason = _("the expression ends too early")
     elif unexpected := re.match(r"(?:extraneous|mismatched|no viable alternative at) input ('.*?')", reason):
         reason = f"unexpected {unexpected[1]}"
     return RuleError(int(line), int(column), reason)

@@ -15,6 +15,7 @@ from croniter import croniter
 from croniter.croniter import CroniterBadDateError, CroniterError
 
 from devices.wall_time import offset, placed
+from devices.words import gettext as _
 
 _FIELDS = ("minute", "hour", "day", "month", "weekday")
 _FIELD = re.compile(r"[0-9A-Za-z*,/#-]+")
@@ -36,18 +37,26 @@ def validate_crontab(text: str) -> None:
     fields = text.split()
     if len(fields) != len(_FIELDS):
         raise CrontabError(
-            f"A crontab has five fields (minute hour day month weekday), as 0 9 * * mon-fri; this has {len(fields)}."
+            _(
+                "A crontab has five fields (minute hour day month weekday), as 0 9 * * mon-fri; this has %(count)s."
+            )
+            % {"count": len(fields)}
         )
     for name, field in zip(_FIELDS, fields, strict=True):
         if not _FIELD.fullmatch(field):
-            raise CrontabError(f"The {name} “{field}” cannot be read; write numbers, *, 1,2 or 1-5 or */5.")
+            raise CrontabError(
+                _("The %(name)s “%(field)s” cannot be read; write numbers, *, 1,2 or 1-5 or */5.")
+                % {"name": name, "field": field}
+            )
     try:
         croniter.expand(text)
         next(_wall_times(text, datetime(2024, 1, 1), "next"))  # noqa: DTZ001  (a wall time)
     except CroniterBadDateError:
-        raise CrontabError(f"“{text}” never comes: no day is like that.") from None
+        raise CrontabError(_("“%(text)s” never comes: no day is like that.") % {"text": text}) from None
     except (CroniterError, ValueError, KeyError) as error:
-        raise CrontabError(f"“{text}” cannot be read: {str(error)[:200]}") from None
+        raise CrontabError(
+            _("“%(text)s” cannot be read: %(error)s") % {"text": text, "error": str(error)[:200]}
+        ) from None
 
 
 def next_due(crontab: str, zone: str, after: datetime) -> datetime:
@@ -61,7 +70,7 @@ def next_due(crontab: str, zone: str, after: datetime) -> datetime:
         instant = placed(wall, place)
         if instant > after:
             return instant
-    raise CrontabError(f"“{crontab}” does not come again.")
+    raise CrontabError(_("“%(crontab)s” does not come again.") % {"crontab": crontab})
 
 
 def last_due(crontab: str, zone: str, until: datetime) -> datetime:
@@ -81,7 +90,7 @@ def last_due(crontab: str, zone: str, until: datetime) -> datetime:
         instant = placed(before, place)
         if instant <= until:
             return instant
-    raise CrontabError(f"“{crontab}” has not come yet.")
+    raise CrontabError(_("“%(crontab)s” has not come yet.") % {"crontab": crontab})
 
 
 def _wall_times(crontab: str, start: datetime, direction: str) -> Iterator[datetime]:
@@ -95,4 +104,6 @@ def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (LookupError, ValueError, OSError):
-        raise ZoneError(f"“{name}” is no IANA time zone; write one such as Europe/Berlin.") from None
+        raise ZoneError(
+            _("“%(name)s” is no IANA time zone; write one such as Europe/Berlin.") % {"name": name}
+        ) from None

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 import jsonschema
+from django.utils.translation import gettext as _
 from jsonschema.exceptions import best_match
 from referencing import Registry
 from referencing.exceptions import Unresolvable
@@ -25,11 +26,11 @@ class DataError(ValueError):
 def check_schema(schema: Any) -> None:
     """Refuse what is no JSON Schema (draft 2020-12 unless `$schema` says another); raises `SchemaError`."""
     if not isinstance(schema, dict):
-        raise SchemaError("A JSON Schema is an object.")
+        raise SchemaError(_("A JSON Schema is an object."))
     kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
     error = best_match(kind(kind.META_SCHEMA).iter_errors(schema))
     if error is not None:
-        place = error.json_path.removeprefix("$").lstrip(".") or "the schema"
+        place = error.json_path.removeprefix("$").lstrip(".") or _("the schema")
         raise SchemaError(f"{place}: {error.message[:200]}")
 
 
@@ -39,7 +40,11 @@ def check_data(schema: dict[str, Any], data: Any) -> None:
         error = best_match(_validator(json.dumps(schema, sort_keys=True)).iter_errors(data))
     except Unresolvable as missing:
         reference = getattr(missing, "ref", "a reference")
-        raise DataError("", f"the event type's schema refers to {reference}, which is not in it") from None
+        raise DataError(
+            "",
+            _("the event type's schema refers to %(reference)s, which is not in it")
+            % {"reference": reference},
+        ) from None
     if error is not None:
         pointer = "".join(
             "/" + str(part).replace("~", "~0").replace("/", "~1") for part in error.absolute_path

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from delivery import rendering
 from delivery.snapshot import Snapshot
+from devices.words import gettext as _
 
 SUBSCRIBER = ("subscriber.external_id", "subscriber.locale", "preferences_url")
 """What every text may name."""
@@ -28,8 +29,10 @@ class Suggestion(NamedTuple):
     def sentence(self) -> str:
         """What to say beside the field."""
         if self.meant:
-            return f"`{self.name}`: did you mean `{self.meant}`?"
-        return f"`{self.name}`: no subscriber looked at has this attribute; it would be empty."
+            return _("`%(self)s`: did you mean `%(meant)s`?") % {"self": self.name, "meant": self.meant}
+        return _("`%(self)s`: no subscriber looked at has this attribute; it would be empty.") % {
+            "self": self.name
+        }
 
 
 def suggest(snapshot: Snapshot, attributes: Iterable[str]) -> list[Suggestion]:

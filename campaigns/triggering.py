@@ -40,12 +40,12 @@ def check(campaign: Campaign) -> None:
         for name in ("event_condition", "event_delay", "event_unless_id", "event_once_days"):
             if getattr(campaign, name):
                 raise TriggerError(
-                    "event_type", "Choose the event that starts it, or empty what goes with one."
+                    "event_type", _("Choose the event that starts it, or empty what goes with one.")
                 )
         return
     for name in ("repeat", "send_at"):
         if getattr(campaign, name):
-            said = "An event starts it, so it has no time of its own: empty this, or take the event out."
+            said = _("An event starts it, so it has no time of its own: empty this, or take the event out.")
             raise TriggerError(name, said)
     if campaign.event_condition.strip():
         try:
@@ -156,7 +156,7 @@ def span(seconds: int) -> str:
     for size, one, many in _UNITS:
         count, seconds = divmod(seconds, size)
         if count:
-            parts.append(f"{count} {one if count == 1 else many}")
+            parts.append(_("%(count)s %(one)s") % {"count": count, "one": one if count == 1 else many})
     return " ".join(parts)
 
 

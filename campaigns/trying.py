@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from uuid import uuid4
 
 import msgspec
+from django.utils.translation import gettext as _
 
 from campaigns import launching
 from campaigns.models import Campaign, TestDevice
@@ -27,13 +28,16 @@ def send_test(campaign: Campaign, tested: Sequence[TestDevice], *, by: object) -
     Raises `TryError`, and `launching.LaunchError` when the content does not render.
     """
     if not tested:
-        raise TryError("Choose at least one test device.")
+        raise TryError(_("Choose at least one test device."))
     if len(tested) > MOST:
-        raise TryError(f"At most {MOST} test devices at once.")
+        raise TryError(_("At most %(most)s test devices at once.") % {"most": MOST})
     snapshot = launching.checked_snapshot(campaign)
     for one in tested:
         if one.device.state != Device.State.ACTIVE:
-            raise TryError(f"“{one}” is retired: its app has to register anew, or choose another device.")
+            raise TryError(
+                _("“%(one)s” is retired: its app has to register anew, or choose another device.")
+                % {"one": one}
+            )
     sent = []
     for one in tested:
         said = msgspec.structs.replace(

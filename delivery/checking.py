@@ -2,6 +2,7 @@
 
 import msgspec
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from delivery import credentials, gates
 from delivery.credentials import MissingCredentialError, sender_for
@@ -27,22 +28,28 @@ def check(stored: Credential) -> Checked:
         shown = credentials.as_shown(stored, others=[])
         sender_for(stored.provider).check(shown)
     except MissingCredentialError as error:
-        return Checked(False, "missing", f"It cannot be checked: {error}.")
+        return Checked(False, "missing", _("It cannot be checked: %(error)s.") % {"error": error})
     except UnreachableError as error:
         return Checked(False, error.code, str(error))
     except CredentialError as error:
         _note(stored, refused=True)
         if credentials.mark_refused(stored, error.code):
-            return Checked(False, error.code, f"{error} The application's other credentials are used.")
+            return Checked(
+                False,
+                error.code,
+                _("%(error)s The application's other credentials are used.") % {"error": error},
+            )
         gates.shut(
-            stored.application_id, stored.provider, f"the provider refuses the credentials: {error.code}"
+            stored.application_id,
+            stored.provider,
+            _("the provider refuses the credentials: %(code)s") % {"code": error.code},
         )
         return Checked(False, error.code, str(error))
     _note(stored, refused=False)
     if gates.state(stored.application_id, stored.provider).state == Gate.State.SHUT:
         gates.open_(stored.application_id, stored.provider)
-        return Checked(True, "accepted", "The provider takes the credentials; the gate is open again.")
-    return Checked(True, "accepted", "The provider takes the credentials.")
+        return Checked(True, "accepted", _("The provider takes the credentials; the gate is open again."))
+    return Checked(True, "accepted", _("The provider takes the credentials."))
 
 
 def _note(stored: Credential, *, refused: bool) -> None:

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from cryptography.x509.oid import NameOID
+from django.utils.translation import gettext as _
 
 _APPLE_ID = re.compile(r"[A-Z0-9]{10}")
 _TOPIC = re.compile(r"[A-Za-z0-9.-]{1,150}")
@@ -104,7 +105,7 @@ class _Reading:
         if not value and otherwise is not None:
             return otherwise()
         if not value:
-            self.faults[name] = "This is needed."
+            self.faults[name] = _("This is needed.")
             return None
         try:
             return read(value if isinstance(value, str) else json.dumps(value))
@@ -132,7 +133,7 @@ def _certificate(reading: _Reading) -> Written:
         reading.faults["private_key"] = str(error)
         return Written({}, {})
     if _point(private.public_key()) != _point(certificate.public_key()):
-        reading.faults["private_key"] = "This private key does not belong to the certificate."
+        reading.faults["private_key"] = _("This private key does not belong to the certificate.")
     named = certificate.subject.get_attributes_for_oid(NameOID.USER_ID)
     topic = reading.take("topic", read_topic, otherwise=(lambda: str(named[0].value)) if named else None)
     secret = {
@@ -154,15 +155,18 @@ def read_certificate(text: str) -> x509.Certificate:
     """
     if "BEGIN CERTIFICATE-----" not in text:
         raise CredentialInputError(
-            "This is no PEM certificate. Apple's file becomes one with: openssl pkcs12 -in apns.p12 -nodes -legacy."
+            _(
+                "This is no PEM certificate. Apple's file becomes one with: openssl pkcs12 -in apns.p12 -nodes -legacy."
+            )
         )
     try:
         certificate = x509.load_pem_x509_certificates(text.encode())[0]
     except ValueError:
-        raise CredentialInputError("This is a damaged PEM certificate; paste it whole.") from None
+        raise CredentialInputError(_("This is a damaged PEM certificate; paste it whole.")) from None
     if certificate.not_valid_after_utc <= datetime.now(UTC):
         raise CredentialInputError(
-            f"This certificate ended on {certificate.not_valid_after_utc:%Y-%m-%d}; make a new one at Apple's site."
+            _("This certificate ended on %(not_valid_after_utc)s; make a new one at Apple's site.")
+            % {"not_valid_after_utc": f"{certificate.not_valid_after_utc:%Y-%m-%d}"}
         )
     return certificate
 
@@ -178,10 +182,10 @@ def read_vapid_key(text: str) -> str:
         try:
             return _pem(ec.derive_private_key(number, ec.SECP256R1()))
         except ValueError:
-            raise CredentialInputError("These 32 bytes are no private key on P-256.") from None
-    key = _load(found, "This")
+            raise CredentialInputError(_("These 32 bytes are no private key on P-256.")) from None
+    key = _load(found, _("This"))
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise CredentialInputError("This is another kind of key; Web Push wants an EC key on P-256.")
+        raise CredentialInputError(_("This is another kind of key; Web Push wants an EC key on P-256."))
     return _pem(key)
 
 
@@ -204,8 +208,10 @@ def read_subject(text: str) -> str:
     found = text.strip()
     if not is_subject(found):
         raise CredentialInputError(
-            "The subject is an address that the push services can write to: mailto:push@example.com, or https://…;"
-            " Apple refuses spaces, brackets and names without a dot."
+            _(
+                "The subject is an address that the push services can write to: mailto:push@example.com, or https://…;"
+                " Apple refuses spaces, brackets and names without a dot."
+            )
         )
     return found
 
@@ -221,24 +227,32 @@ def read_service_account(text: str) -> dict[str, Any]:
     except ValueError as error:
         line = getattr(error, "lineno", 1)
         raise CredentialInputError(
-            f"This is not JSON (line {line}); paste the whole file that “Generate new private key” downloads."
+            _(
+                "This is not JSON (line %(line)s); paste the whole file that “Generate new private key” downloads."
+            )
+            % {"line": line}
         ) from None
     if not isinstance(account, dict):
-        raise CredentialInputError("This JSON is no object; paste the whole service account file.")
+        raise CredentialInputError(_("This JSON is no object; paste the whole service account file."))
     if account.get("type") != "service_account":
         kind = account.get("type")
-        found = f"its type is “{kind}”" if isinstance(kind, str) else "it has no type"
+        found = _("its type is “%(kind)s”") % {"kind": kind} if isinstance(kind, str) else _("it has no type")
         raise CredentialInputError(
-            f"This is no service account ({found}); in the Firebase console open Project settings, Service accounts."
+            _(
+                "This is no service account (%(found)s); in the Firebase console open Project"
+                " settings, Service accounts."
+            )
+            % {"found": found}
         )
     missing = [name for name in _NEEDED if not isinstance(account.get(name), str) or not account[name]]
     if missing:
         raise CredentialInputError(
-            f"The service account has no {' and no '.join(missing)}; paste the whole file."
+            _("The service account has no %(listed)s; paste the whole file.")
+            % {"listed": " and no ".join(missing)}
         )
     if not isinstance(_load(account["private_key"], "The service account's private_key"), rsa.RSAPrivateKey):
         raise CredentialInputError(
-            "The service account's private_key is no RSA key; paste the file as downloaded."
+            _("The service account's private_key is no RSA key; paste the file as downloaded.")
         )
     return account
 
@@ -248,10 +262,10 @@ def read_apns_key(text: str) -> str:
 
     Source: https://developer.apple.com/documentation/usernotifications/establishing-a-token-based-connection-to-apns
     """
-    key = _load(text.strip(), "This")
+    key = _load(text.strip(), _("This"))
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         raise CredentialInputError(
-            "This is another kind of key; APNs wants the .p8 file of a key made for APNs (P-256)."
+            _("This is another kind of key; APNs wants the .p8 file of a key made for APNs (P-256).")
         )
     return text.strip() + "\n"
 
@@ -260,7 +274,9 @@ def read_apple_id(text: str, name: str) -> str:
     """Return a key id or team id; raises `CredentialInputError` unless it is ten capitals and digits."""
     found = text.strip()
     if not _APPLE_ID.fullmatch(found):
-        raise CredentialInputError(f"A {name} is ten capital letters and digits, as AB12CD34EF.")
+        raise CredentialInputError(
+            _("A %(name)s is ten capital letters and digits, as AB12CD34EF.") % {"name": name}
+        )
     return found
 
 
@@ -268,13 +284,15 @@ def read_topic(text: str) -> str:
     """Return an APNs topic: the app's bundle id; raises `CredentialInputError`."""
     found = text.strip()
     if not _TOPIC.fullmatch(found):
-        raise CredentialInputError("The APNs topic is the app's bundle id, as com.example.app.")
+        raise CredentialInputError(_("The APNs topic is the app's bundle id, as com.example.app."))
     return found
 
 
 def _load(pem: str, subject: str) -> Any:
     if "BEGIN PUBLIC KEY" in pem or "BEGIN CERTIFICATE" in pem:
-        raise CredentialInputError(f"{subject} is a public key or certificate; the private key is needed.")
+        raise CredentialInputError(
+            _("%(subject)s is a public key or certificate; the private key is needed.") % {"subject": subject}
+        )
     if "PRIVATE KEY-----" not in pem:
         raise CredentialInputError(
             f"{subject} is no PEM private key; it begins with “-----BEGIN PRIVATE KEY-----” and is pasted whole."
@@ -283,9 +301,10 @@ def _load(pem: str, subject: str) -> Any:
         return load_pem_private_key(pem.encode(), password=None)
     except TypeError:
         raise CredentialInputError(
-            f"{subject} is encrypted with a password; use the file as downloaded."
+            _("%(subject)s is encrypted with a password; use the file as downloaded.") % {"subject": subject}
         ) from None
     except (ValueError, UnsupportedAlgorithm):
         raise CredentialInputError(
-            f"{subject} is a damaged PEM key; paste it whole, with all its line breaks."
+            _("%(subject)s is a damaged PEM key; paste it whole, with all its line breaks.")
+            % {"subject": subject}
         ) from None

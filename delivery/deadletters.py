@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import msgspec
 import structlog
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from delivery import bell, claims, dbclock
 from delivery.log.store import NewOutcome, log_store
@@ -38,7 +39,7 @@ def requeue(piece: Page | Parcel, *, by: str) -> None:
     before, after = claims.MOVES["requeue"]
     dead = type(piece)._default_manager.filter(pk=piece.pk, state__in=before)
     if not dead.update(state=after, tries=0, due_at=dbclock.now(), lease_until=0):
-        raise NotDeadError("It is not set aside any more.")
+        raise NotDeadError(_("It is not set aside any more."))
     log.warning("deadletter.requeued", piece=str(piece), run=str(piece.run.uid), by=by)
     stage = piece.provider if isinstance(piece, Parcel) else "plan"
     transaction.on_commit(lambda: bell.ring(stage, piece.lane))
@@ -52,13 +53,13 @@ def give_up(piece: Page | Parcel, *, by: str) -> int:
     if isinstance(piece, Parcel):
         parcel = claims.take_dead(piece, by)
         if parcel is None:
-            raise NotDeadError("It is not set aside any more.")
+            raise NotDeadError(_("It is not set aside any more."))
         _end_messages(parcel)
         ended = parcel.size
     else:
         page = claims.take_dead(piece, by)
         if page is None:
-            raise NotDeadError("It is not set aside any more.")
+            raise NotDeadError(_("It is not set aside any more."))
         ended = _stop_people(page)
     log.warning("deadletter.given_up", piece=str(piece), run=str(piece.run.uid), ended=ended, by=by)
     return ended
@@ -90,11 +91,12 @@ def _stop_people(page: Page) -> int:
     try:
         work_page(page, stages=(everybody,))
     except claims.LeaseLostError:
-        raise NotDeadError("It took too long, and somebody else has it now.") from None
+        raise NotDeadError(_("It took too long, and somebody else has it now.")) from None
     except Exception as error:
         claims.bury(page, traceback.format_exc())
         raise CannotGiveUpError(
-            f"Who is on the page cannot be read ({type(error).__name__}: {error}); cancel the run instead."
+            _("Who is on the page cannot be read (%(__name__)s: %(error)s); cancel the run instead.")
+            % {"__name__": type(error).__name__, "error": error}
         ) from error
     page.refresh_from_db()
     return page.stopped

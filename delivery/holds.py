@@ -6,6 +6,7 @@ Nothing of it is claimed from then on, and a parcel on its way starts no further
 
 import structlog
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from delivery import bell
 from delivery.lanes import LANES
@@ -25,7 +26,10 @@ def stop(application: Application, *, lane: str = "", by: str = "", reason: str 
     Raises `ValueError` for a lane that there is not.
     """
     if lane and lane not in LANES:
-        raise ValueError(f"There is no lane “{lane}”; there are {', '.join(LANES)}.")
+        raise ValueError(
+            _("There is no lane “%(lane)s”; there are %(listed)s.")
+            % {"lane": lane, "listed": ", ".join(LANES)}
+        )
     values = {"by": by[:150], "reason": reason[:300], "at": timezone.now()}
     hold, made = Hold.objects.get_or_create(application=application, lane=lane, defaults=values)
     if made:
@@ -42,9 +46,15 @@ def resume(application: Application, *, lane: str = "", by: str = "") -> list[st
     if not found:
         everything = bool(lane) and Hold.objects.filter(application=application, lane="").exists()
         raise NotHeldError(
-            f"Every lane of {application} is stopped at once; resume all of them."
+            _("Every lane of %(application)s is stopped at once; resume all of them.")
+            % {"application": application}
             if everything
-            else f"{f'The lane {lane}' if lane else 'Nothing'} of {application} is{' not' if lane else ''} stopped."
+            else _("%(value)s of %(application)s is%(value2)s stopped.")
+            % {
+                "value": f"The lane {lane}" if lane else "Nothing",
+                "application": application,
+                "value2": " not" if lane else "",
+            }
         )
     end(*found, by=by)
     return [hold.lane for hold in found]

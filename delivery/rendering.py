@@ -15,6 +15,7 @@ from liquid.exceptions import LiquidError
 from delivery.content import Content
 from delivery.snapshot import AUTO_BADGE, Snapshot, Text, best_locale
 from delivery.straight import Straight, Variables, straight, writer
+from devices.words import gettext as _
 
 TITLE_LIMIT = 1_000
 BODY_LIMIT = 4_000
@@ -38,7 +39,9 @@ class RenderError(Exception):
 
     def __init__(self, field: str, line: int, reason: str) -> None:
         self.field, self.line, self.reason = field, line, reason
-        super().__init__(f"{field}, line {line}: {reason}")
+        super().__init__(
+            _("%(field)s, line %(line)s: %(reason)s") % {"field": field, "line": line, "reason": reason}
+        )
 
 
 def _refusal(field: str, error: LiquidError) -> RenderError:
@@ -65,7 +68,7 @@ class _Template:
             raise _refusal(field, error) from None
         if unknown:
             line = next(at for at, text in enumerate(source.splitlines(), 1) if unknown in text)
-            raise RenderError(field, line, f"unknown filter '{unknown}'")
+            raise RenderError(field, line, _("unknown filter '%(unknown)s'") % {"unknown": unknown})
         self.straight = straight(list(template.nodes))
         self.constant = self.straight.texts[0] if self.straight and not self.straight.paths else None
         if self.straight is not None:
@@ -208,7 +211,7 @@ def check(snapshot: Snapshot) -> list[RenderError]:
     """Return what is wrong with a snapshot's texts: what does not compile, or fails when nothing is known."""
     problems = []
     if not any(text.title.strip() or text.body.strip() for text in snapshot.texts.values()):
-        problems.append(RenderError(f"texts.{snapshot.locale}.title", 1, "write a title or a body"))
+        problems.append(RenderError(f"texts.{snapshot.locale}.title", 1, _("write a title or a body")))
     for field, source in sources(snapshot):
         try:
             template = _Template(field, source)

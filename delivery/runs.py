@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from delivery import bell, dbclock, goals, pieces, spread, sums
 from delivery.claims import MOVES, OPEN
@@ -291,7 +292,8 @@ def _move(run: Run, action: str, **values: object) -> None:
     if not Run.objects.filter(pk=run.pk, state__in=allowed).update(state=state, **values):
         run.refresh_from_db()
         raise StateError(
-            f"This run is {run.get_state_display().lower()}; {action} works on one that is {' or '.join(allowed)}."
+            _("This run is %(state)s; %(action)s works on one that is %(listed)s.")
+            % {"state": run.get_state_display().lower(), "action": action, "listed": " or ".join(allowed)}
         )
     run.refresh_from_db()
 

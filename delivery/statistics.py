@@ -10,6 +10,8 @@ from statistics import NormalDist
 
 import msgspec
 
+from devices.words import gettext as _
+
 CONFIDENCE = 0.95
 LEAST_PEOPLE = 100
 """People whom each variant must have told before there may be a winner."""
@@ -82,15 +84,20 @@ def decide(arms: list[Arm], *, look: int = 0) -> Decision:
     together are below 5 %.
     """
     if len(arms) < 2:
-        return Decision("", "There is nothing to compare: an experiment needs two variants.")
+        return Decision("", _("There is nothing to compare: an experiment needs two variants."))
     small = [arm.key for arm in arms if arm.people < LEAST_PEOPLE]
     if small:
         return Decision(
             "",
-            f"No winner yet: {', '.join(small)} told fewer than {LEAST_PEOPLE} people, so nothing can be said.",
+            _("No winner yet: %(listed)s told fewer than %(least_people)s people, so nothing can be said.")
+            % {"listed": ", ".join(small), "least_people": LEAST_PEOPLE},
         )
     if sum(arm.did for arm in arms) < LEAST_EVENTS:
-        return Decision("", f"No winner yet: fewer than {LEAST_EVENTS} people did what is measured.")
+        return Decision(
+            "",
+            _("No winner yet: fewer than %(least_events)s people did what is measured.")
+            % {"least_events": LEAST_EVENTS},
+        )
     best = max(arms, key=lambda arm: arm.share)
     confidence = 1 - (1 - CONFIDENCE) / (len(arms) - 1) / 2**look
     level = [
@@ -101,12 +108,16 @@ def decide(arms: list[Arm], *, look: int = 0) -> Decision:
     if level:
         return Decision(
             "",
-            f"No winner: {best.key} is ahead, but the difference to {', '.join(level)} may be chance"
-            f" (its {confidence:.2%} interval holds 0).",
+            _(
+                "No winner: %(best)s is ahead, but the difference to %(listed)s may be chance"
+                " (its %(confidence)s interval holds 0)."
+            )
+            % {"best": best.key, "listed": ", ".join(level), "confidence": f"{confidence:.2%}"},
         )
     return Decision(
         best.key,
-        f"{best.key} wins: the {confidence:.2%} interval of its difference to every other variant lies above 0.",
+        _("%(best)s wins: the %(confidence)s interval of its difference to every other variant lies above 0.")
+        % {"best": best.key, "confidence": f"{confidence:.2%}"},
     )
 
 

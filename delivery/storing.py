@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from delivery.credential_input import Written
 from delivery.credentials import fingerprint
@@ -40,6 +41,8 @@ def free_slot(application_id: int, provider: str) -> int:
     free = [slot for slot in Credential.Slot.values if slot not in taken]
     if not free:
         raise TwoStoredError(
-            "There are two of this provider already, the one in use and its successor; delete one of them first."
+            _(
+                "There are two of this provider already, the one in use and its successor; delete one of them first."
+            )
         )
     return free[0]

@@ -14,6 +14,8 @@ from difflib import get_close_matches
 from typing import IO, Any
 
 import msgspec
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from devices import formats, quiet_hours
 from devices.predicates import ATTRIBUTE_NAME, MAX_NUMBER
@@ -29,12 +31,12 @@ ID = "external_id"
 FIELDS = (ID, "locale", "time_zone", "quiet_hours", "consent")
 """Columns that are not attributes."""
 OTHERS = {
-    b"PK\x03\x04": "a zip archive or an Excel workbook (xlsx)",
-    b"PK\x05\x06": "a zip archive",
-    b"\x1f\x8b": "a gzip archive",
-    b"\xd0\xcf\x11\xe0": "an old Excel workbook (xls)",
+    b"PK\x03\x04": _("a zip archive or an Excel workbook (xlsx)"),
+    b"PK\x05\x06": _("a zip archive"),
+    b"\x1f\x8b": _("a gzip archive"),
+    b"\xd0\xcf\x11\xe0": _("an old Excel workbook (xls)"),
     b"7z\xbc\xaf": "a 7z archive",
-    b"Rar!": "a rar archive",
+    b"Rar!": _("a rar archive"),
     b"%PDF": "a PDF",
     b"SQLite": "a database",
 }
@@ -77,7 +79,9 @@ class Reader:
         first = next(_guarded(text), "")
         if not first.strip():
             raise FileError(
-                "The file is empty, or its first line is. It begins with a header such as external_id,locale,plan."
+                gettext(
+                    "The file is empty, or its first line is. It begins with a header such as external_id,locale,plan."
+                )
             )
         self.delimiter = max(",;\t", key=_outside(first).count)
         text.seek(0)
@@ -85,7 +89,7 @@ class Reader:
         try:
             self.header = _header(next(self._rows), only_id=only_id)
         except (csv.Error, StopIteration) as error:
-            raise FileError(f"The header cannot be read: {error}.") from None
+            raise FileError(gettext("The header cannot be read: %(error)s.") % {"error": error}) from None
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows; those that are refused have a reason. Raises `FileError` beyond `MOST_ROWS`."""
@@ -99,21 +103,30 @@ class Reader:
             except StopIteration:
                 return
             except csv.Error as error:
-                raise FileError(f"Line {line} cannot be read: {error}. Nothing was imported.") from None
+                raise FileError(
+                    gettext("Line %(line)s cannot be read: %(error)s. Nothing was imported.")
+                    % {"line": line, "error": error}
+                ) from None
             if not any(cell.strip() for cell in cells):
                 continue
             count += 1
             if count > MOST_ROWS:
                 raise FileError(
-                    f"The file has more than {MOST_ROWS:,} rows, the most that one may have."
-                    " Nothing was imported; split it and import the parts one after the other."
+                    gettext(
+                        "The file has more than %(most_rows)s rows, the most that one may have."
+                        " Nothing was imported; split it and import the parts one after the other."
+                    )
+                    % {"most_rows": f"{MOST_ROWS:,}"}
                 )
             cells = [_plain(cell) for cell in cells]
             reason = _shape(cells, self.header)
             if not reason:
                 key = cells[place].strip()
                 if key in seen:
-                    reason = f"the same {ID} stands in line {seen[key]}"
+                    reason = gettext("the same %(id)s stands in line %(seen)s") % {
+                        "id": ID,
+                        "seen": seen[key],
+                    }
                 else:
                     seen[key] = line
             yield Row(line, cells[: len(self.header) + 1], reason)
@@ -126,11 +139,14 @@ class Reader:
 def _encoding(file: IO[bytes], head: bytes) -> str:
     for magic, what in OTHERS.items():
         if head.startswith(magic):
-            raise FileError(f"This is {what}, not a CSV file. Save it as CSV (UTF-8) and import that.")
+            raise FileError(
+                gettext("This is %(what)s, not a CSV file. Save it as CSV (UTF-8) and import that.")
+                % {"what": what}
+            )
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     if head[:4096].count(b"\x00") > len(head[:4096]) // 100:
-        raise FileError("This is not a text file. Save it as CSV (UTF-8) and import that.")
+        raise FileError(gettext("This is not a text file. Save it as CSV (UTF-8) and import that."))
     decoder = codecs.getincrementaldecoder("utf-8")()
     size = 0
     try:
@@ -138,8 +154,11 @@ def _encoding(file: IO[bytes], head: bytes) -> str:
             size += len(piece)
             if size > MOST_BYTES:
                 raise FileError(
-                    f"The file is larger than {MOST_BYTES // 1024 // 1024} MB, the most that one may be."
-                    " Split it and import the parts one after the other."
+                    gettext(
+                        "The file is larger than %(most_bytes)s MB, the most that one may be."
+                        " Split it and import the parts one after the other."
+                    )
+                    % {"most_bytes": MOST_BYTES // 1024 // 1024}
                 )
             decoder.decode(piece)
         decoder.decode(b"", final=True)
@@ -159,7 +178,10 @@ def _check_windows(file: IO[bytes]) -> None:
         if hole := _HOLES.search(piece):
             lines += piece[: hole.start()].count(b"\n")
             raise FileError(
-                f"Line {lines} is neither UTF-8 nor Windows-1252 (Latin-1). Save the file as CSV (UTF-8)."
+                gettext(
+                    "Line %(lines)s is neither UTF-8 nor Windows-1252 (Latin-1). Save the file as CSV (UTF-8)."
+                )
+                % {"lines": lines}
             )
         lines += piece.count(b"\n")
 
@@ -171,7 +193,8 @@ def _guarded(text: io.TextIOWrapper) -> Iterator[str]:
             yield line
     except UnicodeDecodeError as error:
         raise FileError(
-            f"The file is not what its beginning says ({error.encoding}). Save it as CSV (UTF-8)."
+            gettext("The file is not what its beginning says (%(encoding)s). Save it as CSV (UTF-8).")
+            % {"encoding": error.encoding}
         ) from None
 
 
@@ -184,26 +207,45 @@ def _header(cells: list[str], *, only_id: bool) -> list[str]:
     names = [cell.strip() for cell in cells]
     names = [name.lower() if name.lower() in FIELDS else name for name in names]
     if len(names) > MOST_COLUMNS:
-        raise FileError(f"The header has {len(names)} columns; {MOST_COLUMNS} are the most.")
+        raise FileError(
+            gettext("The header has %(count)s columns; %(most_columns)s are the most.")
+            % {"count": len(names), "most_columns": MOST_COLUMNS}
+        )
     if ID not in names:
         near = get_close_matches(ID, [name.lower().replace(" ", "_") for name in names], n=1, cutoff=0.6)
         found = next((name for name in names if near and name.lower().replace(" ", "_") == near[0]), "")
-        hint = f" There is “{found}”: did you mean {ID}?" if found else f" It has {', '.join(names)[:200]}."
-        raise FileError(f"The header has no column {ID}, which says who a row is about.{hint}")
+        hint = (
+            gettext(" There is “%(found)s”: did you mean %(id)s?") % {"found": found, "id": ID}
+            if found
+            else gettext(" It has %(listed)s.") % {"listed": ", ".join(names)[:200]}
+        )
+        raise FileError(
+            gettext("The header has no column %(id)s, which says who a row is about.%(hint)s")
+            % {"id": ID, "hint": hint}
+        )
     for number, name in enumerate(names, 1):
         if not name:
-            raise FileError(f"Column {number} of the header has no name. Name it, or remove the column.")
+            raise FileError(
+                gettext("Column %(number)s of the header has no name. Name it, or remove the column.")
+                % {"number": number}
+            )
         if names.count(name) > 1:
-            raise FileError(f"The header has the column “{name}” twice.")
+            raise FileError(gettext("The header has the column “%(name)s” twice.") % {"name": name})
         if only_id or name in FIELDS:
             continue
         # short names are near to much: an attribute “zone” is not a slip of “time_zone”
         if near := get_close_matches(name.lower().replace(" ", "_"), FIELDS, n=1, cutoff=0.8):
-            raise FileError(f"The header has the column “{name}”: did you mean {near[0]}?")
+            raise FileError(
+                gettext("The header has the column “%(name)s”: did you mean %(near)s?")
+                % {"name": name, "near": near[0]}
+            )
         if not ATTRIBUTE_NAME.fullmatch(name):
             raise FileError(
-                f"“{name[:80]}” cannot be the name of an attribute: at most 64 letters, digits, “_”, “-”, “.” and"
-                " spaces, beginning with a letter or “_”."
+                gettext(
+                    "“%(name)s” cannot be the name of an attribute: at most 64 letters, digits, “_”, “-”, “.” and"
+                    " spaces, beginning with a letter or “_”."
+                )
+                % {"name": name[:80]}
             )
     return names
 
@@ -215,17 +257,24 @@ def _plain(cell: str) -> str:
 
 def _shape(cells: list[str], header: list[str]) -> str:
     if len(cells) != len(header):
-        return f"it has {len(cells)} cells, the header {len(header)}"
+        return gettext("it has %(count)s cells, the header %(count2)s") % {
+            "count": len(cells),
+            "count2": len(header),
+        }
     for name, cell in zip(header, cells, strict=True):
         if "\x00" in cell:
-            return f"{name} holds the character NUL"
+            return gettext("%(name)s holds the character NUL") % {"name": name}
         if len(cell) > MOST_CHARACTERS:
-            return f"{name} has {len(cell):,} characters, more than {MOST_CHARACTERS:,}"
+            return gettext("%(name)s has %(count)s characters, more than %(most_characters)s") % {
+                "name": name,
+                "count": f"{len(cell):,}",
+                "most_characters": f"{MOST_CHARACTERS:,}",
+            }
     key = cells[header.index(ID)].strip()
     if not key:
-        return f"{ID} is empty"
+        return gettext("%(id)s is empty") % {"id": ID}
     if not formats.is_external_id(key):
-        return f"{ID} is not 1 to 255 characters without “/” and control characters"
+        return gettext("%(id)s is not 1 to 255 characters without “/” and control characters") % {"id": ID}
     return ""
 
 
@@ -253,18 +302,22 @@ _zones = zone_names()
 def _field(name: str, text: str) -> Any:
     if name == "consent":
         if text.lower() not in TRUE + FALSE:
-            raise ValueError(f"consent “{text[:40]}” is none of true, false, yes, no, 1 and 0")
+            raise ValueError(
+                gettext("consent “%(text)s” is none of true, false, yes, no, 1 and 0") % {"text": text[:40]}
+            )
         return text.lower() in TRUE
     if name == "locale":
         tag = text.replace("_", "-")
         if not formats.LOCALE.fullmatch(tag) or len(tag) > 35:
-            raise ValueError(f"locale “{text[:40]}” is no language tag, as de or pt-BR")
+            raise ValueError(
+                gettext("locale “%(text)s” is no language tag, as de or pt-BR") % {"text": text[:40]}
+            )
         return tag
     if name == "time_zone":
         if text not in _zones:
             near = get_close_matches(text, _zones, n=1)
             raise ValueError(
-                f"time_zone “{text[:40]}” is no IANA time zone"
+                gettext("time_zone “%(text)s” is no IANA time zone") % {"text": text[:40]}
                 + (f": did you mean {near[0]}?" if near else ", as Europe/Berlin")
             )
         return text

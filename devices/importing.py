@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import DatabaseError, transaction
 from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from devices import csv_in
 from devices.csv_in import FileError
@@ -43,7 +44,7 @@ def take(source: Import, file: IO[bytes]) -> None:
             ImportPart.objects.create(source=source, number=number, rows=good, refused=bad, finished=not good)
             rows, refused = rows + len(part), refused + len(bad)
         if not rows:
-            raise FileError("The file has a header and no rows.")
+            raise FileError(_("The file has a header and no rows."))
         reader.close()
     except FileError:
         source.delete()
@@ -154,7 +155,14 @@ def _save_people(source: Import, rows: list[Any], refused: list[Any]) -> tuple[i
         )
         attributes = {**person.attributes, **values.attributes}
         if len(attributes) > MOST_ATTRIBUTES:
-            refused.append([line, cells, f"the subscriber would have more than {MOST_ATTRIBUTES} attributes"])
+            refused.append(
+                [
+                    line,
+                    cells,
+                    _("the subscriber would have more than %(most_attributes)s attributes")
+                    % {"most_attributes": MOST_ATTRIBUTES},
+                ]
+            )
             continue
         if values.fields.get("consent", person.consent) != person.consent:
             person.consent_at = now
@@ -189,7 +197,9 @@ def _list_people(source: Import, rows: list[Any], refused: list[Any]) -> tuple[i
     )
     for line, cells, values in rows:
         if values.external_id not in known:
-            refused.append([line, cells, "there is no subscriber with this id; import the subscribers first"])
+            refused.append(
+                [line, cells, _("there is no subscriber with this id; import the subscribers first")]
+            )
     assert source.segment_id is not None
     members = SegmentMember.objects.filter(segment=source.segment_id)
     there = set(members.filter(subscriber__in=known.values()).values_list("subscriber_id", flat=True))

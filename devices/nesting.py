@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from django.utils.translation import gettext as _
+
 from devices.predicates import PredicateError, parse
 
 if TYPE_CHECKING:
@@ -35,13 +37,14 @@ def expand(application_id: int, predicate: Any, *, own: "Segment | None" = None)
     trail = (str(own.uid),) if own is not None else ()
     names = {uid: segment.name for uid, segment in known.items()}
     if own is not None:
-        names[str(own.uid)] = own.name or "this segment"
+        names[str(own.uid)] = own.name or _("this segment")
     full = _put_in(predicate, "", "", known, names, trail)
     try:
         parse(full, whole=True)
     except PredicateError as error:
         raise PredicateError(
-            mentions[0][1], f"with the segments in it, {error.reason} Name fewer or smaller ones."
+            mentions[0][1],
+            _("with the segments in it, %(reason)s Name fewer or smaller ones.") % {"reason": error.reason},
         ) from None
     return full
 
@@ -71,12 +74,22 @@ def _put_in(
     if "segment" in node and len(node) == 1:
         uid, here = str(node["segment"]), place or f"{at}/segment"
         if uid in trail:
-            circle = " → ".join(f"“{names.get(one, one)}”" for one in (*trail[trail.index(uid) :], uid))
-            raise PredicateError(here, f"a segment cannot stand in itself: {circle}.")
+            circle = " → ".join(
+                _("“%(get)s”") % {"get": names.get(one, one)} for one in (*trail[trail.index(uid) :], uid)
+            )
+            raise PredicateError(
+                here, _("a segment cannot stand in itself: %(circle)s.") % {"circle": circle}
+            )
         if (inner := known.get(uid)) is None:
-            raise PredicateError(here, f"there is no segment with the id {uid} in this application.")
+            raise PredicateError(
+                here, _("there is no segment with the id %(uid)s in this application.") % {"uid": uid}
+            )
         if len(trail) >= MAX_NESTING:
-            raise PredicateError(here, f"segments stand at most {MAX_NESTING} deep in each other.")
+            raise PredicateError(
+                here,
+                _("segments stand at most %(max_nesting)s deep in each other.")
+                % {"max_nesting": MAX_NESTING},
+            )
         if inner.is_static:
             return node
         return _put_in(inner.predicate, "", here, known, names, (*trail, uid))

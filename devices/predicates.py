@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from typing import Any
 
 import msgspec
+from django.utils.translation import gettext as _
 
 PLATFORMS = ("android", "ios", "web", "tv", "stick")
 PROVIDERS = ("fcm", "apns", "webpush", "socket")
@@ -53,7 +54,9 @@ class PredicateError(ValueError):
     """A predicate that cannot be read; `pointer` (RFC 6901) is the place, `reason` says what is allowed."""
 
     def __init__(self, pointer: str, reason: str) -> None:
-        super().__init__(f"At {pointer or 'the top'}: {reason}")
+        super().__init__(
+            _("At %(pointer)s: %(reason)s") % {"pointer": pointer or "the top", "reason": reason}
+        )
         self.pointer = pointer
         self.reason = reason
 
@@ -156,24 +159,32 @@ class _Reader:
     def node(self, raw: Any, at: str, depth: int) -> Node:
         self.nodes += 1
         if depth > self.most_deep:
-            raise PredicateError(at, f"a predicate is at most {self.most_deep} deep.")
+            raise PredicateError(
+                at, _("a predicate is at most %(most_deep)s deep.") % {"most_deep": self.most_deep}
+            )
         if self.nodes > self.most_nodes:
-            raise PredicateError(at, f"a predicate has at most {self.most_nodes} conditions and groups.")
+            raise PredicateError(
+                at,
+                _("a predicate has at most %(most_nodes)s conditions and groups.")
+                % {"most_nodes": self.most_nodes},
+            )
         if not isinstance(raw, dict) or not raw:
-            raise PredicateError(at, 'write an object such as {"locale": "de"} or {"all": […]}.')
+            raise PredicateError(at, _('write an object such as {"locale": "de"} or {"all": […]}.'))
         if "attribute" in raw:
             return self._attribute(raw, at)
         if "event" in raw:
             return _event(raw, at)
         if len(raw) > 1:
             raise PredicateError(
-                at, f'one key an object, found {_listed(raw)}; join conditions by {{"all": […]}}.'
+                at,
+                _('one key an object, found %(listed)s; join conditions by {"all": […]}.')
+                % {"listed": _listed(raw)},
             )
         [(key, value)] = raw.items()
         place = f"{at}/{escaped(key)}"
         if key in ("all", "any"):
             if not isinstance(value, list) or not value:
-                raise PredicateError(place, "write a list of at least one condition.")
+                raise PredicateError(place, _("write a list of at least one condition."))
             return Group(
                 key, tuple(self.node(part, f"{place}/{i}", depth + 1) for i, part in enumerate(value))
             )
@@ -190,9 +201,13 @@ class _Reader:
         if operator in DAYS:
             return Condition(key, operator, (_number(operand, place, 1, MAX_DAYS),))
         if OPERATORS[key][0] in DAYS:
-            raise PredicateError(place, f"{key} is compared by exactly one of {_listed(OPERATORS[key])}.")
+            raise PredicateError(
+                place,
+                _("%(key)s is compared by exactly one of %(listed)s.")
+                % {"key": key, "listed": _listed(OPERATORS[key])},
+            )
         if operator not in OPERATORS[key]:
-            raise PredicateError(place, f"{key} takes one value, not a list.")
+            raise PredicateError(place, _("%(key)s takes one value, not a list.") % {"key": key})
         return Condition(key, operator, _texts(key, operator, operand, place))
 
     def _attribute(self, raw: dict[str, Any], at: str) -> Condition:
@@ -200,8 +215,10 @@ class _Reader:
         if not isinstance(name, str) or not ATTRIBUTE_NAME.fullmatch(name):
             raise PredicateError(
                 f"{at}/attribute",
-                "an attribute's name is a text of at most 64 letters, digits, “_”, “-”, “.” and spaces, "
-                "and starts with a letter or “_”.",
+                _(
+                    "an attribute's name is a text of at most 64 letters, digits, “_”, “-”, “.” and spaces, "
+                    "and starts with a letter or “_”."
+                ),
             )
         rest = {key: value for key, value in raw.items() if key != "attribute"}
         operator, operand, place = self._operator("attribute", rest, at)
@@ -213,7 +230,11 @@ class _Reader:
             if key not in allowed:
                 raise PredicateError(f"{at}/{escaped(key)}", _unknown(key, allowed))
         if len(raw) != 1:
-            raise PredicateError(at, f"{field} is compared by exactly one of {_listed(allowed)}.")
+            raise PredicateError(
+                at,
+                _("%(field)s is compared by exactly one of %(listed)s.")
+                % {"field": field, "listed": _listed(allowed)},
+            )
         [(operator, operand)] = raw.items()
         return operator, operand, f"{at}/{operator}"
 
@@ -222,7 +243,9 @@ def _event(raw: dict[str, Any], at: str) -> Condition:
     name = raw["event"]
     if not isinstance(name, str) or not 1 <= len(name) <= MAX_EVENT:
         raise PredicateError(
-            f"{at}/event", f"write an event type's name, a text of 1 to {MAX_EVENT} characters."
+            f"{at}/event",
+            _("write an event type's name, a text of 1 to %(max_event)s characters.")
+            % {"max_event": MAX_EVENT},
         )
     return _behaviour("event", {key: value for key, value in raw.items() if key != "event"}, at, name)
 
@@ -230,25 +253,34 @@ def _event(raw: dict[str, Any], at: str) -> Condition:
 def _behaviour(field: str, raw: Any, at: str, name: str = "") -> Condition:
     """Return a condition on how often something happened; without a number it is at least once."""
     if not isinstance(raw, dict):
-        raise PredicateError(at, 'write an object such as {"at_least": 1, "within_days": 30}.')
+        raise PredicateError(at, _('write an object such as {"at_least": 1, "within_days": 30}.'))
     for key in raw:
         if key not in OPERATORS[field]:
             raise PredicateError(f"{at}/{escaped(key)}", _unknown(key, OPERATORS[field]))
     if "within_days" not in raw:
-        raise PredicateError(at, f"say in how many of the last days, as within_days: 1 to {MAX_DAYS}.")
+        raise PredicateError(
+            at,
+            _("say in how many of the last days, as within_days: 1 to %(max_days)s.")
+            % {"max_days": MAX_DAYS},
+        )
     days = _number(raw["within_days"], f"{at}/within_days", 1, MAX_DAYS)
     most = _number(raw["at_most"], f"{at}/at_most", 0, MAX_TIMES) if "at_most" in raw else None
     least = 0 if most is not None else 1
     if "at_least" in raw:
         least = _number(raw["at_least"], f"{at}/at_least", 1, MAX_TIMES)
     if most is not None and most < least:
-        raise PredicateError(f"{at}/at_most", f"nothing is at least {least} times and at most {most}.")
+        raise PredicateError(
+            f"{at}/at_most",
+            _("nothing is at least %(least)s times and at most %(most)s.") % {"least": least, "most": most},
+        )
     return Condition(field, "times", (least, most, days), name)
 
 
 def _number(value: Any, at: str, least: int, most: int) -> int:
     if type(value) is not int or not least <= value <= most:
-        raise PredicateError(at, f"write a whole number from {least} to {most}.")
+        raise PredicateError(
+            at, _("write a whole number from %(least)s to %(most)s.") % {"least": least, "most": most}
+        )
     return value
 
 
@@ -256,17 +288,19 @@ def _operands(operator: str, operand: Any, at: str) -> tuple[Any, ...]:
     """Return the operands of a comparison with an attribute."""
     if operator == "exists":
         if not isinstance(operand, bool):
-            raise PredicateError(at, "write true or false.")
+            raise PredicateError(at, _("write true or false."))
         return (operand,)
     if operator in ("above", "below") and (isinstance(operand, bool) or not isinstance(operand, int | float)):
-        raise PredicateError(at, "write a number; only numbers are above or below others.")
+        raise PredicateError(at, _("write a number; only numbers are above or below others."))
     for place, value in _each(operator, operand, at):
         if isinstance(value, str) and len(value) > MAX_TEXT:
-            raise PredicateError(place, f"a text of at most {MAX_TEXT} characters.")
+            raise PredicateError(
+                place, _("a text of at most %(max_text)s characters.") % {"max_text": MAX_TEXT}
+            )
         if not isinstance(value, str | int | float | bool | None):
-            raise PredicateError(place, "write a text, a number, true, false or null.")
+            raise PredicateError(place, _("write a text, a number, true, false or null."))
         if isinstance(value, int | float) and not abs(value) <= MAX_NUMBER:
-            raise PredicateError(place, "write a number between -2^53 and 2^53.")
+            raise PredicateError(place, _("write a number between -2^53 and 2^53."))
     return tuple(operand) if operator == "in" else (operand,)
 
 
@@ -274,13 +308,15 @@ def _texts(field: str, operator: str, operand: Any, at: str) -> tuple[str, ...]:
     """Return the operands of a comparison with a field, which are texts."""
     for place, value in _each(operator, operand, at):
         if not isinstance(value, str) or not value or len(value) > MAX_TEXT:
-            raise PredicateError(place, f"write a text of 1 to {MAX_TEXT} characters.")
+            raise PredicateError(
+                place, _("write a text of 1 to %(max_text)s characters.") % {"max_text": MAX_TEXT}
+            )
         if field in FIXED and value not in FIXED[field]:
             raise PredicateError(place, _unknown(value, FIXED[field]))
         if field == "segment" and not _UID.fullmatch(value):
-            raise PredicateError(place, "write a segment's id, as the API and its page show it.")
+            raise PredicateError(place, _("write a segment's id, as the API and its page show it."))
         if field == "app_version" and not _VERSION.fullmatch(value):
-            raise PredicateError(place, "write a version of one to four numbers, as 2.0 or 4.12.1.")
+            raise PredicateError(place, _("write a version of one to four numbers, as 2.0 or 4.12.1."))
     return tuple(operand) if operator == "in" else (operand,)
 
 
@@ -290,15 +326,19 @@ def _each(operator: str, operand: Any, at: str) -> Iterator[tuple[str, Any]]:
         yield at, operand
         return
     if not isinstance(operand, list) or not 1 <= len(operand) <= MAX_VALUES:
-        raise PredicateError(at, f"write a list of 1 to {MAX_VALUES} values.")
+        raise PredicateError(
+            at, _("write a list of 1 to %(max_values)s values.") % {"max_values": MAX_VALUES}
+        )
     for index, value in enumerate(operand):
         yield f"{at}/{index}", value
 
 
 def _unknown(found: str, allowed: tuple[str, ...]) -> str:
     near = get_close_matches(found, allowed, n=1)
-    return f"“{found[:64]}” is not known; " + (
-        f"did you mean “{near[0]}”?" if near else f"write one of {_listed(allowed)}."
+    return _("“%(found)s” is not known; ") % {"found": found[:64]} + (
+        _("did you mean “%(near)s”?") % {"near": near[0]}
+        if near
+        else _("write one of %(listed)s.") % {"listed": _listed(allowed)}
     )
 
 

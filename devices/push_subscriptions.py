@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from devices.words import gettext as _
+
 ENDPOINT_LIMIT = 2_000
 POINT_BYTES = 65
 """An uncompressed point on P-256."""
@@ -58,7 +60,7 @@ def of_token(token: str) -> Subscription:
     try:
         return _decode(token)
     except msgspec.DecodeError:
-        raise SubscriptionError("", "This token is no push subscription.") from None
+        raise SubscriptionError("", _("This token is no push subscription.")) from None
 
 
 def address_of(token: str) -> str:
@@ -79,18 +81,19 @@ def read(value: Any, *, hosts: Iterable[str], private: Iterable[str] = ()) -> Su
     """
     if not isinstance(value, dict):
         raise SubscriptionError(
-            "", "Write the subscription as an object, as PushSubscription.toJSON() gives it."
+            "", _("Write the subscription as an object, as PushSubscription.toJSON() gives it.")
         )
     unknown = value.keys() - {"endpoint", "keys", "expirationTime", "applicationServerKey"}
     if unknown:
         name = min(map(str, unknown))[:50]
         raise SubscriptionError(
-            name, "There is no such field; there are endpoint, keys, expirationTime and applicationServerKey."
+            name,
+            _("There is no such field; there are endpoint, keys, expirationTime and applicationServerKey."),
         )
     endpoint = _endpoint(value.get("endpoint"), hosts, private)
     keys = value.get("keys")
     if not isinstance(keys, dict):
-        raise SubscriptionError("keys", "Write an object with p256dh and auth.")
+        raise SubscriptionError("keys", _("Write an object with p256dh and auth."))
     p256dh = _bytes("keys.p256dh", keys.get("p256dh"), POINT_BYTES)
     _check_point("keys.p256dh", p256dh)
     _bytes("keys.auth", keys.get("auth"), AUTH_BYTES)
@@ -139,23 +142,27 @@ def _endpoint(value: Any, hosts: Iterable[str], private: Iterable[str]) -> str:
     if not isinstance(value, str) or not _VISIBLE.fullmatch(value) or len(value) > ENDPOINT_LIMIT:
         raise SubscriptionError(
             "endpoint",
-            f"Write the address of the push service, at most {ENDPOINT_LIMIT:,} visible ASCII characters.",
+            _("Write the address of the push service, at most %(endpoint_limit)s visible ASCII characters.")
+            % {"endpoint_limit": f"{ENDPOINT_LIMIT:,}"},
         )
     try:
         parts = urlsplit(value)
         host, port = parts.hostname or "", parts.port or 443
     except ValueError:
-        raise SubscriptionError("endpoint", "This is no address.") from None
+        raise SubscriptionError("endpoint", _("This is no address.")) from None
     if parts.scheme != "https" or not host or "@" in parts.netloc or "\\" in value or parts.fragment:
         raise SubscriptionError(
-            "endpoint", "A push service's address begins with https:// and has no user and no fragment."
+            "endpoint", _("A push service's address begins with https:// and has no user and no fragment.")
         )
     if not allows(host, port, hosts=hosts, private=private):
         listed = ", ".join([*hosts, *private])
         raise SubscriptionError(
             "endpoint",
-            f"{host}:{port} is none of the push services that this hub sends to ({listed}); the operator may"
-            " list it in NOTIFYHUB_WEB_PUSH_HOSTS.",
+            _(
+                "%(host)s:%(port)s is none of the push services that this hub sends to (%(listed)s); the operator may"
+                " list it in NOTIFYHUB_WEB_PUSH_HOSTS."
+            )
+            % {"host": host, "port": port, "listed": listed},
         )
     return value
 
@@ -168,11 +175,11 @@ def _bytes(field: str, value: Any, count: int) -> bytes:
             found = b""
         if len(found) == count:
             return found
-    raise SubscriptionError(field, f"Write {count} bytes in base64url.")
+    raise SubscriptionError(field, _("Write %(count)s bytes in base64url.") % {"count": count})
 
 
 def _check_point(field: str, point: bytes) -> None:
     try:
         ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
     except ValueError:
-        raise SubscriptionError(field, "This is no point on the curve P-256.") from None
+        raise SubscriptionError(field, _("This is no point on the curve P-256.")) from None

@@ -7,6 +7,8 @@ import re
 from datetime import time
 from functools import lru_cache
 
+from devices.words import gettext as _
+
 OFF = "off"
 _HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 
@@ -25,9 +27,12 @@ def parse(text: str) -> tuple[time, time] | None:
         return None
     found = _HOURS.fullmatch(text)
     if found is None:
-        raise QuietHoursError(f"“{text}” names no quiet hours; write from and until, as 22:00-08:00, or off.")
+        raise QuietHoursError(
+            _("“%(text)s” names no quiet hours; write from and until, as 22:00-08:00, or off.")
+            % {"text": text}
+        )
     hours = [int(part) for part in found.groups()]
     begin, end = time(hours[0], hours[1]), time(hours[2], hours[3])
     if begin == end:
-        raise QuietHoursError(f"“{text}” would be the whole day; write another end.")
+        raise QuietHoursError(_("“%(text)s” would be the whole day; write another end.") % {"text": text})
     return begin, end

@@ -10,6 +10,7 @@ from django.db.models import Field, ForeignKey, JSONField, Model, QuerySet
 from django.forms import ModelChoiceField
 from django.http import Http404, HttpRequest
 from django.utils.formats import date_format
+from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin
 from unfold.dataclasses import UnfoldAction
 from unfold.widgets import UnfoldAdminTextareaWidget
@@ -96,7 +97,10 @@ class ScopedAdmin(Scoping, ModelAdmin):
         """
         obj = super().get_object(request, str(object_id), from_field)
         if obj is None:
-            raise Http404(f"There is no {self.opts.verbose_name} {object_id} in your applications.")
+            raise Http404(
+                _("There is no %(verbose_name)s %(object_id)s in your applications.")
+                % {"verbose_name": self.opts.verbose_name, "object_id": object_id}
+            )
         return obj
 
     def get_ordering(self, request: HttpRequest) -> Sequence[Any]:

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.db.models import Model
+from django.utils.translation import gettext as _
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from devices.models import Application
@@ -64,7 +65,9 @@ class ScopedForm(forms.ModelForm):  # type: ignore[type-arg]  # it takes no para
             chosen = cleaned.get(name)
             if isinstance(chosen, Model) and application_id_of(chosen, path) != application.pk:
                 self.add_error(
-                    name, f"“{chosen}” belongs to another application; choose one of {application}."
+                    name,
+                    _("“%(chosen)s” belongs to another application; choose one of %(application)s.")
+                    % {"chosen": chosen, "application": application},
                 )
         return cleaned
 

@@ -39,7 +39,7 @@ def numbers(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     ]
     return {
         **context,
-        "title": "Dashboard",
+        "title": gettext("Dashboard"),
         "member": bool(mine),
         "several": len(mine) > 1,
         "first_steps": first_steps(request, mine),

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.urls import reverse_lazy
+from django.utils.translation import gettext as _
 
 from devices import staff
 
@@ -38,76 +39,76 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _groups() -> list[dict[str, Any]]:
-    start = {"title": "Dashboard", "icon": "dashboard", "link": reverse_lazy("admin:index")}
+    start = {"title": _("Dashboard"), "icon": "dashboard", "link": reverse_lazy("admin:index")}
     return [
         {"items": [start]},
         {
-            "title": "Messaging",
+            "title": _("Messaging"),
             "separator": True,
             "items": [
-                _item("Campaigns", "campaign", "campaigns_campaign"),
+                _item(_("Campaigns"), "campaign", "campaigns_campaign"),
                 {
-                    "title": "Calendar",
+                    "title": _("Calendar"),
                     "icon": "calendar_month",
                     "link": reverse_lazy("admin:campaigns_calendar"),
                     "permission": "notifyhub.sidebar.is_member",
                 },
-                _item("Runs", "rocket_launch", "delivery_run"),
-                _item("Experiments", "science", "campaigns_experiment"),
+                _item(_("Runs"), "rocket_launch", "delivery_run"),
+                _item(_("Experiments"), "science", "campaigns_experiment"),
                 {
-                    "title": "Why?",
+                    "title": _("Why?"),
                     "icon": "help",
                     "link": reverse_lazy("admin:campaigns_why"),
                     "permission": "notifyhub.sidebar.is_member",
                 },
-                _item("Segments", "group_work", "devices_segment"),
-                _item("Categories", "sell", "devices_category"),
+                _item(_("Segments"), "group_work", "devices_segment"),
+                _item(_("Categories"), "sell", "devices_category"),
             ],
         },
         {
-            "title": "Events",
+            "title": _("Events"),
             "separator": True,
             "items": [
-                _item("Rules", "alt_route", "campaigns_rule"),
-                _item("Event types", "category", "campaigns_eventtype"),
-                _item("Schedules", "schedule", "campaigns_schedule"),
-                _item("Events", "bolt", "campaigns_event"),
+                _item(_("Rules"), "alt_route", "campaigns_rule"),
+                _item(_("Event types"), "category", "campaigns_eventtype"),
+                _item(_("Schedules"), "schedule", "campaigns_schedule"),
+                _item(_("Events"), "bolt", "campaigns_event"),
             ],
         },
         {
-            "title": "Audience",
+            "title": _("Audience"),
             "separator": True,
             "items": [
-                _item("Subscribers", "person", "devices_subscriber"),
-                _item("Devices", "devices", "devices_device"),
-                _item("Test devices", "build", "campaigns_testdevice"),
-                _item("Imports", "upload_file", "devices_import"),
+                _item(_("Subscribers"), "person", "devices_subscriber"),
+                _item(_("Devices"), "devices", "devices_device"),
+                _item(_("Test devices"), "build", "campaigns_testdevice"),
+                _item(_("Imports"), "upload_file", "devices_import"),
             ],
         },
         {
-            "title": "Delivery",
-            "separator": True,
-            "collapsible": True,
-            "items": [
-                _item("Stops", "front_hand", "delivery_hold"),
-                _item("Incidents", "emergency_home", "delivery_incident"),
-                _item("Gates", "door_front", "delivery_gate"),
-                _item("Credentials", "key", "delivery_credential"),
-                _item("Stuck pages", "pageview", "delivery_page"),
-                _item("Stuck parcels", "package_2", "delivery_parcel"),
-            ],
-        },
-        {
-            "title": "Settings",
+            "title": _("Delivery"),
             "separator": True,
             "collapsible": True,
             "items": [
-                _item("Alert rules", "notification_important", "delivery_alertrule"),
-                _item("Applications", "apps", "devices_application"),
-                _item("Members", "badge", "devices_membership"),
-                _item("API keys", "vpn_key", "devices_apikey"),
-                _item("Signing keys", "draw", "devices_signingkey"),
-                _item("Accounts", "manage_accounts", "auth_user", "notifyhub.sidebar.is_superuser"),
+                _item(_("Stops"), "front_hand", "delivery_hold"),
+                _item(_("Incidents"), "emergency_home", "delivery_incident"),
+                _item(_("Gates"), "door_front", "delivery_gate"),
+                _item(_("Credentials"), "key", "delivery_credential"),
+                _item(_("Stuck pages"), "pageview", "delivery_page"),
+                _item(_("Stuck parcels"), "package_2", "delivery_parcel"),
+            ],
+        },
+        {
+            "title": _("Settings"),
+            "separator": True,
+            "collapsible": True,
+            "items": [
+                _item(_("Alert rules"), "notification_important", "delivery_alertrule"),
+                _item(_("Applications"), "apps", "devices_application"),
+                _item(_("Members"), "badge", "devices_membership"),
+                _item(_("API keys"), "vpn_key", "devices_apikey"),
+                _item(_("Signing keys"), "draw", "devices_signingkey"),
+                _item(_("Accounts"), "manage_accounts", "auth_user", "notifyhub.sidebar.is_superuser"),
             ],
         },
     ]

@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
@@ -62,15 +63,15 @@ class CampaignAdmin(ScopedAdmin):
         "test",
         "go_on",
         "stop_canary",
-        {"title": "More", "items": ["withdraw", "end", "archive"]},
+        {"title": _("More"), "items": ["withdraw", "end", "archive"]},
     ]
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if db_field.name == "segment" and isinstance(field, forms.ModelChoiceField):
-            field.empty_label = "Everybody"
+            field.empty_label = gettext("Everybody")
         if db_field.name == "category" and isinstance(field, forms.ModelChoiceField):
-            field.empty_label = "None: whoever wants notifications at all"
+            field.empty_label = gettext("None: whoever wants notifications at all")
         if db_field.name == "event_type" and isinstance(field, forms.ModelChoiceField):
             field.empty_label = _("None: it is told by its times")
         if db_field.name == "event_unless" and isinstance(field, forms.ModelChoiceField):
@@ -83,7 +84,7 @@ class CampaignAdmin(ScopedAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
         if obj is not None:
-            return [*fieldsets, ("Runs", {"fields": ["runs", "experiment_shown"]})]
+            return [*fieldsets, (gettext("Runs"), {"fields": ["runs", "experiment_shown"]})]
         name, options = fieldsets[0]
         first = [field for field in options["fields"] if field != "state_now"]
         return [(name, {**options, "fields": first}), *fieldsets[1:]]
@@ -91,15 +92,15 @@ class CampaignAdmin(ScopedAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return (*super().get_readonly_fields(request, obj), "runs", "experiment_shown")
 
-    @display(description="State", ordering="state", label=STATE_LABELS)
+    @display(description=_("State"), ordering="state", label=STATE_LABELS)
     def state_shown(self, campaign: Campaign) -> str:
         return campaign.get_state_display()
 
-    @display(description="State")
+    @display(description=_("State"))
     def state_now(self, campaign: Campaign) -> str:
         return campaign.get_state_display()
 
-    @display(description="Begun")
+    @display(description=_("Begun"))
     def runs(self, campaign: Campaign) -> str:
         links = (
             (
@@ -110,7 +111,7 @@ class CampaignAdmin(ScopedAdmin):
             for run in runs_of(campaign)[:10]
         )
         found = format_html_join("", '<div><a class="text-link" href="{}">{} UTC</a>: {}</div>', links)
-        return found or "None yet: it has not been launched."
+        return found or gettext("None yet: it has not been launched.")
 
     @display(description=_("Goal and experiment"))
     def experiment_shown(self, campaign: Campaign) -> str:
@@ -164,7 +165,8 @@ class CampaignAdmin(ScopedAdmin):
         super().save_model(request, obj, form, change)
         if obj.state in launching.IN_FORCE and is_edited(obj):
             messages.info(
-                request, "Rules go on with the approved text until this edit is approved or launched."
+                request,
+                gettext("Rules go on with the approved text until this edit is approved or launched."),
             )
 
     # -- the buttons
@@ -236,21 +238,21 @@ class CampaignAdmin(ScopedAdmin):
 
         return self._asked(request, campaign, done, question="", button="")
 
-    @action(description="Take the launch back", permissions=["approve"], icon="event_busy")
+    @action(description=_("Take the launch back"), permissions=["approve"], icon="event_busy")
     def unschedule(self, request: HttpRequest, object_id: str) -> HttpResponse:
         campaign: Campaign = self.get_object(request, object_id)
 
         def done() -> str:
             launching.unschedule(campaign)
-            return "Taken back: it does not start by itself any more."
+            return gettext("Taken back: it does not start by itself any more.")
 
         return self._asked(
             request,
             campaign,
             done,
-            question=f"Take back the planned launch of “{campaign}”?",
-            facts=["It does not start by itself then. It can be launched again."],
-            button="Take the launch back",
+            question=gettext("Take back the planned launch of “%(campaign)s”?") % {"campaign": campaign},
+            facts=[gettext("It does not start by itself then. It can be launched again.")],
+            button=gettext("Take the launch back"),
         )
 
     @action(description=_("Approve"), permissions=["approve"], icon="check")
@@ -270,56 +272,56 @@ class CampaignAdmin(ScopedAdmin):
 
         return self._asked(request, campaign, done, question="", button="")
 
-    @action(description="Ask for approval", permissions=["change"], icon="rate_review")
+    @action(description=_("Ask for approval"), permissions=["change"], icon="rate_review")
     def submit(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._moved(
             request,
             object_id,
             "submit",
-            question="Ask for approval?",
-            facts=["Approvers of the application see it on their dashboard."],
-            button="Ask for approval",
-            done="It waits for approval.",
+            question=gettext("Ask for approval?"),
+            facts=[gettext("Approvers of the application see it on their dashboard.")],
+            button=gettext("Ask for approval"),
+            done=gettext("It waits for approval."),
         )
 
-    @action(description="Back to draft", permissions=["change"], icon="undo")
+    @action(description=_("Back to draft"), permissions=["change"], icon="undo")
     def withdraw(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._moved(
             request,
             object_id,
             "withdraw",
-            question="Make it a draft again?",
-            facts=["Rules do not send it then, until it is approved again."],
-            button="Back to draft",
-            done="It is a draft again.",
+            question=gettext("Make it a draft again?"),
+            facts=[gettext("Rules do not send it then, until it is approved again.")],
+            button=gettext("Back to draft"),
+            done=gettext("It is a draft again."),
         )
 
-    @action(description="End", permissions=["approve"], icon="stop_circle", variant=ActionVariant.DANGER)
+    @action(description=_("End"), permissions=["approve"], icon="stop_circle", variant=ActionVariant.DANGER)
     def end(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._moved(
             request,
             object_id,
             "end",
-            question="End this campaign?",
+            question=gettext("End this campaign?"),
             facts=[
-                "Rules do not send it any more, and a launch that is planned does not start.",
-                "A run that is on its way goes on: pause, cancel or recall it on its own page.",
+                gettext("Rules do not send it any more, and a launch that is planned does not start."),
+                gettext("A run that is on its way goes on: pause, cancel or recall it on its own page."),
             ],
-            button="End the campaign",
-            done="Ended.",
+            button=gettext("End the campaign"),
+            done=gettext("Ended."),
             danger=True,
         )
 
-    @action(description="Archive", permissions=["change"], icon="archive")
+    @action(description=_("Archive"), permissions=["change"], icon="archive")
     def archive(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._moved(
             request,
             object_id,
             "archive",
-            question="Archive this campaign?",
-            facts=["It cannot be launched any more, and rules do not send it. Its runs stay."],
-            button="Archive",
-            done="Archived.",
+            question=gettext("Archive this campaign?"),
+            facts=[gettext("It cannot be launched any more, and rules do not send it. Its runs stay.")],
+            button=gettext("Archive"),
+            done=gettext("Archived."),
         )
 
     def _moved(

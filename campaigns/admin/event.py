@@ -7,6 +7,8 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from unfold.decorators import display
@@ -19,16 +21,16 @@ from devices.scoped_form import ChoicesField, ScopedForm
 from devices.scoped_inlines import ScopedTabularInline
 
 SENDERS = [
-    ("keys", "Keys: services with an API key"),
-    ("clients", "Clients: apps and browsers with a subscriber token"),
-    ("clock", "Clock: schedules"),
+    ("keys", _("Keys: services with an API key")),
+    ("clients", _("Clients: apps and browsers with a subscriber token")),
+    ("clock", _("Clock: schedules")),
 ]
 
 
 class EventTypeForm(ScopedForm):
     """An event type; its schema is checked as a schema."""
 
-    senders = ChoicesField(choices=SENDERS, initial=["keys"], label="Who may send it")
+    senders = ChoicesField(choices=SENDERS, initial=["keys"], label=_("Who may send it"))
 
     def clean_schema(self) -> Any:
         schema = self.cleaned_data["schema"]
@@ -37,8 +39,11 @@ class EventTypeForm(ScopedForm):
         try:
             Draft202012Validator.check_schema(schema)
         except SchemaError as error:
-            where = "/".join(str(part) for part in error.absolute_path) or "its top level"
-            raise ValidationError(f"This is no JSON Schema: at {where}, {error.message}.") from None
+            where = "/".join(str(part) for part in error.absolute_path) or gettext("its top level")
+            raise ValidationError(
+                gettext("This is no JSON Schema: at %(where)s, %(message)s.")
+                % {"where": where, "message": error.message}
+            ) from None
         return schema
 
 
@@ -65,7 +70,7 @@ class EventTypeAdmin(ScopedAdmin):
     search_fields = ["name", "description"]
     fieldsets = [
         (None, {"fields": ["application", "name", "description", "lane", "senders"]}),
-        ("More", {"fields": ["schema"]}),
+        (_("More"), {"fields": ["schema"]}),
     ]
 
 
@@ -77,7 +82,7 @@ class DecisionInline(ScopedTabularInline):
     fields = ["rule", "forwarded", "reason", "detail", "recipients", "run_link"]
     readonly_fields = fields
 
-    @display(description="Run")
+    @display(description=_("Run"))
     def run_link(self, decision: Decision) -> str:
         found = Run.objects.filter(application_id=decision.event.application_id)
         run = found.filter(uid=decision.run).first() if decision.run else None
@@ -96,17 +101,17 @@ class EventAdmin(ReadOnlyAdmin):
     list_filter = ["application", "lane", "decided"]
     list_select_related = ["application"]
     search_fields = ["=event_id", "=subject"]
-    search_help_text = "The event's id, or its subject"
+    search_help_text = _("The event's id, or its subject")
     ordering = ["-id"]
     secret_fields = ("digest", "claim")
     inlines = [DecisionInline]
     fieldsets = [
         (None, {"fields": ["application", "type", "subject", ("source", "event_id"), ("time", "received")]}),
-        ("Data", {"fields": ["data"]}),
-        ("State", {"fields": [("lane", "sender"), ("decided", "attempts"), "uid"]}),
+        (_("Data"), {"fields": ["data"]}),
+        (_("State"), {"fields": [("lane", "sender"), ("decided", "attempts"), "uid"]}),
     ]
     readonly_fields = ["received"]
 
-    @display(description="Received", ordering="received_at")
+    @display(description=_("Received"), ordering="received_at")
     def received(self, event: Event) -> str:
         return instant(event.received_at)

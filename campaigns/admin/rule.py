@@ -4,6 +4,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from campaigns.models import Rule
@@ -19,7 +21,9 @@ WAITING = ("delay", "once_days")
 class RuleForm(ScopedForm):
     """A rule; its expressions are compiled when it is saved (the model's own validators)."""
 
-    platforms = ChoicesField(choices=Platform.choices, required=False, help_text="None ticked: all of them.")
+    platforms = ChoicesField(
+        choices=Platform.choices, required=False, help_text=_("None ticked: all of them.")
+    )
 
     class Meta:
         widgets = {
@@ -41,7 +45,7 @@ class RuleForm(ScopedForm):
         lists = cleaned.get("recipients") == Rule.Recipients.IDS
         if lists and not cleaned.get("recipient_ids") and "recipient_ids" not in self.errors:
             self.add_error(
-                "recipient_ids", "Say whom: an expression that gives a list, as event.data.watchers."
+                "recipient_ids", gettext("Say whom: an expression that gives a list, as event.data.watchers.")
             )
         made = Rule(
             recipients=cleaned.get("recipients") or Rule.Recipients.SUBJECT,
@@ -67,9 +71,9 @@ class RuleAdmin(ScopedAdmin):
     conditional_fields = {"recipient_ids": "typeof recipients == 'undefined' || recipients == 'ids'"}
     fieldsets = [
         (None, {"fields": ["application", "name", "enabled"]}),
-        ("When", {"fields": ["event_type", "condition", "max_age", "delay", "unless", "once_days"]}),
-        ("Then", {"fields": ["campaign", "recipients", "recipient_ids", "platforms"]}),
-        ("More", {"fields": ["lane", "beyond_sender", ("version", "uid")]}),
+        (_("When"), {"fields": ["event_type", "condition", "max_age", "delay", "unless", "once_days"]}),
+        (_("Then"), {"fields": ["campaign", "recipients", "recipient_ids", "platforms"]}),
+        (_("More"), {"fields": ["lane", "beyond_sender", ("version", "uid")]}),
     ]
     readonly_fields = ["version", "uid"]
 

@@ -1,6 +1,7 @@
 """The page of schedules: events that the clock sends."""
 
 from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
 
 from campaigns.models import Schedule
 from devices.scoped_admin import ScopedAdmin
@@ -17,6 +18,6 @@ class ScheduleAdmin(ScopedAdmin):
     readonly_fields = ["due_at"]
     fieldsets = [
         (None, {"fields": ["application", "name", "enabled"]}),
-        ("When", {"fields": ["crontab", "time_zone", "due_at"]}),
-        ("Event", {"fields": ["event_type", "subject", "data"]}),
+        (_("When"), {"fields": ["crontab", "time_zone", "due_at"]}),
+        (_("Event"), {"fields": ["event_type", "subject", "data"]}),
     ]

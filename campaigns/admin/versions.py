@@ -1,6 +1,7 @@
 """A campaign's versions on its page: what was said, what came of it, and whether it says something else by now."""
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
 from campaigns import launching
@@ -19,7 +20,7 @@ class VersionInline(ScopedTabularInline):
     fields = ["number", "said", "created_at", "launch_at", "launched_at"]
     readonly_fields = fields
 
-    @display(description="What it says")
+    @display(description=_("What it says"))
     def said(self, version: CampaignVersion) -> str:
         texts, locale = version.snapshot.get("texts", {}), version.snapshot.get("locale", "en")
         text = texts.get(locale, {})

@@ -98,7 +98,10 @@ def _chosen(model: Any, key: str | None, mine: list[int]) -> Any:
     if key.isascii() and key.isdigit() and len(key) < 19:
         found = model.objects.filter(pk=int(key), application__in=mine).select_related(*related).first()
     if found is None:
-        raise Http404(f"There is no {model._meta.verbose_name} {key[:40]} in your applications.")
+        raise Http404(
+            _("There is no %(verbose_name)s %(key)s in your applications.")
+            % {"verbose_name": model._meta.verbose_name, "key": key[:40]}
+        )
     return found
 
 

@@ -20,7 +20,9 @@ class Experiment(models.Model):
         CONVERTED = "converted", _("Converted: the goal's event came")
 
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="+")
+    application = models.ForeignKey(
+        Application, verbose_name=_("application"), on_delete=models.CASCADE, related_name="+"
+    )
     campaign = models.OneToOneField(
         Campaign, on_delete=models.CASCADE, related_name="experiment", verbose_name=_("campaign")
     )
@@ -85,10 +87,12 @@ class Variant(models.Model):
     title = models.CharField(_("title"), max_length=200, blank=True)
     body = models.TextField(_("body"), max_length=2000, blank=True)
     locales = models.JSONField(
-        _("languages"), default=dict, blank=True, help_text='As {"de": {"title": "…"}}.'
+        _("languages"), default=dict, blank=True, help_text=_('As {"de": {"title": "…"}}.')
     )
 
     class Meta:
+        verbose_name = _("variant")
+        verbose_name_plural = _("variants")
         ordering = ["pk"]
         constraints = [models.UniqueConstraint(fields=["experiment", "key"], name="one_variant_per_key")]
 

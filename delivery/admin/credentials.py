@@ -6,6 +6,8 @@ from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import (
@@ -39,44 +41,55 @@ class CredentialForm(ScopedForm):
     service_account = forms.CharField(
         required=False,
         widget=SecretTextarea(8),
-        help_text="The JSON file from the Firebase console: Project settings, Service accounts, "
-        "“Generate new private key”. Shown to nobody once it is saved.",
+        help_text=_(
+            "The JSON file from the Firebase console: Project settings, Service accounts, "
+            "“Generate new private key”. Shown to nobody once it is saved."
+        ),
     )
     private_key = forms.CharField(
-        label="Private key",
+        label=_("Private key"),
         required=False,
         widget=SecretTextarea(6),
-        help_text="APNs: the text of the .p8 file from Apple's developer site (Certificates, Identifiers & Profiles, "
-        "Keys), or a certificate's key. Web Push: a VAPID key; left empty the hub makes one. "
-        "Shown to nobody once it is saved.",
+        help_text=_(
+            "APNs: the text of the .p8 file from Apple's developer site (Certificates, Identifiers & Profiles, "
+            "Keys), or a certificate's key. Web Push: a VAPID key; left empty the hub makes one. "
+            "Shown to nobody once it is saved."
+        ),
     )
-    key_id = forms.CharField(label="Key id", required=False, widget=UnfoldAdminTextInputWidget())
-    team_id = forms.CharField(label="Team id", required=False, widget=UnfoldAdminTextInputWidget())
+    key_id = forms.CharField(label=_("Key id"), required=False, widget=UnfoldAdminTextInputWidget())
+    team_id = forms.CharField(label=_("Team id"), required=False, widget=UnfoldAdminTextInputWidget())
     certificate = forms.CharField(
         required=False,
         widget=SecretTextarea(6),
-        help_text="Instead of a signing key: the app's APNs certificate as PEM, perhaps with its key. It sends no "
-        "live activities and no location pushes.",
+        help_text=_(
+            "Instead of a signing key: the app's APNs certificate as PEM, perhaps with its key. It sends no "
+            "live activities and no location pushes."
+        ),
     )
     topic = forms.CharField(
-        label="APNs topic",
+        label=_("APNs topic"),
         required=False,
         widget=UnfoldAdminTextInputWidget(),
-        help_text="The app's bundle id, as com.example.app.",
+        help_text=_("The app's bundle id, as com.example.app."),
     )
     subject = forms.CharField(
         required=False,
         widget=UnfoldAdminTextInputWidget(),
-        help_text="Whom the push services write to about what you send: mailto:push@example.com, or an https:// page.",
+        help_text=_(
+            "Whom the push services write to about what you send: mailto:push@example.com, or an https:// page."
+        ),
     )
 
     per_minute = forms.IntegerField(
-        label="Messages a minute",
+        label=_("Messages a minute"),
         required=False,
         min_value=0,
         widget=UnfoldAdminIntegerFieldWidget(),
-        help_text="The most that the provider takes, 0 for no limit. Empty: 600,000 for FCM, which is Firebase's "
-        "quota for a project; no limit for the others. Less urgent lanes leave a part of it to the more urgent ones.",
+        help_text=_(
+            "The most that the provider takes, 0 for no limit. Empty: 600,000 for FCM, which is Firebase's "
+            "quota for a project; no limit for the others. Less urgent lanes leave a part of it"
+            " to the more urgent ones."
+        ),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -90,7 +103,7 @@ class CredentialForm(ScopedForm):
             self.fields[name].initial = self.instance.settings.get(name, "")
         for name in SECRETS:
             if name in self.instance.secret:
-                self.fields[name].widget.attrs["placeholder"] = "Stored. Leave empty to keep it."
+                self.fields[name].widget.attrs["placeholder"] = gettext("Stored. Leave empty to keep it.")
 
     def _get_validation_exclusions(self) -> set[str]:
         return super()._get_validation_exclusions() | {"secret", "slot"}
@@ -150,26 +163,30 @@ class CredentialAdmin(ScopedAdmin):
         "subject": "typeof provider == 'undefined' || provider == 'webpush'",
     }
 
-    @display(description="Gate")
+    @display(description=_("Gate"))
     def gate(self, credential: Credential) -> str:
         found = gates.state(credential.application_id, credential.provider)
         return f"{found.get_state_display()}{': ' if found.reason else ''}{found.reason}"
 
     @display(
-        description="Used",
+        description=_("Used"),
         label={"Shown": "success", "Spare": "info", "Refused": "danger", "Ended": "warning"},
     )
     def use(self, credential: Credential) -> str:
         from delivery import credentials  # the senders come with it: not before they are needed
 
         if credential.refused_at is not None:
-            return "Refused"
+            return gettext("Refused")
         if not credentials.is_good(credential, timezone.now()):
-            return "Ended"
+            return gettext("Ended")
         first = credentials.stored(credential.application_id, credential.provider)[0]
-        return "Shown" if first.pk == credential.pk or credential.provider == Provider.WEBPUSH else "Spare"
+        return (
+            gettext("Shown")
+            if first.pk == credential.pk or credential.provider == Provider.WEBPUSH
+            else gettext("Spare")
+        )
 
-    @display(description="Public key")
+    @display(description=_("Public key"))
     def public_key(self, credential: Credential) -> str:
         from delivery import credentials
 
@@ -193,7 +210,7 @@ class CredentialAdmin(ScopedAdmin):
         found = [(None, {"fields": [*first, *self_made, *more, "stands_in"]})]
         shown = ["fingerprint", *(["public_key"] if obj and obj.provider == Provider.WEBPUSH else [])]
         return (
-            [*found, ("Stored", {"fields": [*shown, "use", "gate", "stored_at", "checked_at"]})]
+            [*found, (gettext("Stored"), {"fields": [*shown, "use", "gate", "stored_at", "checked_at"]})]
             if obj
             else found
         )
@@ -208,12 +225,15 @@ class CredentialAdmin(ScopedAdmin):
         super().save_model(request, obj, form, change)
         if gates.state(obj.application_id, obj.provider).state != Gate.State.OPEN:
             gates.open_(obj.application_id, obj.provider)
-            messages.info(request, f"The gate to {obj.get_provider_display()} is open again.")
+            messages.info(
+                request,
+                gettext("The gate to %(provider)s is open again.") % {"provider": obj.get_provider_display()},
+            )
 
     def has_check_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._may(request, self.change_role, obj)
 
-    @action(description="Check now", permissions=["check"], icon="fact_check")
+    @action(description=_("Check now"), permissions=["check"], icon="fact_check")
     def check_now(self, request: HttpRequest, object_id: str) -> HttpResponse:
         from delivery import checking  # the senders come with it: not before they are needed
 
@@ -230,13 +250,16 @@ class CredentialAdmin(ScopedAdmin):
             self,
             request,
             credential,
-            question=f"Ask {provider} whether it takes these credentials?",
+            question=gettext("Ask %(provider)s whether it takes these credentials?") % {"provider": provider},
             facts=[
-                "Nothing reaches a device.",
-                "If it takes them, a shut gate is opened. If it refuses them, the application's other credentials are "
-                "used; without any the gate is shut and messages wait.",
+                gettext("Nothing reaches a device."),
+                gettext(
+                    "If it takes them, a shut gate is opened. If it refuses them, the application's other"
+                    " credentials are "
+                    "used; without any the gate is shut and messages wait."
+                ),
             ],
-            button="Check now",
+            button=gettext("Check now"),
             do=do,
         )
 
@@ -253,14 +276,14 @@ class GateAdmin(ReadOnlyAdmin):
     actions_detail = ["open_again"]
 
     @display(
-        description="State",
+        description=_("State"),
         ordering="state",
         label={"Open": "success", "Slowed": "warning", "Shut": "danger"},
     )
     def state_shown(self, gate: Gate) -> str:
         return gate.get_state_display() if gate.holds else str(Gate.State.OPEN.label)
 
-    @display(description="Requests under way at most")
+    @display(description=_("Requests under way at most"))
     def streams(self, gate: Gate) -> int:
         from delivery import allowance
 
@@ -273,7 +296,7 @@ class GateAdmin(ReadOnlyAdmin):
         return bool(obj.holds)
 
     @action(
-        description="Open again", permissions=["operate"], icon="lock_open", variant=ActionVariant.PRIMARY
+        description=_("Open again"), permissions=["operate"], icon="lock_open", variant=ActionVariant.PRIMARY
     )
     def open_again(self, request: HttpRequest, object_id: str) -> HttpResponse:
         gate: Gate = self.get_object(request, object_id)
@@ -281,17 +304,20 @@ class GateAdmin(ReadOnlyAdmin):
 
         def do() -> str:
             gates.open_(gate.application_id, gate.provider)
-            return f"The gate to {provider} is open."
+            return gettext("The gate to %(provider)s is open.") % {"provider": provider}
 
         return confirmed(
             self,
             request,
             gate,
-            question=f"Open the gate to {provider} again?",
+            question=gettext("Open the gate to %(provider)s again?") % {"provider": provider},
             facts=[
-                f"It is {gate.get_state_display().lower()}: {gate.reason or 'no reason was given'}.",
-                "What waits for it is sent at once. If the reason still stands, the gate shuts again.",
+                gettext("It is %(state)s: %(reason)s.")
+                % {"state": gate.get_state_display().lower(), "reason": gate.reason or "no reason was given"},
+                gettext(
+                    "What waits for it is sent at once. If the reason still stands, the gate shuts again."
+                ),
             ],
-            button="Open the gate",
+            button=gettext("Open the gate"),
             do=do,
         )

@@ -5,6 +5,8 @@ from typing import Any
 from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
@@ -28,16 +30,16 @@ class HoldAdmin(ScopedAdmin):
     fields = ["application", "lane", "reason"]
     actions_detail = ["resume"]
 
-    @display(description="Stopped", ordering="lane")
+    @display(description=_("Stopped"), ordering="lane")
     def lane_shown(self, hold: Hold) -> str:
-        return hold.get_lane_display() if hold.lane else "Every lane"
+        return hold.get_lane_display() if hold.lane else gettext("Every lane")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.fields if obj is None else [*self.fields, ("by", "at")]
 
     def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "lane":
-            kwargs["choices"] = [("", "Every lane"), *db_field.choices]
+            kwargs["choices"] = [("", gettext("Every lane")), *db_field.choices]
         return super().formfield_for_choice_field(db_field, request, **kwargs)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -63,11 +65,13 @@ class HoldAdmin(ScopedAdmin):
         """Ask, then stop every lane of an application."""
         whose = staff.applications(request, Role.APPROVER).filter(pk=application).first()
         if whose is None:
-            raise Http404("There is no such application among those you may stop.")
+            raise Http404(gettext("There is no such application among those you may stop."))
 
         def do() -> str:
             holds.stop(whose, by=str(request.user), reason="stopped by the button")
-            return f"{whose} is stopped: nothing more is sent until somebody resumes it."
+            return gettext("%(whose)s is stopped: nothing more is sent until somebody resumes it.") % {
+                "whose": whose
+            }
 
         open_parcels = Parcel.objects.filter(
             application=whose, state__in=[WorkState.WAITING, WorkState.CLAIMED]
@@ -76,36 +80,47 @@ class HoldAdmin(ScopedAdmin):
             self,
             request,
             whose,
-            question=f"Stop everything that {whose} sends?",
+            question=gettext("Stop everything that %(whose)s sends?") % {"whose": whose},
             facts=[
-                "No page is planned and no message started from then on, in every lane, critical too; "
-                f"{open_parcels.count():,} parcels are on their way now.",
-                "What a provider has taken cannot be stopped. What waits is kept, and expires at its time.",
-                "One lane alone is stopped under “Stops”, one run on its own page.",
+                gettext(
+                    "No page is planned and no message started from then on, in every lane, critical too; "
+                    "%(count)s parcels are on their way now."
+                )
+                % {"count": f"{open_parcels.count():,}"},
+                gettext(
+                    "What a provider has taken cannot be stopped. What waits is kept, and expires at its time."
+                ),
+                gettext("One lane alone is stopped under “Stops”, one run on its own page."),
             ],
-            button="Stop everything",
+            button=gettext("Stop everything"),
             do=do,
             danger=True,
         )
 
-    @action(description="Resume", permissions=["operate"], icon="play_arrow", variant=ActionVariant.PRIMARY)
+    @action(
+        description=_("Resume"), permissions=["operate"], icon="play_arrow", variant=ActionVariant.PRIMARY
+    )
     def resume(self, request: HttpRequest, object_id: str) -> HttpResponse:
         hold: Hold = self.get_object(request, object_id)
-        what = f"the lane {hold.lane}" if hold.lane else "every lane"
+        what = gettext("the lane %(lane)s") % {"lane": hold.lane} if hold.lane else gettext("every lane")
 
         def do() -> str:
             if not Hold.objects.filter(pk=hold.pk).exists():
-                raise RefusedError("Somebody has resumed it already.")
+                raise RefusedError(gettext("Somebody has resumed it already."))
             holds.end(hold, by=str(request.user))
-            return f"{hold.application} goes on: {what}."
+            return gettext("%(application)s goes on: %(what)s.") % {
+                "application": hold.application,
+                "what": what,
+            }
 
         answer = confirmed(
             self,
             request,
             hold,
-            question=f"Go on with {what} of {hold.application}?",
-            facts=["What waits is sent at once, unless it is past its time."],
-            button="Resume",
+            question=gettext("Go on with %(what)s of %(application)s?")
+            % {"what": what, "application": hold.application},
+            facts=[gettext("What waits is sent at once, unless it is past its time.")],
+            button=gettext("Resume"),
             do=do,
         )
         if isinstance(answer, HttpResponseRedirect):

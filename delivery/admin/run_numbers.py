@@ -159,12 +159,15 @@ def duration(seconds: float | None) -> str:
         return ""
     if seconds < 90:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    return (
+        gettext("%(seconds)s min") % {"seconds": f"{seconds / 60:.0f}"}
+        if seconds < 5400
+        else gettext("%(seconds)s h") % {"seconds": f"{seconds / 3600:.1f}"}
+    )
 
 
 def _by_state(model: type[Page] | type[Parcel], run: Run) -> str:
     counts = dict(model.objects.filter(run=run).values_list("state").annotate(Count("pk")).order_by("state"))
-    return (
-        ", ".join(f"{counts[state]:,} {state.label.lower()}" for state in WorkState if state in counts)
-        or "none yet"
-    )
+    return ", ".join(
+        f"{counts[state]:,} {state.label.lower()}" for state in WorkState if state in counts
+    ) or gettext("none yet")

@@ -44,10 +44,10 @@ class RunAdmin(ReadOnlyAdmin):
     date_hierarchy = "created_at"
     change_form_outer_before_template = "admin/delivery/run/progress.html"
     fieldsets = [
-        ("What it says", {"fields": ["says", "category"]}),
-        ("Run", {"fields": ["application", ("kind", "lane"), "state", "reason"]}),
-        ("When", {"fields": [("created_at", "started_at"), ("finished_at", "recalled_at"), "expires_at"]}),
-        ("For developers", {"fields": ["uid", "origin"]}),
+        (_("What it says"), {"fields": ["says", "category"]}),
+        (_("Run"), {"fields": ["application", ("kind", "lane"), "state", "reason"]}),
+        (_("When"), {"fields": [("created_at", "started_at"), ("finished_at", "recalled_at"), "expires_at"]}),
+        (_("For developers"), {"fields": ["uid", "origin"]}),
     ]
     readonly_fields = ["says", "uid"]
     actions = ["compare"]
@@ -57,11 +57,11 @@ class RunAdmin(ReadOnlyAdmin):
         css: ClassVar[dict[str, list[str]]] = {"all": ["delivery/admin.css"]}
         js: ClassVar[list[Any]] = [forms.Script("delivery/run.js", defer=True)]
 
-    @display(description="State", ordering="state", label=STATE_LABELS)
+    @display(description=_("State"), ordering="state", label=STATE_LABELS)
     def state_shown(self, run: Run) -> str:
         return run.get_state_display()
 
-    @display(description="Text")
+    @display(description=_("Text"))
     def says(self, run: Run) -> str | SafeString:
         frozen = snapshot.from_json(run.snapshot)
         text = frozen.texts[frozen.locale]

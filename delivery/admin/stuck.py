@@ -6,6 +6,8 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
@@ -30,17 +32,17 @@ class StuckAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).filter(state=WorkState.DEAD)
 
-    @display(description="What went wrong")
+    @display(description=_("What went wrong"))
     def last_words(self, work: Any) -> str:
         """Return the last line of the error: the rest stands on the object's own page."""
         lines = work.error.strip().splitlines()
         return lines[-1][:160] if lines else "—"
 
-    @display(description="Made", ordering="created_at")
+    @display(description=_("Made"), ordering="created_at")
     def made_at(self, work: Any) -> str:
         return instant(work.created_at)
 
-    @display(description="Age", ordering="created_at")
+    @display(description=_("Age"), ordering="created_at")
     def age(self, work: Any) -> str:
         minutes = int(max(0.0, dbclock.now() - work.created_at) // 60)
         return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
@@ -50,7 +52,7 @@ class StuckAdmin(ReadOnlyAdmin):
     def has_operate_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._may(request, Role.APPROVER, obj)
 
-    @admin.action(description="Try the chosen again", permissions=["operate"])
+    @admin.action(description=_("Try the chosen again"), permissions=["operate"])
     def requeue_chosen(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         done, chosen = 0, list(queryset.select_related("run"))
         for work in chosen:
@@ -61,40 +63,51 @@ class StuckAdmin(ReadOnlyAdmin):
             except deadletters.NotDeadError:
                 continue
             done += 1
-        messages.success(request, f"{done:,} of {len(chosen):,} are tried again.")
+        messages.success(
+            request,
+            gettext("%(done)s of %(count)s are tried again.")
+            % {"done": f"{done:,}", "count": f"{len(chosen):,}"},
+        )
 
-    @action(description="Try again", permissions=["operate"], icon="replay", variant=ActionVariant.PRIMARY)
+    @action(description=_("Try again"), permissions=["operate"], icon="replay", variant=ActionVariant.PRIMARY)
     def requeue(self, request: HttpRequest, object_id: str) -> HttpResponse:
         work = self.get_object(request, object_id)
 
         def do() -> str:
             deadletters.requeue(work, by=str(request.user))
-            return f"{work} is tried again."
+            return gettext("%(work)s is tried again.") % {"work": work}
 
         return self._asked(
             request,
             work,
             do,
-            question=f"Try {work} of “{work.run}” again?",
-            facts=[f"It failed {work.tries} times: {self.last_words(work)}"],
-            button="Try again",
+            question=gettext("Try %(work)s of “%(run)s” again?") % {"work": work, "run": work.run},
+            facts=[
+                gettext("It failed %(tries)s times: %(last_words)s")
+                % {"tries": work.tries, "last_words": self.last_words(work)}
+            ],
+            button=gettext("Try again"),
         )
 
-    @action(description="Give up", permissions=["operate"], icon="delete", variant=ActionVariant.DANGER)
+    @action(description=_("Give up"), permissions=["operate"], icon="delete", variant=ActionVariant.DANGER)
     def give_up(self, request: HttpRequest, object_id: str) -> HttpResponse:
         work = self.get_object(request, object_id)
 
         def do() -> str:
             ended = deadletters.give_up(work, by=str(request.user))
-            return f"{work} is given up: {ended:,} {'messages' if isinstance(work, Parcel) else 'people'}."
+            return gettext("%(work)s is given up: %(ended)s %(value)s.") % {
+                "work": work,
+                "ended": f"{ended:,}",
+                "value": "messages" if isinstance(work, Parcel) else "people",
+            }
 
         return self._asked(
             request,
             work,
             do,
-            question=f"Give {work} of “{work.run}” up for good?",
-            facts=[self.ends, "It cannot be undone."],
-            button="Give it up",
+            question=gettext("Give %(work)s of “%(run)s” up for good?") % {"work": work, "run": work.run},
+            facts=[self.ends, gettext("It cannot be undone.")],
+            button=gettext("Give it up"),
             danger=True,
         )
 
@@ -117,7 +130,7 @@ class StuckAdmin(ReadOnlyAdmin):
 class PageAdmin(StuckAdmin):
     """Pages that could not be planned."""
 
-    ends = "Its people are stopped as “given up” and are not told; the rest of the audience goes on."
+    ends = _("Its people are stopped as “given up” and are not told; the rest of the audience goes on.")
     list_display = ["__str__", "application", "run", "lane", "kind", "tries", "last_words", "age"]
     fields = ["application", "run", ("lane", "kind"), "error", ("tries", "fence", "worker"), "made_at"]
     readonly_fields = ["made_at"]
@@ -127,7 +140,7 @@ class PageAdmin(StuckAdmin):
 class ParcelAdmin(StuckAdmin):
     """Parcels that could not be sent."""
 
-    ends = "Its messages fail as “given up”; their entries stay in the log."
+    ends = _("Its messages fail as “given up”; their entries stay in the log.")
     list_display = ["__str__", "application", "run", "lane", "provider", "size", "tries", "last_words", "age"]
     list_filter = ["application", "provider", "lane"]
     fields = [

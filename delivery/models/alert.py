@@ -36,7 +36,9 @@ class AlertRule(models.Model):
         EMAIL = "email", _("E-mail")
         WEBHOOK = "webhook", _("Webhook")
 
-    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="alert_rules")
+    application = models.ForeignKey(
+        Application, verbose_name=_("application"), on_delete=models.CASCADE, related_name="alert_rules"
+    )
     name = models.CharField(_("name"), max_length=100)
     kinds = models.JSONField(_("tells of"), default=every_kind)
     way = models.CharField(_("way"), max_length=7, choices=Way.choices, default=Way.EMAIL)
@@ -67,7 +69,9 @@ class AlertRule(models.Model):
 class Incident(models.Model):
     """Something that needed a person, from when it was seen until it was over."""
 
-    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="incidents")
+    application = models.ForeignKey(
+        Application, verbose_name=_("application"), on_delete=models.CASCADE, related_name="incidents"
+    )
     kind = models.CharField(_("kind"), max_length=20, choices=list(KINDS.items()))
     key = models.CharField(max_length=100, help_text="What it is about, among those of its kind.")
     sentence = models.CharField(_("what"), max_length=400)

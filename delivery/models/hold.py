@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from delivery.models.run import LANE_CHOICES
 from devices.models import Application
@@ -11,13 +12,19 @@ from devices.models import Application
 class Hold(models.Model):
     """An application's stop, of one lane or of all of them; nothing is lost, it waits."""
 
-    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="holds")
-    lane = models.CharField(max_length=8, choices=LANE_CHOICES, blank=True, help_text="Empty: every lane.")
-    reason = models.CharField(max_length=300, blank=True)
-    by = models.CharField(max_length=150, blank=True, help_text="Who stopped it.")
-    at = models.DateTimeField(default=timezone.now)
+    application = models.ForeignKey(
+        Application, verbose_name=_("application"), on_delete=models.CASCADE, related_name="holds"
+    )
+    lane = models.CharField(
+        _("lane"), max_length=8, choices=LANE_CHOICES, blank=True, help_text=_("Empty: every lane.")
+    )
+    reason = models.CharField(_("reason"), max_length=300, blank=True)
+    by = models.CharField(_("by"), max_length=150, blank=True, help_text=_("Who stopped it."))
+    at = models.DateTimeField(_("at"), default=timezone.now)
 
     class Meta:
+        verbose_name = _("hold")
+        verbose_name_plural = _("holds")
         ordering = ["-at"]
         constraints = [models.UniqueConstraint(fields=["application", "lane"], name="one_hold_per_lane")]
 

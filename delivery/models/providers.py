@@ -4,11 +4,12 @@ import uuid
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from devices.models import Application, Provider
 from devices.secrets import EncryptedJSONField
 
-OUTSIDE = [(Provider.FCM, "FCM"), (Provider.APNS, "APNs"), (Provider.WEBPUSH, "Web Push")]
+OUTSIDE = [(Provider.FCM, "FCM"), (Provider.APNS, "APNs"), (Provider.WEBPUSH, _("Web Push"))]
 
 
 class Credential(models.Model):
@@ -19,45 +20,63 @@ class Credential(models.Model):
     """
 
     class Slot(models.IntegerChoices):
-        FIRST = 1, "First"
-        SECOND = 2, "Second"
+        FIRST = 1, _("First")
+        SECOND = 2, _("Second")
 
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="credentials")
-    provider = models.CharField(max_length=8, choices=OUTSIDE)
+    application = models.ForeignKey(
+        Application, verbose_name=_("application"), on_delete=models.CASCADE, related_name="credentials"
+    )
+    provider = models.CharField(_("provider"), max_length=8, choices=OUTSIDE)
     slot = models.PositiveSmallIntegerField(choices=Slot.choices, default=Slot.FIRST, editable=False)
     secret = EncryptedJSONField(
-        help_text='FCM: {"service_account": {…}}. APNs: {"private_key": "-----BEGIN…", "key_id": "…", "team_id": "…"},'
-        ' or {"certificate": "-----BEGIN…", "private_key": "-----BEGIN…"}. Web Push: {"private_key": "-----BEGIN…"}.'
+        _("secret"),
+        help_text=_(
+            'FCM: {"service_account": {…}}. APNs: {"private_key": "-----BEGIN…", "key_id": "…", "team_id": "…"},'
+            ' or {"certificate": "-----BEGIN…", "private_key": "-----BEGIN…"}. Web Push:'
+            ' {"private_key": "-----BEGIN…"}.'
+        ),
     )
     settings = models.JSONField(
+        _("settings"),
         default=dict,
         blank=True,
-        help_text='APNs: {"topic": "com.example.app"}. Web Push: {"subject": "mailto:push@example.com"}.'
-        ' All: {"per_minute": 600000}, 0 for no quota.',
+        help_text=_(
+            'APNs: {"topic": "com.example.app"}. Web Push: {"subject": "mailto:push@example.com"}.'
+            ' All: {"per_minute": 600000}, 0 for no quota.'
+        ),
     )
-    fingerprint = models.CharField(max_length=64, editable=False, blank=True)
+    fingerprint = models.CharField(_("fingerprint"), max_length=64, editable=False, blank=True)
     stands_in = models.BooleanField(
-        "send to the fleet",
+        _("send to the fleet"),
         default=False,
-        help_text="Deliver to the fleet that stands in for the real provider.",
+        help_text=_("Deliver to the fleet that stands in for the real provider."),
     )
     expires_at = models.DateTimeField(
-        null=True, blank=True, help_text="When the provider stops taking it; empty: never, or not known."
+        _("expires at"),
+        null=True,
+        blank=True,
+        help_text=_("When the provider stops taking it; empty: never, or not known."),
     )
     stored_at = models.DateTimeField(
-        default=timezone.now, editable=False, help_text="When the secret was last written."
+        _("stored at"), default=timezone.now, editable=False, help_text=_("When the secret was last written.")
     )
     refused_at = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="When the provider refused it; empty: it did not."
     )
     refused_reason = models.CharField(max_length=100, blank=True, editable=False)
     checked_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="When the provider was last asked about it."
+        _("checked at"),
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("When the provider was last asked about it."),
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
+        verbose_name = _("credential")
+        verbose_name_plural = _("credentials")
         constraints = [
             models.UniqueConstraint(
                 fields=["application", "provider", "slot"], name="two_credentials_per_provider"
@@ -72,18 +91,22 @@ class Gate(models.Model):
     """A provider's door for one application: open, slowed until an instant, shut with a reason."""
 
     class State(models.TextChoices):
-        OPEN = "open", "Open"
-        SLOWED = "slowed", "Slowed"
-        SHUT = "shut", "Shut"
+        OPEN = "open", _("Open")
+        SLOWED = "slowed", _("Slowed")
+        SHUT = "shut", _("Shut")
 
-    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="gates")
-    provider = models.CharField(max_length=8, choices=OUTSIDE)
-    state = models.CharField(max_length=8, choices=State.choices, default=State.OPEN)
-    until = models.DateTimeField(null=True, blank=True)
-    reason = models.CharField(max_length=200, blank=True)
-    changed_at = models.DateTimeField(default=timezone.now)
+    application = models.ForeignKey(
+        Application, verbose_name=_("application"), on_delete=models.CASCADE, related_name="gates"
+    )
+    provider = models.CharField(_("provider"), max_length=8, choices=OUTSIDE)
+    state = models.CharField(_("state"), max_length=8, choices=State.choices, default=State.OPEN)
+    until = models.DateTimeField(_("until"), null=True, blank=True)
+    reason = models.CharField(_("reason"), max_length=200, blank=True)
+    changed_at = models.DateTimeField(_("changed at"), default=timezone.now)
 
     class Meta:
+        verbose_name = _("gate")
+        verbose_name_plural = _("gates")
         constraints = [
             models.UniqueConstraint(fields=["application", "provider"], name="one_gate_per_provider")
         ]

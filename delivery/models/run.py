@@ -4,59 +4,69 @@ import uuid
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from devices.models import Application, Category, Provider
 
-LANE_CHOICES = [("critical", "Critical"), ("high", "High"), ("normal", "Normal"), ("bulk", "Bulk")]
+LANE_CHOICES = [
+    ("critical", _("Critical")),
+    ("high", _("High")),
+    ("normal", _("Normal")),
+    ("bulk", _("Bulk")),
+]
 
 
 class Run(models.Model):
     """One execution of a campaign version, or the standing run of a rule's events."""
 
     class Kind(models.TextChoices):
-        AUDIENCE = "audience", "An audience"
+        AUDIENCE = "audience", _("An audience")
         STANDING = "standing", "A rule's events"
-        DIRECT = "direct", "Named subscribers"
+        DIRECT = "direct", _("Named subscribers")
 
     class State(models.TextChoices):
-        PLANNED = "planned", "Planned"
-        RUNNING = "running", "Running"
-        PAUSED = "paused", "Paused"
-        DONE = "done", "Done"
-        CANCELLED = "cancelled", "Cancelled"
-        FAILED = "failed", "Failed"
+        PLANNED = "planned", _("Planned")
+        RUNNING = "running", _("Running")
+        PAUSED = "paused", _("Paused")
+        DONE = "done", _("Done")
+        CANCELLED = "cancelled", _("Cancelled")
+        FAILED = "failed", _("Failed")
 
     class Brake(models.TextChoices):
-        READY = "ready", "Ready"
-        TRIPPED = "tripped", "Has paused the run"
-        OFF = "off", "Off: refused tokens retire their devices"
+        READY = "ready", _("Ready")
+        TRIPPED = "tripped", _("Has paused the run")
+        OFF = "off", _("Off: refused tokens retire their devices")
 
-    uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="runs")
-    origin = models.CharField(
-        max_length=200, db_index=True, help_text="Who asked for it; opaque to delivery."
+    uid = models.UUIDField(_("uid"), default=uuid.uuid4, unique=True, editable=False)
+    application = models.ForeignKey(
+        Application, verbose_name=_("application"), on_delete=models.CASCADE, related_name="runs"
     )
-    title = models.CharField(max_length=200, help_text="For people who look at runs.")
-    kind = models.CharField(max_length=8, choices=Kind.choices)
+    origin = models.CharField(
+        _("origin"), max_length=200, db_index=True, help_text=_("Who asked for it; opaque to delivery.")
+    )
+    title = models.CharField(_("title"), max_length=200, help_text=_("For people who look at runs."))
+    kind = models.CharField(_("kind"), max_length=8, choices=Kind.choices)
     standing_key = models.CharField(max_length=200, null=True, unique=True, editable=False)
-    lane = models.CharField(max_length=8, choices=LANE_CHOICES)
-    state = models.CharField(max_length=9, choices=State.choices, default=State.PLANNED)
+    lane = models.CharField(_("lane"), max_length=8, choices=LANE_CHOICES)
+    state = models.CharField(_("state"), max_length=9, choices=State.choices, default=State.PLANNED)
     snapshot = models.JSONField(
         help_text="Frozen at launch: content, policy, audience (`delivery.snapshot`)."
     )
-    category = models.ForeignKey(Category, null=True, on_delete=models.PROTECT, related_name="+")
-    expires_at = models.DateTimeField(null=True)
-    created_at = models.DateTimeField(default=timezone.now)
-    started_at = models.DateTimeField(null=True)
-    finished_at = models.DateTimeField(null=True)
-    recalled_at = models.DateTimeField(null=True)
+    category = models.ForeignKey(
+        Category, verbose_name=_("category"), null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    expires_at = models.DateTimeField(_("expires at"), null=True)
+    created_at = models.DateTimeField(_("created at"), default=timezone.now)
+    started_at = models.DateTimeField(_("started at"), null=True)
+    finished_at = models.DateTimeField(_("finished at"), null=True)
+    recalled_at = models.DateTimeField(_("recalled at"), null=True)
     served_at = models.FloatField(
         default=0, editable=False, help_text="When work of it was last taken (epoch)."
     )
     paced_until = models.FloatField(
         default=0, editable=False, help_text="Throttled: until when its slots are taken (epoch)."
     )
-    reason = models.CharField(max_length=300, blank=True, help_text="Why it failed or waits.")
+    reason = models.CharField(_("reason"), max_length=300, blank=True, help_text=_("Why it failed or waits."))
     brake = models.CharField(
         max_length=7,
         choices=Brake.choices,
@@ -65,6 +75,8 @@ class Run(models.Model):
     )
 
     class Meta:
+        verbose_name = _("run")
+        verbose_name_plural = _("runs")
         ordering = ["-created_at"]
         indexes = [models.Index(fields=["application", "-created_at"], name="runs_newest_first")]
 
@@ -91,26 +103,32 @@ class Shard(models.Model):
 class WorkState(models.TextChoices):
     """Where a page or parcel stands; `claimed` holds only as long as its lease."""
 
-    WAITING = "waiting", "Waiting"
-    CLAIMED = "claimed", "Claimed"
-    DONE = "done", "Done"
-    DEAD = "dead", "Stopped after too many attempts"
-    CANCELLED = "cancelled", "Cancelled"
+    WAITING = "waiting", _("Waiting")
+    CLAIMED = "claimed", _("Claimed")
+    DONE = "done", _("Done")
+    DEAD = "dead", _("Stopped after too many attempts")
+    CANCELLED = "cancelled", _("Cancelled")
 
 
 class Work(models.Model):
     """What pages and parcels share: a place in a lane, a lease and a fence."""
 
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="%(class)ss")
-    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="+")
-    lane = models.CharField(max_length=8, choices=LANE_CHOICES)
+    run = models.ForeignKey(Run, verbose_name=_("run"), on_delete=models.CASCADE, related_name="%(class)ss")
+    application = models.ForeignKey(
+        Application, verbose_name=_("application"), on_delete=models.CASCADE, related_name="+"
+    )
+    lane = models.CharField(_("lane"), max_length=8, choices=LANE_CHOICES)
     state = models.CharField(max_length=9, choices=WorkState.choices, default=WorkState.WAITING)
     due_at = models.FloatField(help_text="Not before (epoch seconds).")
     lease_until = models.FloatField(default=0)
-    fence = models.PositiveIntegerField(default=0, help_text="Counts the claims; a commit needs the newest.")
-    tries = models.PositiveIntegerField(default=0, help_text="Claims since it was made or requeued.")
-    worker = models.CharField(max_length=64, blank=True)
-    error = models.TextField(blank=True, help_text="What went wrong the last time.")
+    fence = models.PositiveIntegerField(
+        _("fence"), default=0, help_text=_("Counts the claims; a commit needs the newest.")
+    )
+    tries = models.PositiveIntegerField(
+        _("tries"), default=0, help_text=_("Claims since it was made or requeued.")
+    )
+    worker = models.CharField(_("worker"), max_length=64, blank=True)
+    error = models.TextField(_("error"), blank=True, help_text=_("What went wrong the last time."))
     created_at = models.FloatField()
     closed_at = models.FloatField(null=True)
 
@@ -122,11 +140,11 @@ class Page(Work):
     """The people a planner takes at a time: the next of a shard, a rule's events, or a slice."""
 
     class Kind(models.TextChoices):
-        SHARD = "shard", "The next people of a shard"
-        PEOPLE = "people", "Named people"
-        SLICE = "slice", "People that policy put off"
+        SHARD = "shard", _("The next people of a shard")
+        PEOPLE = "people", _("Named people")
+        SLICE = "slice", _("People that policy put off")
 
-    kind = models.CharField(max_length=6, choices=Kind.choices)
+    kind = models.CharField(_("kind"), max_length=6, choices=Kind.choices)
     shard = models.ForeignKey(Shard, null=True, on_delete=models.CASCADE, related_name="pages")
     parent = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="slices")
     after = models.BigIntegerField(null=True, help_text="Shard pages: the cursor it starts behind.")
@@ -143,6 +161,8 @@ class Page(Work):
     spread = models.JSONField(default=dict, help_text="Whom it told what (`delivery.spread`).")
 
     class Meta:
+        verbose_name = _("page")
+        verbose_name_plural = _("pages")
         indexes = [
             models.Index(
                 fields=["lane", "due_at"],
@@ -161,15 +181,15 @@ class Parcel(Work):
     """One page's messages for one provider: the unit a sender claims."""
 
     page = models.ForeignKey(Page, on_delete=models.CASCADE, related_name="parcels")
-    provider = models.CharField(max_length=8, choices=Provider.choices)
-    attempt = models.PositiveIntegerField(default=1)
+    provider = models.CharField(_("provider"), max_length=8, choices=Provider.choices)
+    attempt = models.PositiveIntegerField(_("attempt"), default=1)
     expires_at = models.FloatField(
         null=True, help_text="When its messages are no longer worth sending (epoch)."
     )
     body = models.BinaryField(
         null=True, help_text="Messages (`delivery.senders.contract`), dropped when closed."
     )
-    size = models.PositiveIntegerField(help_text="Messages in it.")
+    size = models.PositiveIntegerField(_("size"), help_text=_("Messages in it."))
     sent = models.PositiveIntegerField(default=0)
     stored = models.PositiveIntegerField(default=0)
     expired = models.PositiveIntegerField(default=0)
@@ -180,6 +200,8 @@ class Parcel(Work):
     platforms = models.JSONField(default=dict, help_text="Outcomes by platform.")
 
     class Meta:
+        verbose_name = _("parcel")
+        verbose_name_plural = _("parcels")
         indexes = [
             models.Index(
                 fields=["provider", "lane", "due_at"],

@@ -7,6 +7,8 @@ from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
@@ -20,12 +22,13 @@ from devices.scoped_form import ScopedForm
 def validate_origins(origins: Any) -> None:
     """Refuse anything but a list of web origins (RFC 6454: scheme, host, port; no path)."""
     if not isinstance(origins, list) or not all(isinstance(origin, str) for origin in origins):
-        raise ValidationError('Write a list of texts, as ["https://app.example.com"].')
+        raise ValidationError(gettext('Write a list of texts, as ["https://app.example.com"].'))
     for origin in origins:
         scheme, _, host = origin.partition("://")
         if scheme not in ("http", "https") or not host or "/" in host:
             raise ValidationError(
-                f"“{origin}” is no web origin; write scheme and host, as https://app.example.com."
+                gettext("“%(origin)s” is no web origin; write scheme and host, as https://app.example.com.")
+                % {"origin": origin}
             )
 
 
@@ -43,7 +46,9 @@ class ApplicationForm(ScopedForm):
         wanted = {cap["category"] for cap in caps if cap.get("category")}
         known = Category.objects.filter(application=self.instance.pk).values_list("key", flat=True)
         if unknown := sorted(wanted - set(known)):
-            raise ValidationError(f"This application has no category {', '.join(unknown)}.")
+            raise ValidationError(
+                gettext("This application has no category %(listed)s.") % {"listed": ", ".join(unknown)}
+            )
         return caps
 
 
@@ -60,10 +65,10 @@ class ApplicationAdmin(ScopedAdmin):
     prepopulated_fields = {"slug": ["name"]}
     fieldsets = [
         (None, {"fields": ["name", "slug", ("time_zone", "locale")]}),
-        ("Policy", {"fields": ["quiet_hours", "caps"]}),
-        ("Approval", {"fields": [("approval_from", "second_approval_from")]}),
-        ("WebSocket", {"fields": ["origins"]}),
-        ("For developers", {"fields": ["uid", "created_at"]}),
+        (_("Policy"), {"fields": ["quiet_hours", "caps"]}),
+        (_("Approval"), {"fields": [("approval_from", "second_approval_from")]}),
+        (_("WebSocket"), {"fields": ["origins"]}),
+        (_("For developers"), {"fields": ["uid", "created_at"]}),
     ]
     readonly_fields = ["uid", "created_at"]
 
@@ -95,10 +100,10 @@ class MembershipForm(ScopedForm):
     """A member is named by their user name: a list to choose from would show other applications' staff."""
 
     username = forms.CharField(
-        label="User name",
+        label=_("User name"),
         max_length=150,
         widget=UnfoldAdminTextInputWidget(),
-        help_text="Of a staff account that exists; an administrator of the hub makes accounts.",
+        help_text=_("Of a staff account that exists; an administrator of the hub makes accounts."),
     )
 
     def clean_username(self) -> str:
@@ -106,7 +111,8 @@ class MembershipForm(ScopedForm):
         user = get_user_model().objects.filter(username=name, is_active=True, is_staff=True).first()
         if user is None:
             raise ValidationError(
-                f"There is no active staff account “{name}”; ask an administrator to make one."
+                gettext("There is no active staff account “%(name)s”; ask an administrator to make one.")
+                % {"name": name}
             )
         self.instance.user = user
         return name
@@ -130,7 +136,7 @@ class MembershipAdmin(ScopedAdmin):
     search_fields = ["user__username"]
     radio_fields = {"role": admin.VERTICAL}
 
-    @display(description="Role", ordering="role")
+    @display(description=_("Role"), ordering="role")
     def role_shown(self, member: Membership) -> str:
         return member.get_role_display()
 

@@ -10,6 +10,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.crypto import get_random_string
 from django.utils.html import format_html
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey, OKPKey
 from unfold.decorators import action, display
@@ -30,7 +32,7 @@ class ApiKeyForm(ScopedForm):
     scopes = ChoicesField(choices=[(scope, f"{scope}: {said}") for scope, said in keys.SCOPES.items()])
     lanes = ChoicesField(
         choices=[(lane, lane.capitalize()) for lane in LANES],
-        help_text="Lanes this key may use; an event in another is refused.",
+        help_text=_("Lanes this key may use; an event in another is refused."),
     )
 
 
@@ -47,22 +49,22 @@ class ApiKeyAdmin(ScopedAdmin):
     search_fields = ["name", "prefix"]
     fieldsets = [
         (None, {"fields": ["application", "name"]}),
-        ("What it may do", {"fields": ["scopes", "lanes", "source_prefixes"]}),
-        ("When", {"fields": ["expires_at"]}),
-        ("Use", {"fields": ["shown", "standing", ("created_at", "used_at", "revoked_at")]}),
+        (_("What it may do"), {"fields": ["scopes", "lanes", "source_prefixes"]}),
+        (_("When"), {"fields": ["expires_at"]}),
+        (_("Use"), {"fields": ["shown", "standing", ("created_at", "used_at", "revoked_at")]}),
     ]
     readonly_fields = ["shown", "standing", "created_at", "used_at", "revoked_at"]
     actions_detail = ["revoke"]
 
-    @display(description="Key")
+    @display(description=_("Key"))
     def shown(self, key: ApiKey) -> str:
-        return f"nh_{key.prefix}_…" if key.prefix else "Shown once, when it is saved."
+        return f"nh_{key.prefix}_…" if key.prefix else gettext("Shown once, when it is saved.")
 
-    @display(description="State", label={"Works": "success", "Revoked": "danger", "Expired": "warning"})
+    @display(description=_("State"), label={"Works": "success", "Revoked": "danger", "Expired": "warning"})
     def standing(self, key: ApiKey) -> str:
         if key.revoked_at:
-            return "Revoked"
-        return "Expired" if key.expires_at and key.expires_at <= timezone.now() else "Works"
+            return gettext("Revoked")
+        return gettext("Expired") if key.expires_at and key.expires_at <= timezone.now() else gettext("Works")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
@@ -86,7 +88,7 @@ class ApiKeyAdmin(ScopedAdmin):
         vars(obj).update(vars(minted))
         messages.warning(
             request,
-            format_html("Copy this key now, it is shown only this once: <code>{}</code>", plain),
+            format_html(gettext("Copy this key now, it is shown only this once: <code>{}</code>"), plain),
         )
 
     def has_revoke_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -95,27 +97,27 @@ class ApiKeyAdmin(ScopedAdmin):
     def offers(self, action: str, obj: Any) -> bool:
         return obj.revoked_at is None
 
-    @action(description="Revoke", permissions=["revoke"], icon="key_off", variant=ActionVariant.DANGER)
+    @action(description=_("Revoke"), permissions=["revoke"], icon="key_off", variant=ActionVariant.DANGER)
     def revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
         key: ApiKey = self.get_object(request, object_id)
 
         def do() -> str:
             if not ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()):
-                raise RefusedError("This key was revoked before.")
-            return f"The key “{key.name}” is revoked."
+                raise RefusedError(gettext("This key was revoked before."))
+            return gettext("The key “%(key)s” is revoked.") % {"key": key.name}
 
         used = f"{key.used_at:%-d %B %Y, %H:%M} UTC" if key.used_at else "never"
         return confirmed(
             self,
             request,
             key,
-            question=f"Revoke the key “{key.name}” for good?",
+            question=gettext("Revoke the key “%(key)s” for good?") % {"key": key.name},
             facts=[
-                f"Last used: {used}.",
-                "Services that use it are refused within a second.",
-                "It cannot be undone.",
+                gettext("Last used: %(used)s.") % {"used": used},
+                gettext("Services that use it are refused within a second."),
+                gettext("It cannot be undone."),
             ],
-            button="Revoke the key",
+            button=gettext("Revoke the key"),
             do=do,
             danger=True,
         )
@@ -125,10 +127,12 @@ class SigningKeyForm(ScopedForm):
     """A signing key: the public half is pasted (EdDSA), a shared secret (HS256) is made by the hub."""
 
     public_key = forms.CharField(
-        label="Public key",
+        label=_("Public key"),
         required=False,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}),
-        help_text="EdDSA only: an Ed25519 public key, as PEM or as a JWK (RFC 7517). Leave empty for HS256.",
+        help_text=_(
+            "EdDSA only: an Ed25519 public key, as PEM or as a JWK (RFC 7517). Leave empty for HS256."
+        ),
     )
 
     def clean(self) -> dict[str, Any]:
@@ -137,11 +141,14 @@ class SigningKeyForm(ScopedForm):
         if cleaned.get("algorithm") == SigningKey.Algorithm.HS256:
             if text:
                 self.add_error(
-                    "public_key", "Leave this empty: the hub makes the shared secret and shows it once."
+                    "public_key",
+                    gettext("Leave this empty: the hub makes the shared secret and shows it once."),
                 )
             self.instance.jwk = OctKey.generate_key(256).as_dict(private=True)
         elif not text:
-            self.add_error("public_key", "Paste the public key that your service's private key belongs to.")
+            self.add_error(
+                "public_key", gettext("Paste the public key that your service's private key belongs to.")
+            )
         else:
             try:
                 self.instance.jwk = read_public_key(text)
@@ -156,18 +163,26 @@ class SigningKeyForm(ScopedForm):
 def read_public_key(text: str) -> dict[str, Any]:
     """Return an Ed25519 public key as a JWK, from PEM or JWK; raises `ValidationError` for anything else."""
     if "PRIVATE KEY" in text:
-        raise ValidationError("This is the private key: keep it to yourself and paste the public one.")
+        raise ValidationError(
+            gettext("This is the private key: keep it to yourself and paste the public one.")
+        )
     try:
         key = OKPKey.import_key(json.loads(text) if text.startswith("{") else text)
     except (JoseError, ValueError, KeyError, TypeError):
         raise ValidationError(
-            'This is no public key; paste PEM (“-----BEGIN PUBLIC KEY-----…”) or a JWK as {"kty": "OKP", …}.'
+            gettext(
+                'This is no public key; paste PEM (“-----BEGIN PUBLIC KEY-----…”) or a JWK as {"kty": "OKP", …}.'
+            )
         ) from None
     if key.is_private:
-        raise ValidationError("This is the private key: keep it to yourself and paste the public one.")
+        raise ValidationError(
+            gettext("This is the private key: keep it to yourself and paste the public one.")
+        )
     jwk: dict[str, Any] = dict(key.as_dict(private=False))
     if jwk.get("crv") != "Ed25519":
-        raise ValidationError(f"EdDSA here means Ed25519; this key is {jwk.get('crv')}.")
+        raise ValidationError(
+            gettext("EdDSA here means Ed25519; this key is %(get)s.") % {"get": jwk.get("crv")}
+        )
     return jwk
 
 
@@ -203,7 +218,7 @@ class SigningKeyAdmin(ScopedAdmin):
         super().save_model(request, obj, form, change)
         if obj.algorithm == SigningKey.Algorithm.HS256:
             shown = format_html(
-                "Copy this secret now, it is shown only this once: <code>{}</code>", obj.jwk["k"]
+                gettext("Copy this secret now, it is shown only this once: <code>{}</code>"), obj.jwk["k"]
             )
             messages.warning(request, shown)
 
@@ -213,22 +228,25 @@ class SigningKeyAdmin(ScopedAdmin):
     def offers(self, action: str, obj: Any) -> bool:
         return obj.retired_at is None
 
-    @action(description="Retire", permissions=["retire"], icon="key_off", variant=ActionVariant.DANGER)
+    @action(description=_("Retire"), permissions=["retire"], icon="key_off", variant=ActionVariant.DANGER)
     def retire(self, request: HttpRequest, object_id: str) -> HttpResponse:
         key: SigningKey = self.get_object(request, object_id)
 
         def do() -> str:
             if not SigningKey.objects.filter(pk=key.pk, retired_at=None).update(retired_at=timezone.now()):
-                raise RefusedError("This key was retired before.")
-            return f"The signing key {key.kid} is retired."
+                raise RefusedError(gettext("This key was retired before."))
+            return gettext("The signing key %(kid)s is retired.") % {"kid": key.kid}
 
         return confirmed(
             self,
             request,
             key,
-            question=f"Retire the signing key {key.kid}?",
-            facts=["Subscriber tokens signed with it are refused from now on.", "It cannot be undone."],
-            button="Retire the key",
+            question=gettext("Retire the signing key %(kid)s?") % {"kid": key.kid},
+            facts=[
+                gettext("Subscriber tokens signed with it are refused from now on."),
+                gettext("It cannot be undone."),
+            ],
+            button=gettext("Retire the key"),
             do=do,
             danger=True,
         )

@@ -35,7 +35,7 @@ class DeviceInline(ScopedTabularInline):
     readonly_fields = fields
     ordering = ["-seen_at"]
 
-    @display(description="Device")
+    @display(description=gettext_lazy("Device"))
     def device(self, device: Device) -> str:
         return format_html(
             '<a class="text-link" href="{}">{}</a>',
@@ -43,7 +43,7 @@ class DeviceInline(ScopedTabularInline):
             device,
         )
 
-    @display(description="Token")
+    @display(description=gettext_lazy("Token"))
     def token_shown(self, device: Device) -> str:
         return mask(device.token)
 
@@ -64,7 +64,7 @@ class SubscriberAdmin(ScopedAdmin):
     list_filter = ["application", "consent"]
     list_select_related = ["application"]
     search_fields = ["external_id"]
-    search_help_text = "How the person's id in your own system begins"
+    search_help_text = gettext_lazy("How the person's id in your own system begins")
     change_form_outer_before_template = "admin/devices/subscriber/before.html"
     list_before_template = "admin/devices/subscriber/list_before.html"
     actions_list = ["import_csv", "export"]
@@ -72,10 +72,16 @@ class SubscriberAdmin(ScopedAdmin):
     fieldsets = [
         (None, {"fields": ["application", "external_id", ("locale", "time_zone"), "quiet_hours", "consent"]}),
         (
-            "Attributes",
-            {"fields": ["attributes"], "description": "What texts and segments may use, as JSON."},
+            gettext_lazy("Attributes"),
+            {
+                "fields": ["attributes"],
+                "description": gettext_lazy("What texts and segments may use, as JSON."),
+            },
         ),
-        ("For developers", {"fields": ["uid", "revoked_before", ("consent_at", "created_at", "updated_at")]}),
+        (
+            gettext_lazy("For developers"),
+            {"fields": ["uid", "revoked_before", ("consent_at", "created_at", "updated_at")]},
+        ),
     ]
 
     @action(description=gettext_lazy("Import a CSV file"), url_path="import-csv", icon="upload_file")
@@ -139,14 +145,14 @@ class SubscriberAdmin(ScopedAdmin):
 class FreshnessFilter(admin.SimpleListFilter):
     """Devices by how long ago they gave a sign of life."""
 
-    title = "last sign of life"
+    title = gettext_lazy("last sign of life")
     parameter_name = "freshness"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [
-            (freshness.FRESH, "In the last 30 days"),
-            (freshness.STALE, "Stale: 30 days ago and more"),
-            (freshness.LAPSED, "Lapsed: 270 days ago and more"),
+            (freshness.FRESH, _("In the last 30 days")),
+            (freshness.STALE, _("Stale: 30 days ago and more")),
+            (freshness.LAPSED, _("Lapsed: 270 days ago and more")),
         ]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
@@ -161,7 +167,7 @@ class DeviceAdmin(ReadOnlyAdmin):
     list_filter = ["application", "platform", "provider", "state", FreshnessFilter]
     list_select_related = ["application", "subscriber"]
     search_fields = ["subscriber__external_id"]
-    search_help_text = "How the person's id in your own system begins"
+    search_help_text = gettext_lazy("How the person's id in your own system begins")
     secret_fields = ("token", "token_digest")
     fieldsets = [
         (
@@ -176,22 +182,27 @@ class DeviceAdmin(ReadOnlyAdmin):
                 ]
             },
         ),
-        ("State", {"fields": ["state", ("registered_at", "seen_at"), ("retired_at", "retired_reason")]}),
-        ("Installation", {"fields": [("locale", "time_zone"), "app_version", "uid"]}),
+        (
+            gettext_lazy("State"),
+            {"fields": ["state", ("registered_at", "seen_at"), ("retired_at", "retired_reason")]},
+        ),
+        (gettext_lazy("Installation"), {"fields": [("locale", "time_zone"), "app_version", "uid"]}),
     ]
     readonly_fields = ["token_shown"]
     actions_detail = ["retire"]
 
-    @display(description="Token")
+    @display(description=gettext_lazy("Token"))
     def token_shown(self, device: Device) -> str:
         return mask(device.token)
 
-    @display(description="Sign of life", label={"Stale": "warning", "Lapsed": "danger"})
+    @display(description=gettext_lazy("Sign of life"), label={"Stale": "warning", "Lapsed": "danger"})
     def freshness(self, device: Device) -> str:
         found = freshness.freshness(device.seen_at, timezone.now())
         return "" if found == freshness.FRESH else found.capitalize()
 
-    @display(description="State", ordering="state", label={"Active": "success", "Retired": "warning"})
+    @display(
+        description=gettext_lazy("State"), ordering="state", label={"Active": "success", "Retired": "warning"}
+    )
     def state_shown(self, device: Device) -> str:
         return device.get_state_display()
 
@@ -220,23 +231,27 @@ class DeviceAdmin(ReadOnlyAdmin):
         return bool(obj.state == Device.State.ACTIVE)
 
     @action(
-        description="Retire", permissions=["retire"], icon="phonelink_erase", variant=ActionVariant.DANGER
+        description=gettext_lazy("Retire"),
+        permissions=["retire"],
+        icon="phonelink_erase",
+        variant=ActionVariant.DANGER,
     )
     def retire(self, request: HttpRequest, object_id: str) -> HttpResponse:
         device: Device = self.get_object(request, object_id)
 
         def do() -> str:
             if not registration.retire(device, registration.BY_STAFF):
-                raise RefusedError("This device was retired before.")
-            return f"{device} is retired: nothing is sent to it any more."
+                raise RefusedError(_("This device was retired before."))
+            return _("%(device)s is retired: nothing is sent to it any more.") % {"device": device}
 
         return confirmed(
             self,
             request,
             device,
-            question=f"Retire this {device.get_platform_display()} device of {device.subscriber}?",
-            facts=["Nothing is sent to it any more.", "It comes back when the app registers it again."],
-            button="Retire the device",
+            question=_("Retire this %(platform)s device of %(subscriber)s?")
+            % {"platform": device.get_platform_display(), "subscriber": device.subscriber},
+            facts=[_("Nothing is sent to it any more."), _("It comes back when the app registers it again.")],
+            button=_("Retire the device"),
             do=do,
             danger=True,
         )

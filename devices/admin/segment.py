@@ -212,7 +212,7 @@ def _application(request: HttpRequest, key: Any) -> Application:
     mine = staff.enters(request)
     text = str(key)
     if not (text.isascii() and text.isdigit() and len(text) < 19 and int(text) in mine):
-        raise Http404("There is no such application.")
+        raise Http404(_("There is no such application."))
     return Application.objects.get(pk=int(text))
 
 

@@ -7,6 +7,8 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from devices import frequency_caps, quiet_hours
 from devices.secrets import EncryptedJSONField
@@ -19,7 +21,8 @@ def validate_time_zone(name: str) -> None:
     """Refuse a name that is not in the IANA time zone database."""
     if name and name not in zone_names():
         raise ValidationError(
-            f"“{name}” is no IANA time zone; write one such as Europe/Berlin or America/Sao_Paulo."
+            gettext("“%(name)s” is no IANA time zone; write one such as Europe/Berlin or America/Sao_Paulo.")
+            % {"name": name}
         )
 
 
@@ -42,46 +45,58 @@ def validate_caps(caps: Any) -> None:
 class Application(models.Model):
     """A product with its own keys, people and provider credentials; every row belongs to one."""
 
-    uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    name = models.CharField(max_length=100)
-    slug = models.SlugField(max_length=50, unique=True)
-    time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
-    locale = models.CharField(max_length=35, default="en")
+    uid = models.UUIDField(_("uid"), default=uuid.uuid4, unique=True, editable=False)
+    name = models.CharField(_("name"), max_length=100)
+    slug = models.SlugField(_("slug"), max_length=50, unique=True)
+    time_zone = models.CharField(
+        _("time zone"), max_length=64, default="UTC", validators=[validate_time_zone]
+    )
+    locale = models.CharField(_("locale"), max_length=35, default="en")
     origins = models.JSONField(
+        _("origins"),
         default=list,
         blank=True,
-        help_text='Web origins that may open a WebSocket, as ["https://app.example.com"]; empty: any.',
+        help_text=_('Web origins that may open a WebSocket, as ["https://app.example.com"]; empty: any.'),
     )
     quiet_hours = models.CharField(
+        _("quiet hours"),
         max_length=11,
         blank=True,
         validators=[validate_quiet_hours],
-        help_text="When nobody is told anything, by their own clock, as 22:00-08:00; it waits. Empty: never.",
+        help_text=_(
+            "When nobody is told anything, by their own clock, as 22:00-08:00; it waits. Empty: never."
+        ),
     )
     caps = models.JSONField(
-        "frequency caps",
+        _("frequency caps"),
         default=list,
         blank=True,
         validators=[validate_caps],
-        help_text='So many to a person, as [{"category": null, "count": 3, "hours": 24}]; null: of all together.',
+        help_text=_(
+            'So many to a person, as [{"category": null, "count": 3, "hours": 24}]; null: of all together.'
+        ),
     )
     approval_from = models.PositiveIntegerField(
-        "approval from",
+        _("approval from"),
         null=True,
         blank=True,
-        help_text="Campaigns to so many people or more are launched only when somebody who did not write them has"
-        " approved them, as 1000; 0: all campaigns. Empty: nobody has to, and whoever may launch does so alone:"
-        " right while one person runs it, set it as soon as there are two.",
+        help_text=_(
+            "Campaigns to so many people or more are launched only when somebody who did not write them has"
+            " approved them, as 1000; 0: all campaigns. Empty: nobody has to, and whoever may launch does so alone:"
+            " right while one person runs it, set it as soon as there are two."
+        ),
     )
     second_approval_from = models.PositiveIntegerField(
-        "second approval from",
+        _("second approval from"),
         null=True,
         blank=True,
-        help_text="From so many people on two have to approve, as 100000. Empty: one is enough.",
+        help_text=_("From so many people on two have to approve, as 100000. Empty: one is enough."),
     )
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
 
     class Meta:
+        verbose_name = _("application")
+        verbose_name_plural = _("applications")
         ordering = ["name"]
 
     def __str__(self) -> str:
@@ -91,10 +106,10 @@ class Application(models.Model):
 class Role(models.TextChoices):
     """What a member of the staff may do in one application; each includes the ones before it."""
 
-    VIEWER = "viewer", "Viewer: sees everything"
-    EDITOR = "editor", "Editor: makes campaigns and segments"
-    APPROVER = "approver", "Approver: launches and stops them"
-    OWNER = "owner", "Owner: keys, credentials, members"
+    VIEWER = "viewer", _("Viewer: sees everything")
+    EDITOR = "editor", _("Editor: makes campaigns and segments")
+    APPROVER = "approver", _("Approver: launches and stops them")
+    OWNER = "owner", _("Owner: keys, credentials, members")
 
     @property
     def rank(self) -> int:
@@ -104,11 +119,17 @@ class Role(models.TextChoices):
 class Membership(models.Model):
     """That a member of the staff works in an application, and as what."""
 
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
-    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="memberships")
-    role = models.CharField(max_length=16, choices=Role.choices, default=Role.VIEWER)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, verbose_name=_("user"), on_delete=models.CASCADE, related_name="memberships"
+    )
+    application = models.ForeignKey(
+        Application, verbose_name=_("application"), on_delete=models.CASCADE, related_name="memberships"
+    )
+    role = models.CharField(_("role"), max_length=16, choices=Role.choices, default=Role.VIEWER)
 
     class Meta:
+        verbose_name = _("membership")
+        verbose_name_plural = _("memberships")
         constraints = [
             models.UniqueConstraint(fields=["user", "application"], name="one_membership_per_application")
         ]
@@ -120,24 +141,30 @@ class Membership(models.Model):
 class ApiKey(models.Model):
     """What a service authenticates with: kept as a digest, known by its prefix."""
 
-    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="api_keys")
-    name = models.CharField(max_length=100)
+    application = models.ForeignKey(
+        Application, verbose_name=_("application"), on_delete=models.CASCADE, related_name="api_keys"
+    )
+    name = models.CharField(_("name"), max_length=100)
     prefix = models.CharField(max_length=16, unique=True, editable=False)
     digest = models.CharField(max_length=64, editable=False)
-    scopes = models.JSONField(default=list)
+    scopes = models.JSONField(_("scopes"), default=list)
     lanes = models.JSONField(
-        default=list, help_text="Lanes this key may use; an event in another is refused."
+        _("lanes"), default=list, help_text=_("Lanes this key may use; an event in another is refused.")
     )
     source_prefixes = models.JSONField(
-        default=list, blank=True, help_text='CloudEvents `source` prefixes, as ["/shop/"]; empty: any source.'
+        _("source prefixes"),
+        default=list,
+        blank=True,
+        help_text=_('CloudEvents `source` prefixes, as ["/shop/"]; empty: any source.'),
     )
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
-    expires_at = models.DateTimeField(null=True, blank=True)
-    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
-    used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("revoked at"), null=True, blank=True, editable=False)
+    used_at = models.DateTimeField(_("used at"), null=True, blank=True, editable=False)
 
     class Meta:
-        verbose_name = "API key"
+        verbose_name = _("API key")
+        verbose_name_plural = _("API keys")
         ordering = ["-created_at"]
 
     def __str__(self) -> str:
@@ -148,17 +175,23 @@ class SigningKey(models.Model):
     """A key that signs subscriber tokens: the hub's own (HS256) or a service's public one (EdDSA)."""
 
     class Algorithm(models.TextChoices):
-        HS256 = "HS256", "HS256 (shared secret)"
-        EDDSA = "EdDSA", "EdDSA (public key, Ed25519)"
+        HS256 = "HS256", _("HS256 (shared secret)")
+        EDDSA = _("EdDSA"), _("EdDSA (public key, Ed25519)")
 
-    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="signing_keys")
-    kid = models.CharField("key id", max_length=64, unique=True)
-    algorithm = models.CharField(max_length=8, choices=Algorithm.choices, default=Algorithm.HS256)
-    jwk = EncryptedJSONField(help_text="The key as a JWK (RFC 7517); write-only.")
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
-    retired_at = models.DateTimeField(null=True, blank=True)
+    application = models.ForeignKey(
+        Application, verbose_name=_("application"), on_delete=models.CASCADE, related_name="signing_keys"
+    )
+    kid = models.CharField(_("key id"), max_length=64, unique=True)
+    algorithm = models.CharField(
+        _("algorithm"), max_length=8, choices=Algorithm.choices, default=Algorithm.HS256
+    )
+    jwk = EncryptedJSONField(_("jwk"), help_text=_("The key as a JWK (RFC 7517); write-only."))
+    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+    retired_at = models.DateTimeField(_("retired at"), null=True, blank=True)
 
     class Meta:
+        verbose_name = _("signing key")
+        verbose_name_plural = _("signing keys")
         ordering = ["-created_at"]
 
     def __str__(self) -> str:

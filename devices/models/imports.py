@@ -25,15 +25,22 @@ class Import(models.Model):
         DONE = "done", _("Done")
         FAILED = "failed", _("Failed")
 
-    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="imports")
+    application = models.ForeignKey(
+        Application, verbose_name=_("application"), on_delete=models.CASCADE, related_name="imports"
+    )
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     kind = models.CharField(_("kind"), max_length=11, choices=Kind.choices, default=Kind.SUBSCRIBERS)
     segment = models.ForeignKey(
-        Segment, null=True, blank=True, on_delete=models.CASCADE, related_name="imports"
+        Segment,
+        verbose_name=_("segment"),
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="imports",
     )
     file_name = models.CharField(_("file"), max_length=200)
     header = models.JSONField(default=list)
-    state = models.CharField(max_length=7, choices=State.choices, default=State.READING)
+    state = models.CharField(_("state"), max_length=7, choices=State.choices, default=State.READING)
     rows = models.PositiveIntegerField(default=0)
     done = models.PositiveIntegerField(default=0)
     made = models.PositiveIntegerField(default=0)
@@ -43,13 +50,18 @@ class Import(models.Model):
     claim = models.CharField(max_length=32, blank=True)
     error = models.CharField(max_length=300, blank=True)
     by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="imports"
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("by"),
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="imports",
     )
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
-    finished_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("import")
+        verbose_name_plural = _("imports")
         indexes = [models.Index(fields=["state", "lease_until"], name="imports_to_do")]
 
     def __str__(self) -> str:

@@ -25,7 +25,9 @@ def validate_predicate(predicate: Any) -> None:
 class Segment(models.Model):
     """A saved predicate over subscribers and devices, or (static) a list of subscribers."""
 
-    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="segments")
+    application = models.ForeignKey(
+        Application, verbose_name=_("application"), on_delete=models.CASCADE, related_name="segments"
+    )
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     name = models.CharField(_("name"), max_length=100)
     is_static = models.BooleanField(
@@ -41,9 +43,11 @@ class Segment(models.Model):
             'As {"all": [{"attribute": "plan", "is": "pro"}, {"locale": "de"}, {"not": {"platform": "tv"}}]}.'
         ),
     )
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
 
     class Meta:
+        verbose_name = _("segment")
+        verbose_name_plural = _("segments")
         constraints = [models.UniqueConstraint(fields=["application", "name"], name="one_segment_per_name")]
 
     def __str__(self) -> str:
