@@ -1,21 +1,32 @@
 """`why` in plain sentences: from the facts of one subscriber and one campaign or run to what a person wants to hear."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from devices.words import gettext as _
+from devices.words import gettext_noop, instant, within
+
 OUTCOME_WORDS = {
-    "sent": "sent",
-    "stored": "waits in the log",
-    "expired": "not sent in time",
-    "cancelled": "not sent",
-    "failed": "failed",
+    "sent": gettext_noop("sent"),
+    "stored": gettext_noop("waits in the log"),
+    "expired": gettext_noop("not sent in time"),
+    "cancelled": gettext_noop("not sent"),
+    "failed": gettext_noop("failed"),
 }
 RECEIPT_WORDS = {
-    "acknowledged": "has it",
-    "displayed": "showed it",
-    "opened": "opened it",
-    "dismissed": "dismissed it",
-    "read": "read it",
+    "acknowledged": gettext_noop("%(on)s has it, %(at)s."),
+    "displayed": gettext_noop("%(on)s showed it, %(at)s."),
+    "opened": gettext_noop("%(on)s opened it, %(at)s."),
+    "dismissed": gettext_noop("%(on)s dismissed it, %(at)s."),
+    "read": gettext_noop("%(on)s read it, %(at)s."),
+}
+STATES = {
+    "draft": gettext_noop("Draft"),
+    "in_review": gettext_noop("In review"),
+    "approved": gettext_noop("Approved"),
+    "live": gettext_noop("Live"),
+    "ended": gettext_noop("Ended"),
+    "archived": gettext_noop("Archived"),
 }
 
 
@@ -31,7 +42,7 @@ def answer(facts: dict[str, Any]) -> dict[str, Any]:
     else:
         said = _of_run(run)
         if outcomes or facts["stopped"]:
-            said += [f"They were stopped: {row['sentence']}" for row in facts["stopped"]]
+            said += [_("They were stopped: %(sentence)s") % row for row in facts["stopped"]]
             said += [_outcome(row) for row in outcomes]
             said += [_receipt(row) for row in facts["receipts"]]
             told = any(row["outcome"] == "sent" for row in outcomes)
@@ -45,13 +56,16 @@ def answer(facts: dict[str, Any]) -> dict[str, Any]:
 
 def not_in_audience(audience: dict[str, Any]) -> str:
     """Return “not in the audience, because …”, and when that was found."""
-    because = "; ".join(one["sentence"] for one in audience["failing"]) or "the segment does not choose them"
-    return f"They are not in the audience, because {because}. {_now(audience)}"
+    because = "; ".join(one["sentence"] for one in audience["failing"]) or _(
+        "the segment does not choose them"
+    )
+    said = _("They are not in the audience, because %(because)s.") % {"because": because}
+    return f"{said} {_now(audience)}"
 
 
 def _now(audience: dict[str, Any]) -> str:
-    at = datetime.fromisoformat(audience["evaluated_at"])
-    return f"(Evaluated now, {at:%Y-%m-%d %H:%M:%S} UTC; it may have been otherwise then.)"
+    at = _when(audience["evaluated_at"])
+    return _("(Evaluated now, %(at)s; it may have been otherwise then.)") % {"at": at}
 
 
 def _without_run(facts: dict[str, Any]) -> list[str]:
@@ -59,27 +73,33 @@ def _without_run(facts: dict[str, Any]) -> list[str]:
     said = [_decision(row) for row in decisions[:1]]
     if campaign is not None and not decisions:
         said.append(
-            f"No run of “{campaign['name']}” has begun, and none of its rules has met an event about them; "
-            f"the campaign is {campaign['state'].replace('_', ' ')}."
+            _(
+                "No run of “%(campaign)s” has begun, and none of its rules has met an event about them; "
+                "the campaign is %(state)s."
+            )
+            % {"campaign": campaign["name"], "state": within(_(STATES.get(campaign["state"], "?")))}
         )
     return said + _unwilling(audience) + ([] if audience["member"] else [not_in_audience(audience)])
 
 
 def _of_run(run: dict[str, Any]) -> list[str]:
-    said = [f"The run “{run['title']}” began {_when(run['created_at'])}."]
+    said = [_("The run “%(run)s” began %(at)s.") % {"run": run["title"], "at": _when(run["created_at"])}]
     if run["recalled"]:
         said.append(
-            "The run was recalled: what it said is hidden from readers, and nothing more of it is sent."
+            _("The run was recalled: what it said is hidden from readers, and nothing more of it is sent.")
         )
     elif run["state"] == "cancelled":
         reason = f" ({run['reason']})" if run["reason"] else ""
-        said.append(f"The run was cancelled{reason}: what had not been sent then is not sent.")
+        said.append(
+            _("The run was cancelled%(reason)s: what had not been sent then is not sent.")
+            % {"reason": reason}
+        )
     elif run["state"] == "failed":
-        said.append(f"The run failed: {run['reason'] or 'no reason was given'}.")
+        said.append(_("The run failed: %(reason)s.") % {"reason": run["reason"] or _("no reason was given")})
     elif run["state"] == "paused":
-        said.append("The run is paused: what waits is sent when somebody resumes it.")
+        said.append(_("The run is paused: what waits is sent when somebody resumes it."))
     elif run["held"]:
-        said.append("All of this lane is stopped: what waits is sent when somebody resumes it.")
+        said.append(_("All of this lane is stopped: what waits is sent when somebody resumes it."))
     return said
 
 
@@ -92,15 +112,15 @@ def _nothing_recorded(facts: dict[str, Any]) -> tuple[list[str], bool | None]:
         said = [_decision(row) for row in facts["decisions"][:1]]
         return [
             *said,
-            "Nothing is recorded of them in this run: it did not name them, or has not come to them yet.",
+            _("Nothing is recorded of them in this run: it did not name them, or has not come to them yet."),
         ], (False if over else None)
     if run["kind"] == "audience":
         if run["reaches"] == "after":
-            return ["They became a subscriber after the run began: its audience was frozen then."], False
+            return [_("They became a subscriber after the run began: its audience was frozen then.")], False
         if not audience["member"]:
             return [not_in_audience(audience)], False
         if run["reaches"] == "later" and not over:
-            return ["Their turn has not come yet: the run has not planned the page they are on."], None
+            return [_("Their turn has not come yet: the run has not planned the page they are on.")], None
     unwilling = _unwilling(audience)
     if unwilling:
         return unwilling, False
@@ -108,51 +128,57 @@ def _nothing_recorded(facts: dict[str, Any]) -> tuple[list[str], bool | None]:
         return [_no_device(audience)], False
     if over:
         return [
-            "Nothing is recorded of them, though they would be told now: they were put off, or came into the "
-            f"audience or got their device after their page was planned. {_now(audience)}"
+            _(
+                "Nothing is recorded of them, though they would be told now: they were put off, or came into the "
+                "audience or got their device after their page was planned."
+            )
+            + f" {_now(audience)}"
         ], False
-    return ["It waits to be sent to them."], None
+    return [_("It waits to be sent to them.")], None
 
 
 def _no_device(audience: dict[str, Any]) -> str:
     devices = [device for device in audience["devices"] if device["state"] == "active"]
     wanted = ", ".join(audience["platforms"])
     if not audience["devices"]:
-        what = "they have no device"
+        what = _("they have no device")
     elif not devices:
-        what = f"their devices are retired ({audience['devices'][0]['retired_reason'] or 'no reason'})"
+        reason = audience["devices"][0]["retired_reason"] or _("no reason")
+        what = _("their devices are retired (%(reason)s)") % {"reason": reason}
     else:
         have = ", ".join(sorted({device["platform"] for device in devices}))
-        what = f"it is for {wanted} only, and they have {have}"
-    return f"No message was made, because {what}. It stands in their log. {_now(audience)}"
+        what = _("it is for %(wanted)s only, and they have %(have)s") % {"wanted": wanted, "have": have}
+    said = _("No message was made, because %(what)s. It stands in their log.") % {"what": what}
+    return f"{said} {_now(audience)}"
 
 
 def _unwilling(audience: dict[str, Any]) -> list[str]:
     if not audience["consent"]:
-        return [f"They want no notifications at all. {_now(audience)}"]
+        return [f"{_('They want no notifications at all.')} {_now(audience)}"]
     if audience["category"] and audience["allowed"] is False:
-        return [f"They switched the category “{audience['category']}” off. {_now(audience)}"]
+        return [f"{_('They switched the category “%(category)s” off.') % audience} {_now(audience)}"]
     if audience["category"] and audience["opt_in"] and not audience["allowed"]:
-        return [
-            f"“{audience['category']}” reaches only who asked for it, and they have not. {_now(audience)}"
-        ]
+        said = _("“%(category)s” reaches only who asked for it, and they have not.") % audience
+        return [f"{said} {_now(audience)}"]
     return []
 
 
 def _decision(row: dict[str, Any]) -> str:
     detail = f" ({row['detail']})" if row["detail"] else ""
-    rule = f"rule “{row['rule']}”" if row["rule"] else "no rule"
-    return f"The event “{row['type']}” of {_when(row['at'])}, {rule}: {row['sentence']}{detail}"
+    rule = _("rule “%(rule)s”") % row if row["rule"] else _("no rule")
+    values = {"type": row["type"], "at": _when(row["at"]), "rule": rule, "sentence": row["sentence"]}
+    return _("The event “%(type)s” of %(at)s, %(rule)s: %(sentence)s") % values + detail
 
 
 def _outcome(row: dict[str, Any]) -> str:
-    word = OUTCOME_WORDS.get(row["outcome"], row["outcome"])
+    word = _(OUTCOME_WORDS.get(row["outcome"], row["outcome"]))
     return f"{row['on']}: {word}, {_when(row['at'])}. {row['sentence']}"
 
 
 def _receipt(row: dict[str, Any]) -> str:
-    return f"{row['on']} {RECEIPT_WORDS.get(row['kind'], row['kind'])}, {_when(row['at'])}."
+    said = _(RECEIPT_WORDS.get(row["kind"], "%(on)s: %(kind)s, %(at)s."))
+    return said % {"on": row["on"], "kind": row["kind"], "at": _when(row["at"])}
 
 
 def _when(at: str) -> str:
-    return f"{datetime.fromisoformat(at).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return instant(datetime.fromisoformat(at))

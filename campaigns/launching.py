@@ -15,6 +15,7 @@ import structlog
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop, ngettext
 
 from campaigns import approval, experimenting, recurrence, triggering
 from campaigns.content import BASE, ContentError, build
@@ -26,6 +27,7 @@ from delivery import dryrun, experiments, rendering, runs, weighing
 from delivery.models import Credential, Run
 from delivery.snapshot import WHOLE, Share, Snapshot, digest, from_json, to_json
 from devices.segments import PredicateError
+from devices.words import one_of, within
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +41,14 @@ MOVES: dict[str, tuple[tuple[str, ...], str]] = {
     "archive": ((State.DRAFT, State.IN_REVIEW, State.APPROVED, State.ENDED), State.ARCHIVED),
 }
 """What may be done to a campaign, in which states, and the state that follows."""
+VERBS = {
+    "submit": gettext_noop("submit"),
+    "withdraw": gettext_noop("withdraw"),
+    "approve": gettext_noop("approve"),
+    "launch": gettext_noop("launch"),
+    "end": gettext_noop("end"),
+    "archive": gettext_noop("archive"),
+}
 
 NOT_APPROVED = "approval"
 """The field of a `LaunchError` for an approval that is missing or not allowed."""
@@ -231,26 +241,26 @@ def check_approved(campaign: Campaign, snapshot: Snapshot) -> int | None:
         return None
     if found.complete:
         return audience
-    void = (
-        _(" An approval by %(names)s is void: %(void)s.")
+    void = [
+        _("An approval by %(names)s is void: %(void)s.")
         % {"names": approval.names([found.void[0][0]]), "void": found.void[0][1]}
-        if found.void
-        else ""
-    )
+        for _one in found.void[:1]
+    ]
     raise LaunchError(
         NOT_APPROVED,
-        _(
-            "A launch to %(audience)s people needs %(needed)s approval%(value)s by people who"
-            " did not write it; %(missing)s %(value2)s missing.%(void)s"
-        )
-        % {
-            "audience": f"{audience:,}",
-            "needed": found.needed,
-            "value": "s" if found.needed > 1 else "",
-            "missing": found.missing,
-            "value2": "is" if found.missing == 1 else "are",
-            "void": void,
-        },
+        " ".join(
+            [
+                ngettext(
+                    "A launch to %(audience)s people needs %(needed)s approval by people who did not write it;",
+                    "A launch to %(audience)s people needs %(needed)s approvals by people who did not write it;",
+                    found.needed,
+                )
+                % {"audience": f"{audience:,}", "needed": found.needed},
+                ngettext("%(missing)s is missing.", "%(missing)s are missing.", found.missing)
+                % {"missing": found.missing},
+                *void,
+            ]
+        ),
     )
 
 
@@ -441,11 +451,10 @@ def move(campaign: Campaign, action: str) -> None:
     allowed, state = MOVES[action]
     if not Campaign.objects.filter(pk=campaign.pk, state__in=allowed).update(state=state):
         campaign.refresh_from_db(fields=["state"])
-        names = [State(one).label.lower() for one in allowed]
-        listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+        listed = one_of([within(State(one).label) for one in allowed])
         reason = _("This campaign is %(state)s; to %(action)s it, it must be %(listed)s.") % {
-            "state": campaign.get_state_display().lower(),
-            "action": action,
+            "state": within(campaign.get_state_display()),
+            "action": _(VERBS[action]),
             "listed": listed,
         }
         raise LaunchError("state", reason)

@@ -187,7 +187,7 @@ def _screen(platform: str, content: Content, envelope: Envelope, ours: set[str])
     ways = [one for one in PROVIDERS[platform] if one in ours] or list(PROVIDERS[platform])
     for provider in ways:
         found, shorter = fit_and_cut(provider, content, envelope, platform=platform)
-        weights.append(Weighed(Provider(provider).label, found.size, found.limit, found.outcome))
+        weights.append(Weighed(str(Provider(provider).label), found.size, found.limit, found.outcome))
         cut = cut or shorter
     said = cut or content
     actions = content.web.get("actions") or []

@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 
 from campaigns.schedule import CrontabError, next_due, validate_crontab
 from devices.wall_time import offset, placed
+from devices.words import all_of, gettext_noop, written
+from devices.words import gettext as _
 
 NEVER, DAILY, WEEKDAYS, WEEKLY, MONTHLY, CRONTAB = (
     "never",
@@ -19,7 +21,15 @@ NEVER, DAILY, WEEKDAYS, WEEKLY, MONTHLY, CRONTAB = (
     "crontab",
 )
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+DAY_NAMES = (
+    gettext_noop("Monday"),
+    gettext_noop("Tuesday"),
+    gettext_noop("Wednesday"),
+    gettext_noop("Thursday"),
+    gettext_noop("Friday"),
+    gettext_noop("Saturday"),
+    gettext_noop("Sunday"),
+)
 SHORTEST = timedelta(minutes=15)
 """What is told more often than this is an event's affair, not a campaign's."""
 LOOKED_AT = 50
@@ -53,11 +63,11 @@ def to_crontab(repeat: Repeat) -> str:
     if repeat.kind == WEEKLY:
         chosen = [day for day in DAYS if day in repeat.days]
         if not chosen:
-            raise RepeatError("Choose at least one day of the week.")
+            raise RepeatError(_("Choose at least one day of the week."))
         return f"{clock} * * {','.join(chosen)}"
     if repeat.kind == MONTHLY:
         if not 1 <= repeat.day <= 31:
-            raise RepeatError("Choose a day of the month from 1 to 31.")
+            raise RepeatError(_("Choose a day of the month from 1 to 31."))
         return f"{clock} {repeat.day} * *"
     try:
         validate_crontab(repeat.crontab)
@@ -93,20 +103,20 @@ def from_crontab(crontab: str) -> Repeat:
 def sentence(crontab: str, zone: str) -> str:
     """Return a crontab in words."""
     repeat = from_crontab(crontab)
-    at = f"at {repeat.at:%H:%M} in {zone}"
+    when = {"at": f"{repeat.at:%H:%M}", "zone": zone, "day": repeat.day, "crontab": crontab}
     if repeat.kind == NEVER:
-        return "Once."
+        return _("Once.")
     if repeat.kind == DAILY:
-        return f"Every day {at}."
+        return _("Every day at %(at)s in %(zone)s.") % when
     if repeat.kind == WEEKDAYS:
-        return f"Every weekday (Monday to Friday) {at}."
+        return _("Every weekday (Monday to Friday) at %(at)s in %(zone)s.") % when
     if repeat.kind == WEEKLY:
-        names = [name for day, name in zip(DAYS, DAY_NAMES, strict=True) if day in repeat.days]
-        return f"Every {_listed(names)} {at}."
+        names = [_(name) for day, name in zip(DAYS, DAY_NAMES, strict=True) if day in repeat.days]
+        return _("Every %(days)s at %(at)s in %(zone)s.") % {**when, "days": all_of(names)}
     if repeat.kind == MONTHLY:
-        few = " Months without that day are left out." if repeat.day > 28 else ""
-        return f"On day {repeat.day} of every month {at}.{few}"
-    return f"By the crontab {crontab} in {zone}."
+        said = _("On day %(day)s of every month at %(at)s in %(zone)s.") % when
+        return f"{said} {_('Months without that day are left out.')}" if repeat.day > 28 else said
+    return _("By the crontab %(crontab)s in %(zone)s.") % when
 
 
 def occurrences(
@@ -129,7 +139,8 @@ def check_pace(crontab: str, zone: str, *, after: datetime) -> None:
     coming = list(islice(occurrences(crontab, zone, after=after), LOOKED_AT))
     if any(second - first < SHORTEST for first, second in pairwise(coming)):
         raise RepeatError(
-            f"That is more often than every {SHORTEST.seconds // 60} minutes; for that use a rule on events."
+            _("That is more often than every %(minutes)s minutes; for that use a rule on events.")
+            % {"minutes": SHORTEST.seconds // 60}
         )
 
 
@@ -141,21 +152,34 @@ def oddities(crontab: str, zone: str, *, after: datetime, until: datetime) -> li
     for change, before, later in clock_changes(zone, after=after, until=until):
         day = change.astimezone(place)
         forward = later > before
-        moved = f"{'forward' if forward else 'back'} by {_span(abs(later - before))}"
-        said = f"On {day:%-d %B %Y} the clocks in {zone} go {moved}"
+        moved = (
+            _("On %(day)s the clocks in %(zone)s go forward by %(span)s")
+            if forward
+            else _("On %(day)s the clocks in %(zone)s go back by %(span)s")
+        )
+        said = moved % {"day": written(day.date()), "zone": zone, "span": _span(abs(later - before))}
+        at = f"{repeat.at:%H:%M}"
         if repeat.kind in (NEVER, CRONTAB):
-            found.append(f"{said}: the times stay those of the wall clock.")
+            found.append(_("%(said)s: the times stay those of the wall clock.") % {"said": said})
             continue
         walls = [datetime.combine(day.date() + timedelta(days=days), repeat.at) for days in (-1, 0)]
         wall = next((one for one in walls if _is_odd(one, place)), None)
         if wall is None:
-            found.append(f"{said}: it still comes at {repeat.at:%H:%M} of the wall clock.")
+            found.append(
+                _("%(said)s: it still comes at %(at)s of the wall clock.") % {"said": said, "at": at}
+            )
             continue
-        shown = placed(wall, place).astimezone(place)
+        shown = f"{placed(wall, place).astimezone(place):%H:%M}"
         if forward:
-            found.append(f"{said} and {repeat.at:%H:%M} does not exist: it comes at {shown:%H:%M}, once.")
+            found.append(
+                _("%(said)s and %(at)s does not exist: it comes at %(shown)s, once.")
+                % {"said": said, "at": at, "shown": shown}
+            )
         else:
-            found.append(f"{said} and {repeat.at:%H:%M} comes twice: it is told the first time only.")
+            found.append(
+                _("%(said)s and %(at)s comes twice: it is told the first time only.")
+                % {"said": said, "at": at}
+            )
     return found
 
 
@@ -185,10 +209,7 @@ def _is_odd(wall: datetime, place: ZoneInfo) -> bool:
     return offset(wall.replace(tzinfo=place, fold=0)) != offset(wall.replace(tzinfo=place, fold=1))
 
 
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
 def _span(length: timedelta) -> str:
     minutes = length.seconds // 60
-    return f"{minutes // 60} h" if minutes % 60 == 0 else f"{minutes} min"
+    hours = _("%(hours)s h") % {"hours": minutes // 60}
+    return hours if minutes % 60 == 0 else _("%(minutes)s min") % {"minutes": minutes}

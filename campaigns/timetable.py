@@ -10,6 +10,8 @@ from campaigns import recurrence
 from delivery.policy import best_hour, local_time
 from delivery.snapshot import Policy
 from devices.wall_time import offset, placed, zone_or
+from devices.words import gettext as _
+from devices.words import written
 
 COMING = 5
 """Occurrences of a recurring campaign that are named."""
@@ -56,7 +58,7 @@ def timetable(
             if len(coming) == COMING:
                 break
         if not coming:
-            notes.append("It never comes: it ends before its first time.")
+            notes.append(_("It never comes: it ends before its first time."))
         else:
             begins = coming[0]
         end = min(until, begins + LOOKS_AHEAD) if until else begins + LOOKS_AHEAD
@@ -87,8 +89,14 @@ def _at_best_hours(
         if (at := best_hour.instant_in(zone, hour, policy, home, "", since)) is not None
     ]
     first, last = (min(told), max(told)) if told else ((since, home), (since, home))
-    window = f"{policy.best_from:02}:00 and {policy.best_until:02}:00"
-    said = [f"Each person is told at the hour at which they open most, between {window} of their own clock."]
+    window = {"first": f"{policy.best_from:02}:00", "last": f"{policy.best_until:02}:00"}
+    said = [
+        _(
+            "Each person is told at the hour at which they open most, between %(first)s and %(last)s of their own"
+            " clock."
+        )
+        % window
+    ]
     for at, zone in dict.fromkeys(told):
         place = zone_or(zone, home)
         day = datetime.fromtimestamp(at, UTC).astimezone(place).date()
@@ -96,8 +104,11 @@ def _at_best_hours(
             wall = datetime.combine(day, time(hour))
             if placed(wall, place).astimezone(place).hour != hour:
                 said.append(
-                    f"In {zone} the clocks go forward on {day:%-d %B} and {hour:02}:00 does not exist: people whose"
-                    " hour it is are told at the nearest hour, or a day later."
+                    _(
+                        "In %(zone)s the clocks go forward on %(day)s and %(at)s does not exist: people whose"
+                        " hour it is are told at the nearest hour, or a day later."
+                    )
+                    % {"zone": zone, "day": written(day), "at": f"{hour:02}:00"}
                 )
     return Timetable(_at(first[0]), _at(last[0]), first[1], last[1], coming, [*notes, *dict.fromkeys(said)])
 
@@ -108,9 +119,19 @@ def _late(policy: Policy, home: str, zones: list[str], told: dict[str, float], b
     past = [zone for zone in zones if placed(datetime.combine(day, at), zone_or(zone, home)) < begins]
     if not past:
         return []
-    then = "at once, when it begins" if policy.late == "now" else f"at {policy.local_time} of their next day"
-    which = past[0] if len(past) == 1 else f"{len(past)} zones, as {past[0]}"
-    return [f"In {which} {policy.local_time} is past when it begins: people there are told {then}."]
+    which = (
+        past[0]
+        if len(past) == 1
+        else _("%(count)s zones, as %(zone)s") % {"count": len(past), "zone": past[0]}
+    )
+    said = (
+        _("In %(which)s %(at)s is past when it begins: people there are told at once, when it begins.")
+        if policy.late == "now"
+        else _(
+            "In %(which)s %(at)s is past when it begins: people there are told at %(at)s of their next day."
+        )
+    )
+    return [said % {"which": which, "at": policy.local_time}]
 
 
 def _changes(policy: Policy, home: str, zones: list[str], begins: datetime) -> list[str]:
@@ -124,11 +145,17 @@ def _changes(policy: Policy, home: str, zones: list[str], begins: datetime) -> l
         if early < late:
             shown = placed(wall, place).astimezone(place)
             notes.append(
-                f"In {zone} the clocks go forward that day and {at:%H:%M} does not exist: it is told at {shown:%H:%M}."
+                _(
+                    "In %(zone)s the clocks go forward that day and %(at)s does not exist: it is told at %(shown)s."
+                )
+                % {"zone": zone, "at": f"{at:%H:%M}", "shown": f"{shown:%H:%M}"}
             )
         elif early > late:
             notes.append(
-                f"In {zone} the clocks go back that day and {at:%H:%M} comes twice: it is told the first time."
+                _(
+                    "In %(zone)s the clocks go back that day and %(at)s comes twice: it is told the first time."
+                )
+                % {"zone": zone, "at": f"{at:%H:%M}"}
             )
     return notes
 
@@ -136,7 +163,7 @@ def _changes(policy: Policy, home: str, zones: list[str], begins: datetime) -> l
 def shown(at: datetime, zone: str) -> str:
     """Return an instant in a zone as people read it: the day, the time, and the zone's name."""
     place = ZoneInfo(zone)
-    return f"{at.astimezone(place):%a %-d %b %Y, %H:%M} ({zone})"
+    return f"{written(at.astimezone(place))} ({zone})"
 
 
 def _day(policy: Policy, home: str, begins: datetime) -> date:

@@ -8,7 +8,7 @@ from uuid import uuid5
 
 from django.db.models import Count, Max, Min
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, ngettext_lazy
 
 from campaigns import rules
 from campaigns.models import Campaign, Delayed, Event, EventType, Rule
@@ -19,11 +19,18 @@ LOOKED_THROUGH = 2_000
 """Newest events among which those of a type are looked for."""
 _FIELD = re.compile(r"\bevent\.data((?:\.[A-Za-z_]\w*)+)")
 _UNITS = (
-    (86_400, "day", "days"),
-    (3_600, "hour", "hours"),
-    (60, "minute", "minutes"),
-    (1, "second", "seconds"),
+    (86_400, ngettext_lazy("%(count)s day", "%(count)s days", "count")),
+    (3_600, ngettext_lazy("%(count)s hour", "%(count)s hours", "count")),
+    (60, ngettext_lazy("%(count)s minute", "%(count)s minutes", "count")),
+    (1, ngettext_lazy("%(count)s second", "%(count)s seconds", "count")),
 )
+
+_ENGLISH = {
+    86_400: {"day", "days", "d"},
+    3_600: {"hour", "hours", "h", "hr", "hrs"},
+    60: {"minute", "minutes", "m", "min", "mins"},
+    1: {"second", "seconds", "s", "sec", "secs"},
+}
 
 
 class TriggerError(ValueError):
@@ -153,22 +160,23 @@ def sentences(campaign: Campaign) -> list[str]:
 def span(seconds: int) -> str:
     """Return a time as people write it, as `2 hours` or `1 day 12 hours`."""
     parts = []
-    for size, one, many in _UNITS:
+    for size, said in _UNITS:
         count, seconds = divmod(seconds, size)
         if count:
-            parts.append(_("%(count)s %(one)s") % {"count": count, "one": one if count == 1 else many})
+            parts.append(said % {"count": count})
     return " ".join(parts)
 
 
 def seconds_of(text: str) -> int:
-    """Return the seconds of a time as people write it (`2 hours`, `90 min`, `1d 12h`); raises `ValueError`."""
+    """Return the seconds of a time as people write it (`2 hours`, `90 min`, `1d 12h`, `2"
+    " Stunden`); raises `ValueError`."""
     left = text.strip().lower().replace(",", " ")
     total = 0
     while left:
-        found = re.match(r"(\d{1,9})\s*([a-z]+)\s*(?:and\s+)?", left)
+        found = re.match(r"(\d{1,9})\s*([^\W\d_]+)\s*(?:and\s+)?", left)
         if found is None:
             raise ValueError(text)
-        size = next((size for size, one, _many in _UNITS if _is_unit(found[2], one)), 0)
+        size = next((size for size, said in _UNITS if found[2] in _names(size, said)), 0)
         if not size:
             raise ValueError(text)
         total += int(found[1]) * size
@@ -176,13 +184,10 @@ def seconds_of(text: str) -> int:
     return total
 
 
-def _is_unit(word: str, unit: str) -> bool:
-    return (
-        word in (unit, f"{unit}s", unit[0])
-        or (word in ("min", "mins") and unit == "minute")
-        or (word in ("sec", "secs") and unit == "second")
-        or (word in ("hr", "hrs") and unit == "hour")
-    )
+def _names(size: int, said: Any) -> set[str]:
+    """Return how a unit may be written: in English, or as the language of the page has it."""
+    own = {(said % {"count": count}).replace(str(count), "").strip().lower() for count in (1, 2)}
+    return _ENGLISH[size] | own
 
 
 def fields_of(event_type: EventType) -> list[str]:

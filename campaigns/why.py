@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import F, OuterRef, Q, Subquery
+from django.utils.translation import gettext as _
 
 from campaigns import reasons
 from campaigns.answering import answer
@@ -96,7 +97,7 @@ def _decision(decision: Decision) -> dict[str, Any]:
         "rule": decision.rule.name if decision.rule else None,
         "forwarded": decision.forwarded,
         "reason": decision.reason,
-        "sentence": reasons.SENTENCES.get(decision.reason, ""),
+        "sentence": reasons.sentence(decision.reason),
         "detail": decision.detail,
         "run": str(decision.run) if decision.run else None,
         "at": _instant(decision.decided_at),
@@ -257,7 +258,7 @@ def _of_message(row: OutcomeRow | ReceiptRow, devices: dict[str, str]) -> dict[s
     return {
         "notification": str(row.notification),
         "device": device,
-        "on": devices.get(device, f"Device {device[:8]}"),
+        "on": devices.get(device, _("Device %(id)s") % {"id": device[:8]}),
         "at": _instant(row.at),
     }
 

@@ -128,7 +128,7 @@ def _certificate(reading: _Reading) -> Written:
         return Written({}, {})
     try:
         block = _PRIVATE.search(key)
-        private = _load(block.group() if block else key.strip(), "The certificate's private key")
+        private = _load(block.group() if block else key.strip(), _("The certificate's private key"))
     except CredentialInputError as error:
         reading.faults["private_key"] = str(error)
         return Written({}, {})
@@ -165,8 +165,8 @@ def read_certificate(text: str) -> x509.Certificate:
         raise CredentialInputError(_("This is a damaged PEM certificate; paste it whole.")) from None
     if certificate.not_valid_after_utc <= datetime.now(UTC):
         raise CredentialInputError(
-            _("This certificate ended on %(not_valid_after_utc)s; make a new one at Apple's site.")
-            % {"not_valid_after_utc": f"{certificate.not_valid_after_utc:%Y-%m-%d}"}
+            _("This certificate ended on %(day)s; make a new one at Apple's site.")
+            % {"day": f"{certificate.not_valid_after_utc:%Y-%m-%d}"}
         )
     return certificate
 
@@ -247,10 +247,11 @@ def read_service_account(text: str) -> dict[str, Any]:
     missing = [name for name in _NEEDED if not isinstance(account.get(name), str) or not account[name]]
     if missing:
         raise CredentialInputError(
-            _("The service account has no %(listed)s; paste the whole file.")
-            % {"listed": " and no ".join(missing)}
+            _("The service account has no %(listed)s; paste the whole file.") % {"listed": ", ".join(missing)}
         )
-    if not isinstance(_load(account["private_key"], "The service account's private_key"), rsa.RSAPrivateKey):
+    if not isinstance(
+        _load(account["private_key"], _("The service account's private_key")), rsa.RSAPrivateKey
+    ):
         raise CredentialInputError(
             _("The service account's private_key is no RSA key; paste the file as downloaded.")
         )
@@ -295,7 +296,10 @@ def _load(pem: str, subject: str) -> Any:
         )
     if "PRIVATE KEY-----" not in pem:
         raise CredentialInputError(
-            f"{subject} is no PEM private key; it begins with “-----BEGIN PRIVATE KEY-----” and is pasted whole."
+            _(
+                "%(subject)s is no PEM private key; it begins with “-----BEGIN PRIVATE KEY-----” and is pasted whole."
+            )
+            % {"subject": subject}
         )
     try:
         return load_pem_private_key(pem.encode(), password=None)

@@ -49,12 +49,10 @@ def resume(application: Application, *, lane: str = "", by: str = "") -> list[st
             _("Every lane of %(application)s is stopped at once; resume all of them.")
             % {"application": application}
             if everything
-            else _("%(value)s of %(application)s is%(value2)s stopped.")
-            % {
-                "value": f"The lane {lane}" if lane else "Nothing",
-                "application": application,
-                "value2": " not" if lane else "",
-            }
+            else _("The lane %(lane)s of %(application)s is not stopped.")
+            % {"lane": lane, "application": application}
+            if lane
+            else _("Nothing of %(application)s is stopped.") % {"application": application}
         )
     end(*found, by=by)
     return [hold.lane for hold in found]

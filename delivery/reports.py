@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import msgspec
 from django.db.models import Sum
+from django.utils.translation import gettext as _
 
 from delivery import experiments, runs, snapshot, spread, statistics, sums
 from delivery.models import Page, Parcel, Run, Tally
@@ -190,7 +191,9 @@ def trial(
         untold = statistics.Arm(experiments.CONTROL, control, min(did.get(experiments.CONTROL, 0), control))
     decision = statistics.decide(arms)
     if experiment.winner:
-        decision = statistics.Decision(experiment.winner, f"{experiment.winner} was chosen before this run.")
+        decision = statistics.Decision(
+            experiment.winner, _("%(winner)s was chosen before this run.") % {"winner": experiment.winner}
+        )
     return Trial(
         metric=experiment.metric,
         control_percent=experiment.control / 100,

@@ -14,6 +14,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from delivery import bell, dbclock, goals, pieces, spread, sums
 from delivery.claims import MOVES, OPEN
@@ -23,6 +24,7 @@ from delivery.snapshot import Named, Policy, Snapshot, encode_people, to_json
 from devices.models import Application, Category, Subscriber
 from devices.short_memory import ShortMemory
 from devices.statements import fetch, uuid_value
+from devices.words import one_of, within
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +43,12 @@ TRANSITIONS: dict[str, tuple[tuple[str, ...], str]] = {
     "finish": ((Run.State.RUNNING,), Run.State.DONE),
 }
 """What may become of a run, in which states, and the state that follows."""
+VERBS = {
+    "pause": gettext_noop("pause"),
+    "resume": gettext_noop("resume"),
+    "cancel": gettext_noop("cancel"),
+    "finish": gettext_noop("finish"),
+}
 
 
 def launch(
@@ -293,7 +301,11 @@ def _move(run: Run, action: str, **values: object) -> None:
         run.refresh_from_db()
         raise StateError(
             _("This run is %(state)s; %(action)s works on one that is %(listed)s.")
-            % {"state": run.get_state_display().lower(), "action": action, "listed": " or ".join(allowed)}
+            % {
+                "state": within(run.get_state_display()),
+                "action": _(VERBS[action]),
+                "listed": one_of([within(Run.State(one).label) for one in allowed]),
+            }
         )
     run.refresh_from_db()
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from uuid import UUID
 
 import msgspec
+from django.utils.translation import gettext as _
 
 from delivery.rendering import Renderer
 from delivery.senders.contract import Envelope
@@ -40,10 +41,10 @@ class TooLarge(msgspec.Struct, frozen=True):
     def reason(self) -> str:
         """A sentence for people."""
         name = Provider(self.provider).label
-        return (
-            f"a message is {self.size:,} bytes to {name}, which takes {self.limit:,}, and no text of it is long"
+        return _(
+            "a message is %(size)s bytes to %(provider)s, which takes %(limit)s, and no text of it is long"
             " enough to be cut: make the data smaller"
-        )
+        ) % {"size": f"{self.size:,}", "provider": name, "limit": f"{self.limit:,}"}
 
 
 def too_large(snapshot: Snapshot, providers: Iterable[str]) -> TooLarge | None:

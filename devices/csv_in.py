@@ -257,9 +257,9 @@ def _plain(cell: str) -> str:
 
 def _shape(cells: list[str], header: list[str]) -> str:
     if len(cells) != len(header):
-        return gettext("it has %(count)s cells, the header %(count2)s") % {
+        return gettext("it has %(count)s cells, the header %(columns)s") % {
             "count": len(cells),
-            "count2": len(header),
+            "columns": len(header),
         }
     for name, cell in zip(header, cells, strict=True):
         if "\x00" in cell:

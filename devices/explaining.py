@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from django.db.models import Case, Q, Value, When
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from devices import segments
 from devices.predicates import BEHAVIOUR, DAYS, Condition, Group, Node, Not, parse
@@ -19,19 +21,24 @@ if TYPE_CHECKING:
     from devices.models import Subscriber
 
 MOST_VALUES = 5
-COMPARED = {"is": "is", "above": "is above", "below": "is below", "contains": "contains"}
-DONE = {"received": "got a notification", "opened": "opened a notification"}
+COMPARED = {
+    "is": gettext_noop("%(what)s is %(value)s"),
+    "above": gettext_noop("%(what)s is above %(value)s"),
+    "below": gettext_noop("%(what)s is below %(value)s"),
+    "contains": gettext_noop("%(what)s contains %(value)s"),
+}
+DONE = {"received": gettext_noop("got a notification"), "opened": gettext_noop("opened a notification")}
 FIELDS = {
-    "locale": "the language",
-    "time_zone": "the time zone",
-    "external_id": "the external id",
-    "tag": "a tag",
-    "created": "they were added",
-    "segment": "the list",
-    "platform": "platform",
-    "provider": "provider",
-    "last_seen": "last sign of life",
-    "app_version": "app version",
+    "locale": gettext_noop("the language"),
+    "time_zone": gettext_noop("the time zone"),
+    "external_id": gettext_noop("the external id"),
+    "tag": gettext_noop("a tag"),
+    "created": gettext_noop("they were added"),
+    "segment": gettext_noop("the list"),
+    "platform": gettext_noop("platform"),
+    "provider": gettext_noop("provider"),
+    "last_seen": gettext_noop("last sign of life"),
+    "app_version": gettext_noop("app version"),
 }
 
 
@@ -45,7 +52,10 @@ class Leaf(msgspec.Struct, frozen=True):
     @property
     def sentence(self) -> str:
         """The condition that is not met, with what stands there."""
-        return f"{self.condition} is asked for" + (f", and it is {self.found}" if self.found else "")
+        if not self.found:
+            return _("%(condition)s is asked for") % {"condition": self.condition}
+        values = {"condition": self.condition, "found": self.found}
+        return _("%(condition)s is asked for, and it is %(found)s") % values
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -132,37 +142,50 @@ def explain(predicate: Any, subscriber: "Subscriber") -> Answer:
 def words(node: Node) -> str:
     """Return a predicate's node as people say it."""
     if isinstance(node, Not):
-        return f"not ({words(node.part)})"
+        return _("not (%(words)s)") % {"words": words(node.part)}
     if isinstance(node, Group):
-        return f" {'and' if node.kind == 'all' else 'or'} ".join(words(part) for part in node.parts)
+        return (_(" and ") if node.kind == "all" else _(" or ")).join(words(part) for part in node.parts)
     return _device_words([node]) if node.on_device else _words(node)
 
 
 def _device_words(conditions: Iterable[Condition]) -> str:
-    return f"an active device whose {' and '.join(map(_words, conditions))}"
+    return _("an active device whose %(words)s") % {"words": _(" and ").join(map(_words, conditions))}
 
 
 def _words(condition: Condition) -> str:
     if condition.field in BEHAVIOUR:
         return _times(condition)
     if condition.operator in DAYS:
-        when = "within" if condition.operator == "within_days" else "before"
-        return f"{FIELDS[condition.field]} {when} the last {condition.values[0]} days"
-    what = f"“{condition.name}”" if condition.field == "attribute" else FIELDS[condition.field]
+        when = (
+            _("%(what)s within the last %(days)s days")
+            if condition.operator == "within_days"
+            else _("%(what)s before the last %(days)s days")
+        )
+        return when % {"what": _(FIELDS[condition.field]), "days": condition.values[0]}
+    what = f"“{condition.name}”" if condition.field == "attribute" else _(FIELDS[condition.field])
     if condition.operator == "exists":
-        return f"{what} is {'set' if condition.values[0] else 'not set'}"
+        return (_("%(what)s is set") if condition.values[0] else _("%(what)s is not set")) % {"what": what}
     if condition.operator == "in":
         listed = ", ".join(_said(value) for value in condition.values[:MOST_VALUES])
         more = len(condition.values) - MOST_VALUES
-        return f"{what} is one of {listed}{f' and {more} more' if more > 0 else ''}"
-    return f"{what} {COMPARED[condition.operator]} {_said(condition.values[0])}"
+        if more > 0:
+            values = {"what": what, "listed": listed, "more": more}
+            return _("%(what)s is one of %(listed)s and %(more)s more") % values
+        return _("%(what)s is one of %(listed)s") % {"what": what, "listed": listed}
+    return _(COMPARED[condition.operator]) % {"what": what, "value": _said(condition.values[0])}
 
 
 def _times(condition: Condition) -> str:
     least, most, days = condition.values
-    did = DONE.get(condition.field, f"did “{condition.name}”")
-    counts = [f"at least {least}" if least else "", f"at most {most}" if most is not None else ""]
-    return f"{did} {' and '.join(filter(None, counts))} times in the last {days} days"
+    did = DONE.get(condition.field)
+    if least and most is not None:
+        said = _("%(did)s at least %(least)s and at most %(most)s times in the last %(days)s days")
+    elif most is not None:
+        said = _("%(did)s at most %(most)s times in the last %(days)s days")
+    else:
+        said = _("%(did)s at least %(least)s times in the last %(days)s days")
+    event = _("did “%(event)s”") % {"event": condition.name}
+    return said % {"did": _(did) if did else event, "least": least, "most": most, "days": days}
 
 
 def _said(value: Any) -> str:
@@ -176,10 +199,13 @@ def _leaf(unit: _Unit, met: bool, subscriber: "Subscriber") -> Leaf:
 def _found(about: Condition, subscriber: "Subscriber") -> str:
     if about.field == "attribute":
         known = subscriber.attributes
-        return _said(known[about.name])[:100] if about.name in known else "not set"
+        return _said(known[about.name])[:100] if about.name in known else _("not set")
     if about.field == "tag":
         return _said(subscriber.attributes.get(segments.TAGS))[:100]
     if about.field not in ("external_id", "locale", "time_zone"):
         return ""
     own = str(getattr(subscriber, about.field))
-    return _said(own) if own else f"{_said(getattr(subscriber.application, about.field))}, the application's"
+    if own:
+        return _said(own)
+    value = _said(getattr(subscriber.application, about.field))
+    return _("%(value)s, the application's") % {"value": value}

@@ -55,7 +55,7 @@ def _read(application_id: int, uids: Iterable[str]) -> "dict[str, Segment]":
 
     known: dict[str, Segment] = {}
     ask = set(uids)
-    for _ in range(MAX_NESTING + 1):
+    for _depth in range(MAX_NESTING + 1):
         ask -= known.keys()
         if not ask:
             break
@@ -74,9 +74,7 @@ def _put_in(
     if "segment" in node and len(node) == 1:
         uid, here = str(node["segment"]), place or f"{at}/segment"
         if uid in trail:
-            circle = " → ".join(
-                _("“%(get)s”") % {"get": names.get(one, one)} for one in (*trail[trail.index(uid) :], uid)
-            )
+            circle = " → ".join(f"“{names.get(one, one)}”" for one in (*trail[trail.index(uid) :], uid))
             raise PredicateError(
                 here, _("a segment cannot stand in itself: %(circle)s.") % {"circle": circle}
             )

@@ -55,7 +55,7 @@ class PredicateError(ValueError):
 
     def __init__(self, pointer: str, reason: str) -> None:
         super().__init__(
-            _("At %(pointer)s: %(reason)s") % {"pointer": pointer or "the top", "reason": reason}
+            _("At %(pointer)s: %(reason)s") % {"pointer": pointer or _("the top"), "reason": reason}
         )
         self.pointer = pointer
         self.reason = reason

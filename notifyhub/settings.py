@@ -3,6 +3,8 @@
 from pathlib import Path
 from urllib.parse import quote
 
+from django.utils.translation import gettext_lazy as _
+
 from notifyhub.environment import Environment
 from notifyhub.folder import read_secret
 
@@ -63,6 +65,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "notifyhub.viewer.ViewerMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
@@ -90,7 +93,12 @@ TEMPLATES = [
         },
     }
 ]
+# The admin's languages; API answers and logs are in the first, whoever asks.
 LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English")), ("de", _("German")), ("ja", _("Japanese"))]
+LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
+LOCALE_PATHS = [BASE_DIR / "locale"]
+FORMAT_MODULE_PATH = "notifyhub.formats"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"
@@ -269,6 +277,9 @@ UNFOLD = {
     "SITE_HEADER": "notifyhub",
     "SITE_SYMBOL": "notifications",
     "SHOW_HISTORY": True,
+    "SHOW_LANGUAGES": True,
+    "LANGUAGES": {"action": "notifyhub.viewer.language_address"},
+    "SCRIPTS": ["notifyhub.viewer.script"],
     "SIDEBAR": {"navigation": "notifyhub.sidebar.navigation"},
     "DASHBOARD_CALLBACK": "notifyhub.dashboard.numbers",
 }

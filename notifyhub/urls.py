@@ -5,10 +5,11 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from devices import preference_pages
-from notifyhub import demo_page, health, media, metrics
+from notifyhub import demo_page, health, media, metrics, viewer
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/language/", viewer.choose_language, name="choose-language"),
     path("admin/", admin.site.urls),
     path("media/pictures/<str:name>", media.picture, name="picture"),
     path("api/v1/", include("notifyhub.api")),

@@ -16,7 +16,7 @@ from campaigns.admin.when import viewer_zone, when_sentences
 from campaigns.models import Campaign, TestDevice
 from campaigns.preflight import Preflight
 from campaigns.timetable import shown
-from delivery.reasons import DEFERRED, STOPPED
+from delivery.reasons import deferred_sentence, stopped_sentence
 from delivery.snapshot import Snapshot
 from devices import segments, staff
 from devices.confirmation import RefusedError
@@ -176,8 +176,8 @@ def _people(found: Preflight) -> list[Line]:
         return []
     whole = rehearsal.audience
     lines = [(rehearsal.told, _("are told when it starts"))]
-    lines += [(count, DEFERRED.get(reason, reason)) for reason, count in rehearsal.later.items()]
-    lines += [(count, STOPPED.get(reason, reason)) for reason, count in rehearsal.stopped.items()]
+    lines += [(count, deferred_sentence(reason)) for reason, count in rehearsal.later.items()]
+    lines += [(count, stopped_sentence(reason)) for reason, count in rehearsal.stopped.items()]
     return [Line(count, 100 * count / whole, words) for count, words in lines]
 
 
@@ -199,7 +199,7 @@ def _weights(found: Preflight) -> list[Weight]:
         elif one.shortened:
             note = _("%(count)s of %(of)s cut") % {"count": one.shortened, "of": one.weighed}
         count = found.rehearsal.messages.get(name, 0)
-        lines.append(Weight(Provider(name).label, count, one.mean, one.largest, one.limit, note))
+        lines.append(Weight(str(Provider(name).label), count, one.mean, one.largest, one.limit, note))
     return lines
 
 

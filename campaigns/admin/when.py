@@ -1,7 +1,6 @@
 """When a campaign will really be told, in sentences for whoever plans it."""
 
 from datetime import UTC, datetime
-from urllib.parse import unquote
 
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
@@ -13,16 +12,14 @@ from campaigns.schedule import CrontabError, ZoneError
 from campaigns.timetable import shown, timetable
 from delivery.snapshot import Snapshot
 from devices.known_zones import known_zones
+from devices.viewer_zone import browser_zone
 from devices.wall_time import zone_names
-
-COOKIE = "nh_zone"
-"""In which the composer's script keeps the zone of the browser's clock."""
 
 
 def viewer_zone(request: HttpRequest, home: str) -> str:
     """Return the time zone of whoever looks, as their browser said; else `home`, the application's."""
-    asked = request.POST.get("viewer_zone", "") or unquote(request.COOKIES.get(COOKIE, ""))
-    return asked if asked in zone_names() else home
+    asked = request.POST.get("viewer_zone", "")
+    return (asked if asked in zone_names() else browser_zone(request)) or home
 
 
 def when_sentences(campaign: Campaign, snapshot: Snapshot, zone: str) -> list[str]:

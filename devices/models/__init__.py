@@ -7,6 +7,7 @@ from devices.models.hours import ApplicationHours, OpenHours
 from devices.models.imports import Import, ImportPart
 from devices.models.people import Category, Device, Platform, Preference, Provider, Subscriber
 from devices.models.segment import Segment, SegmentMember, SegmentUse
+from devices.models.staff import StaffSettings
 
 __all__ = [
     "ApiKey",
@@ -29,5 +30,6 @@ __all__ = [
     "SegmentMember",
     "SegmentUse",
     "SigningKey",
+    "StaffSettings",
     "Subscriber",
 ]

@@ -176,7 +176,7 @@ class SigningKey(models.Model):
 
     class Algorithm(models.TextChoices):
         HS256 = "HS256", _("HS256 (shared secret)")
-        EDDSA = _("EdDSA"), _("EdDSA (public key, Ed25519)")
+        EDDSA = "EdDSA", _("EdDSA (public key, Ed25519)")
 
     application = models.ForeignKey(
         Application, verbose_name=_("application"), on_delete=models.CASCADE, related_name="signing_keys"

@@ -128,7 +128,6 @@
   // -- the preview
 
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "";
-  document.cookie = `nh_zone=${encodeURIComponent(zone)}; path=/; max-age=31536000; samesite=lax`;
   const DEBOUNCE = 350;
   const person = one("[data-as-person]");
   const locale = one("[data-as-locale]");
