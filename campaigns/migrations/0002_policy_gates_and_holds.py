@@ -13,17 +13,17 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='campaign',
             name='critical_override',
-            field=models.BooleanField(default=False, help_text='In the lane critical: reaches those who switched the category off too, and in quiet hours. The category must allow it, and only approvers, or keys that may override, launch it.'),
+            field=models.BooleanField(default=False, help_text='In the lane critical: reaches those who switched the category off too, and in quiet hours. The category must allow it, and only approvers, or keys that may override, launch it.', verbose_name='critical override'),
         ),
         migrations.AddField(
             model_name='campaign',
             name='jitter',
-            field=models.PositiveIntegerField(default=0, help_text='Seconds over which those told at one time are spread; 0: all at once.'),
+            field=models.PositiveIntegerField(default=0, help_text='Seconds over which those told at one time are spread; 0: all at once.', verbose_name='jitter'),
         ),
         migrations.AddField(
             model_name='campaign',
             name='local_date',
-            field=models.DateField(blank=True, help_text="On this day of each person's own; empty: on the day of the launch.", null=True),
+            field=models.DateField(blank=True, help_text="On this day of each person's own; empty: on the day of the launch.", null=True, verbose_name='local date'),
         ),
         migrations.AddField(
             model_name='campaign',
@@ -33,22 +33,22 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='campaign',
             name='local_time',
-            field=models.TimeField(blank=True, help_text="Told at this time of each person's own clock; empty: at once.", null=True),
+            field=models.TimeField(blank=True, help_text="Told at this time of each person's own clock; empty: at once.", null=True, verbose_name='local time'),
         ),
         migrations.AddField(
             model_name='campaign',
             name='ramp',
-            field=models.PositiveIntegerField(default=0, help_text='Seconds over which the rate rises to its whole; 0: from the start.'),
+            field=models.PositiveIntegerField(default=0, help_text='Seconds over which the rate rises to its whole; 0: from the start.', verbose_name='ramp'),
         ),
         migrations.AddField(
             model_name='campaign',
             name='rate',
-            field=models.PositiveIntegerField(default=0, help_text='At most so many people a second or minute; 0: as fast as it goes.'),
+            field=models.PositiveIntegerField(default=0, help_text='At most so many people a second or minute; 0: as fast as it goes.', verbose_name='rate'),
         ),
         migrations.AddField(
             model_name='campaign',
             name='rate_per',
-            field=models.CharField(choices=[('second', 'a second'), ('minute', 'a minute')], default='second', max_length=6),
+            field=models.CharField(choices=[('second', 'a second'), ('minute', 'a minute')], default='second', max_length=6, verbose_name='rate per'),
         ),
         migrations.AddField(
             model_name='campaign',
@@ -58,16 +58,16 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='campaign',
             name='transactional',
-            field=models.BooleanField(default=False, help_text='What people wait for, as receipts and codes: no frequency cap counts or stops it.'),
+            field=models.BooleanField(default=False, help_text='What people wait for, as receipts and codes: no frequency cap counts or stops it.', verbose_name='transactional'),
         ),
         migrations.AddField(
             model_name='campaign',
             name='when_capped',
-            field=models.CharField(choices=[('drop', 'Leave them out'), ('defer', 'Tell them when the cap has room')], default='drop', help_text='What becomes of people who have had as many as a frequency cap allows.', max_length=5),
+            field=models.CharField(choices=[('drop', 'Leave them out'), ('defer', 'Tell them when the cap has room')], default='drop', help_text='What becomes of people who have had as many as a frequency cap allows.', max_length=5, verbose_name='when capped'),
         ),
         migrations.AddField(
             model_name='campaign',
             name='window_end',
-            field=models.TimeField(blank=True, help_text="With a rate: nobody is told after this time of the application's clock; it goes on the next day at the launch's time of day.", null=True),
+            field=models.TimeField(blank=True, help_text="With a rate: nobody is told after this time of the application's clock; it goes on the next day at the launch's time of day.", null=True, verbose_name='window end'),
         ),
     ]

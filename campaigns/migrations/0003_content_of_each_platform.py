@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='campaign',
             name='android',
-            field=models.JSONField(blank=True, default=dict, help_text='Android alone, as {"channel_id": "news", "priority": "HIGH"}.'),
+            field=models.JSONField(blank=True, default=dict, help_text='Android alone, as {"channel_id": "news", "priority": "HIGH"}.', verbose_name='android'),
         ),
         migrations.AddField(
             model_name='campaign',
@@ -23,16 +23,16 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='campaign',
             name='sound',
-            field=models.CharField(blank=True, help_text="A sound of the app's, or default; empty: silent on Apple's devices.", max_length=100),
+            field=models.CharField(blank=True, help_text="A sound of the app's, or default; empty: silent on Apple's devices.", max_length=100, verbose_name='sound'),
         ),
         migrations.AddField(
             model_name='campaign',
             name='subtitle',
-            field=models.CharField(blank=True, help_text="A second line, on Apple's devices.", max_length=200),
+            field=models.CharField(blank=True, help_text="A second line, on Apple's devices.", max_length=200, verbose_name='subtitle'),
         ),
         migrations.AddField(
             model_name='campaign',
             name='web',
-            field=models.JSONField(blank=True, default=dict, help_text='Browsers alone, as {"icon": "https://…", "require_interaction": true}.'),
+            field=models.JSONField(blank=True, default=dict, help_text='Browsers alone, as {"icon": "https://…", "require_interaction": true}.', verbose_name='web'),
         ),
     ]

@@ -27,7 +27,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='campaign',
             name='repeat',
-            field=models.CharField(blank=True, help_text='A crontab, as 0 9 * * mon-fri: told again at each of these times; empty: once.', max_length=100),
+            field=models.CharField(blank=True, help_text='A crontab, as 0 9 * * mon-fri: told again at each of these times; empty: once.', max_length=100, verbose_name='repeat'),
         ),
         migrations.AddField(
             model_name='campaign',
@@ -83,13 +83,10 @@ class Migration(migrations.Migration):
             name='TestDevice',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(help_text="As “Eva's phone” or “TV in the kitchen”.", max_length=100)),
-                ('application', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='test_devices', to='devices.application')),
-                ('device', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tests', to='devices.device')),
+                ('name', models.CharField(help_text="As “Eva's phone” or “TV in the kitchen”.", max_length=100, verbose_name='name')),
+                ('application', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='test_devices', to='devices.application', verbose_name='application')),
+                ('device', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tests', to='devices.device', verbose_name='device')),
             ],
-            options={
-                'ordering': ['name'],
-                'constraints': [models.UniqueConstraint(fields=('application', 'name'), name='one_test_device_per_name')],
-            },
+            options={'ordering': ['name'], 'constraints': [models.UniqueConstraint(fields=('application', 'name'), name='one_test_device_per_name')], 'verbose_name': 'test device', 'verbose_name_plural': 'test devices'},
         ),
     ]

@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
                 ('looks', models.PositiveIntegerField(default=0, editable=False, help_text='Runs that were looked at.')),
                 ('looked_until', models.DateTimeField(editable=False, help_text='When the last run began that was looked at.', null=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('application', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='devices.application')),
+                ('application', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='devices.application', verbose_name='application')),
                 ('campaign', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='experiment', to='campaigns.campaign', verbose_name='campaign')),
                 ('goal', models.ForeignKey(blank=True, help_text='The event that the campaign is to bring about, as a purchase; empty: none.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='campaigns.eventtype', verbose_name='goal')),
             ],
@@ -51,9 +51,6 @@ class Migration(migrations.Migration):
                 ('locales', models.JSONField(blank=True, default=dict, help_text='As {"de": {"title": "…"}}.', verbose_name='languages')),
                 ('experiment', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='variants', to='campaigns.experiment')),
             ],
-            options={
-                'ordering': ['pk'],
-                'constraints': [models.UniqueConstraint(fields=('experiment', 'key'), name='one_variant_per_key')],
-            },
+            options={'ordering': ['pk'], 'constraints': [models.UniqueConstraint(fields=('experiment', 'key'), name='one_variant_per_key')], 'verbose_name': 'variant', 'verbose_name_plural': 'variants'},
         ),
     ]

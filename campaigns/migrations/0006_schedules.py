@@ -17,52 +17,52 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='campaign',
             name='badge',
-            field=models.CharField(blank=True, help_text="The number on the app's icon; auto: how much the person has not read. Empty leaves it as it is.", max_length=5),
+            field=models.CharField(blank=True, help_text="The number on the app's icon; auto: how much the person has not read. Empty leaves it as it is.", max_length=5, verbose_name='badge'),
         ),
         migrations.AddField(
             model_name='campaign',
             name='best_from',
-            field=models.PositiveSmallIntegerField(default=8, help_text="Not before this hour of each person's own clock.", validators=[django.core.validators.MaxValueValidator(23)]),
+            field=models.PositiveSmallIntegerField(default=8, help_text="Not before this hour of each person's own clock.", validators=[django.core.validators.MaxValueValidator(23)], verbose_name='best from'),
         ),
         migrations.AddField(
             model_name='campaign',
             name='best_hour',
-            field=models.PositiveSmallIntegerField(blank=True, help_text='Told at the hour at which each person opens most; this hour (0 to 23) for those of whom nothing is known. Empty: not so.', null=True, validators=[django.core.validators.MaxValueValidator(23)]),
+            field=models.PositiveSmallIntegerField(blank=True, help_text='Told at the hour at which each person opens most; this hour (0 to 23) for those of whom nothing is known. Empty: not so.', null=True, validators=[django.core.validators.MaxValueValidator(23)], verbose_name='best hour'),
         ),
         migrations.AddField(
             model_name='campaign',
             name='best_until',
-            field=models.PositiveSmallIntegerField(default=22, help_text='Not from this hour on.', validators=[django.core.validators.MaxValueValidator(24)]),
+            field=models.PositiveSmallIntegerField(default=22, help_text='Not from this hour on.', validators=[django.core.validators.MaxValueValidator(24)], verbose_name='best until'),
         ),
         migrations.AddField(
             model_name='campaign',
             name='event_condition',
-            field=models.TextField(blank=True, help_text='CEL over `event`, as event.data.total > 100; empty: always.', validators=[campaigns.models.limits.validate_condition]),
+            field=models.TextField(blank=True, help_text='CEL over `event`, as event.data.total > 100; empty: always.', validators=[campaigns.models.limits.validate_condition], verbose_name='event condition'),
         ),
         migrations.AddField(
             model_name='campaign',
             name='event_delay',
-            field=models.PositiveIntegerField(default=0, help_text='Seconds after the event; 0: at once.', validators=[django.core.validators.MaxValueValidator(7776000)]),
+            field=models.PositiveIntegerField(default=0, help_text='Seconds after the event; 0: at once.', validators=[django.core.validators.MaxValueValidator(7776000)], verbose_name='event delay'),
         ),
         migrations.AddField(
             model_name='campaign',
             name='event_once_days',
-            field=models.PositiveSmallIntegerField(default=0, help_text='Each person at most once in so many days; 0: at every event.', validators=[django.core.validators.MaxValueValidator(365)]),
+            field=models.PositiveSmallIntegerField(default=0, help_text='Each person at most once in so many days; 0: at every event.', validators=[django.core.validators.MaxValueValidator(365)], verbose_name='event once days'),
         ),
         migrations.AddField(
             model_name='campaign',
             name='event_type',
-            field=models.ForeignKey(blank=True, help_text='Told to whomever an event of this type is about; empty: told by its times.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='campaigns', to='campaigns.eventtype'),
+            field=models.ForeignKey(blank=True, help_text='Told to whomever an event of this type is about; empty: told by its times.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='campaigns', to='campaigns.eventtype', verbose_name='event type'),
         ),
         migrations.AddField(
             model_name='campaign',
             name='event_unless',
-            field=models.ForeignKey(blank=True, help_text='Who has an event of this type before the delay is over is not told.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='campaigns.eventtype'),
+            field=models.ForeignKey(blank=True, help_text='Who has an event of this type before the delay is over is not told.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='campaigns.eventtype', verbose_name='event unless'),
         ),
         migrations.AddField(
             model_name='rule',
             name='delay',
-            field=models.PositiveIntegerField(default=0, help_text='Seconds after the event at which people are told; 0: at once.', validators=[django.core.validators.MaxValueValidator(7776000)]),
+            field=models.PositiveIntegerField(default=0, help_text='Seconds after the event at which people are told; 0: at once.', validators=[django.core.validators.MaxValueValidator(7776000)], verbose_name='delay'),
         ),
         migrations.AddField(
             model_name='rule',
@@ -72,12 +72,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='rule',
             name='once_days',
-            field=models.PositiveSmallIntegerField(default=0, help_text='Each person at most once in so many days; 0: every time.', validators=[django.core.validators.MaxValueValidator(365)]),
+            field=models.PositiveSmallIntegerField(default=0, help_text='Each person at most once in so many days; 0: every time.', validators=[django.core.validators.MaxValueValidator(365)], verbose_name='once days'),
         ),
         migrations.AddField(
             model_name='rule',
             name='unless',
-            field=models.ForeignKey(blank=True, help_text='Nobody is told about whom an event of this type comes before the delay is over.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='campaigns.eventtype'),
+            field=models.ForeignKey(blank=True, help_text='Nobody is told about whom an event of this type comes before the delay is over.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='campaigns.eventtype', verbose_name='unless'),
         ),
         migrations.CreateModel(
             name='Delayed',

@@ -17,14 +17,12 @@ class Migration(migrations.Migration):
             name='Hold',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('lane', models.CharField(blank=True, choices=[('critical', 'Critical'), ('high', 'High'), ('normal', 'Normal'), ('bulk', 'Bulk')], help_text='Empty: every lane.', max_length=8)),
-                ('reason', models.CharField(blank=True, max_length=300)),
-                ('by', models.CharField(blank=True, help_text='Who stopped it.', max_length=150)),
-                ('at', models.DateTimeField(default=django.utils.timezone.now)),
+                ('lane', models.CharField(blank=True, choices=[('critical', 'Critical'), ('high', 'High'), ('normal', 'Normal'), ('bulk', 'Bulk')], help_text='Empty: every lane.', max_length=8, verbose_name='lane')),
+                ('reason', models.CharField(blank=True, max_length=300, verbose_name='reason')),
+                ('by', models.CharField(blank=True, help_text='Who stopped it.', max_length=150, verbose_name='by')),
+                ('at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='at')),
             ],
-            options={
-                'ordering': ['-at'],
-            },
+            options={'ordering': ['-at'], 'verbose_name': 'hold', 'verbose_name_plural': 'holds'},
         ),
         migrations.AddField(
             model_name='page',
@@ -34,12 +32,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='page',
             name='tries',
-            field=models.PositiveIntegerField(default=0, help_text='Claims since it was made or requeued.'),
+            field=models.PositiveIntegerField(default=0, help_text='Claims since it was made or requeued.', verbose_name='tries'),
         ),
         migrations.AddField(
             model_name='parcel',
             name='tries',
-            field=models.PositiveIntegerField(default=0, help_text='Claims since it was made or requeued.'),
+            field=models.PositiveIntegerField(default=0, help_text='Claims since it was made or requeued.', verbose_name='tries'),
         ),
         migrations.AddField(
             model_name='run',
@@ -59,12 +57,12 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='page',
             name='error',
-            field=models.TextField(blank=True, help_text='What went wrong the last time.'),
+            field=models.TextField(blank=True, help_text='What went wrong the last time.', verbose_name='error'),
         ),
         migrations.AlterField(
             model_name='parcel',
             name='error',
-            field=models.TextField(blank=True, help_text='What went wrong the last time.'),
+            field=models.TextField(blank=True, help_text='What went wrong the last time.', verbose_name='error'),
         ),
         migrations.AddIndex(
             model_name='page',
@@ -77,7 +75,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='hold',
             name='application',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='holds', to='devices.application'),
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='holds', to='devices.application', verbose_name='application'),
         ),
         migrations.AddConstraint(
             model_name='hold',

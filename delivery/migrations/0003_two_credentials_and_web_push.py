@@ -20,12 +20,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='credential',
             name='checked_at',
-            field=models.DateTimeField(blank=True, editable=False, help_text='When the provider was last asked about it.', null=True),
+            field=models.DateTimeField(blank=True, editable=False, help_text='When the provider was last asked about it.', null=True, verbose_name='checked at'),
         ),
         migrations.AddField(
             model_name='credential',
             name='expires_at',
-            field=models.DateTimeField(blank=True, help_text='When the provider stops taking it; empty: never, or not known.', null=True),
+            field=models.DateTimeField(blank=True, help_text='When the provider stops taking it; empty: never, or not known.', null=True, verbose_name='expires at'),
         ),
         migrations.AddField(
             model_name='credential',
@@ -45,32 +45,32 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='credential',
             name='stored_at',
-            field=models.DateTimeField(default=django.utils.timezone.now, editable=False, help_text='When the secret was last written.'),
+            field=models.DateTimeField(default=django.utils.timezone.now, editable=False, help_text='When the secret was last written.', verbose_name='stored at'),
         ),
         migrations.AlterField(
             model_name='credential',
             name='provider',
-            field=models.CharField(choices=[('fcm', 'FCM'), ('apns', 'APNs'), ('webpush', 'Web Push')], max_length=8),
+            field=models.CharField(choices=[('fcm', 'FCM'), ('apns', 'APNs'), ('webpush', 'Web Push')], max_length=8, verbose_name='provider'),
         ),
         migrations.AlterField(
             model_name='credential',
             name='secret',
-            field=devices.secrets.EncryptedJSONField(help_text='FCM: {"service_account": {…}}. APNs: {"private_key": "-----BEGIN…", "key_id": "…", "team_id": "…"}, or {"certificate": "-----BEGIN…", "private_key": "-----BEGIN…"}. Web Push: {"private_key": "-----BEGIN…"}.'),
+            field=devices.secrets.EncryptedJSONField(help_text='FCM: {"service_account": {…}}. APNs: {"private_key": "-----BEGIN…", "key_id": "…", "team_id": "…"}, or {"certificate": "-----BEGIN…", "private_key": "-----BEGIN…"}. Web Push: {"private_key": "-----BEGIN…"}.', verbose_name='secret'),
         ),
         migrations.AlterField(
             model_name='credential',
             name='settings',
-            field=models.JSONField(blank=True, default=dict, help_text='APNs: {"topic": "com.example.app"}. Web Push: {"subject": "mailto:push@example.com"}. All: {"per_minute": 600000}, 0 for no quota.'),
+            field=models.JSONField(blank=True, default=dict, help_text='APNs: {"topic": "com.example.app"}. Web Push: {"subject": "mailto:push@example.com"}. All: {"per_minute": 600000}, 0 for no quota.', verbose_name='settings'),
         ),
         migrations.AlterField(
             model_name='gate',
             name='provider',
-            field=models.CharField(choices=[('fcm', 'FCM'), ('apns', 'APNs'), ('webpush', 'Web Push')], max_length=8),
+            field=models.CharField(choices=[('fcm', 'FCM'), ('apns', 'APNs'), ('webpush', 'Web Push')], max_length=8, verbose_name='provider'),
         ),
         migrations.AlterField(
             model_name='parcel',
             name='provider',
-            field=models.CharField(choices=[('fcm', 'FCM'), ('apns', 'APNs'), ('webpush', 'Web Push'), ('socket', 'WebSocket')], max_length=8),
+            field=models.CharField(choices=[('fcm', 'FCM'), ('apns', 'APNs'), ('webpush', 'Web Push'), ('socket', 'WebSocket')], max_length=8, verbose_name='provider'),
         ),
         migrations.AddConstraint(
             model_name='credential',

@@ -19,21 +19,21 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='application',
             name='quiet_hours',
-            field=models.CharField(blank=True, help_text='When nobody is told anything, by their own clock, as 22:00-08:00; it waits. Empty: never.', max_length=11, validators=[devices.models.application.validate_quiet_hours]),
+            field=models.CharField(blank=True, help_text='When nobody is told anything, by their own clock, as 22:00-08:00; it waits. Empty: never.', max_length=11, validators=[devices.models.application.validate_quiet_hours], verbose_name='quiet hours'),
         ),
         migrations.AddField(
             model_name='category',
             name='critical_overrides',
-            field=models.BooleanField(default=False, help_text='Critical campaigns may reach those who switched it off, and in quiet hours, if an approver says so.'),
+            field=models.BooleanField(default=False, help_text='Critical campaigns may reach those who switched it off, and in quiet hours, if an approver says so.', verbose_name='critical overrides'),
         ),
         migrations.AddField(
             model_name='category',
             name='transactional',
-            field=models.BooleanField(default=False, help_text='What people wait for, as receipts and codes: no frequency cap counts or stops it.'),
+            field=models.BooleanField(default=False, help_text='What people wait for, as receipts and codes: no frequency cap counts or stops it.', verbose_name='transactional'),
         ),
         migrations.AddField(
             model_name='subscriber',
             name='quiet_hours',
-            field=models.CharField(blank=True, help_text="When this person is not told anything, as 22:00-08:00, or off; empty: the application's.", max_length=11, validators=[devices.models.application.validate_quiet_hours]),
+            field=models.CharField(blank=True, help_text="When this person is not told anything, as 22:00-08:00, or off; empty: the application's.", max_length=11, validators=[devices.models.application.validate_quiet_hours], verbose_name='quiet hours'),
         ),
     ]

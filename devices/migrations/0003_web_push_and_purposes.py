@@ -14,12 +14,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='device',
             name='purpose',
-            field=models.CharField(blank=True, help_text='APNs: the one kind of push that the token is for, as voip or liveactivity:order-7; empty: alerts and background.', max_length=100),
+            field=models.CharField(blank=True, help_text='APNs: the one kind of push that the token is for, as voip or liveactivity:order-7; empty: alerts and background.', max_length=100, verbose_name='purpose'),
         ),
         migrations.AlterField(
             model_name='device',
             name='provider',
-            field=models.CharField(choices=[('fcm', 'FCM'), ('apns', 'APNs'), ('webpush', 'Web Push'), ('socket', 'WebSocket')], max_length=8),
+            field=models.CharField(choices=[('fcm', 'FCM'), ('apns', 'APNs'), ('webpush', 'Web Push'), ('socket', 'WebSocket')], max_length=8, verbose_name='provider'),
         ),
         migrations.AddIndex(
             model_name='device',
@@ -28,11 +28,11 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='device',
             name='retired_at',
-            field=models.DateTimeField(blank=True, editable=False, help_text='When it was retired, or a browser lost its subscription.', null=True),
+            field=models.DateTimeField(blank=True, editable=False, help_text='When it was retired, or a browser lost its subscription.', null=True, verbose_name='retired at'),
         ),
         migrations.AlterField(
             model_name='device',
             name='seen_at',
-            field=models.DateTimeField(default=django.utils.timezone.now, help_text='Its last sign of life, to a day.'),
+            field=models.DateTimeField(default=django.utils.timezone.now, help_text='Its last sign of life, to a day.', verbose_name='seen at'),
         ),
     ]
