@@ -18,6 +18,7 @@ from campaigns.models import Approval, Campaign
 from delivery.snapshot import Snapshot, digest
 from devices import segments
 from devices.models import Application
+from devices.words import number
 
 DRIFT = 0.1
 """The share by which an audience may grow or shrink before its approvals are void."""
@@ -127,8 +128,8 @@ def _why_void(one: Approval, *, digest: str, audience: int) -> str:
     before = int(one.numbers.get("audience", 0))
     if drifted(before, audience):
         return _("the audience was %(before)s people, now it is %(now)s") % {
-            "before": f"{before:,}",
-            "now": f"{audience:,}",
+            "before": number(before),
+            "now": number(audience),
         }
     return ""
 

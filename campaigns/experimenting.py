@@ -110,7 +110,7 @@ def choose(experiment: Experiment, key: str, *, by: object) -> None:
         raise ExperimentError("winner", _("There is no variant “%(key)s”.") % {"key": key[:50]})
     experiment.winner = key
     experiment.decided_at = timezone.now() if key else None
-    experiment.because = _("Chosen by %(by)s.") % {"by": by}[:300] if key else ""
+    experiment.because = f"Chosen by {by}."[:300] if key else ""
     experiment.save(update_fields=["winner", "decided_at", "because"])
     log.info("experiment.winner", campaign=str(experiment.campaign_id), winner=key, by=str(by))
 

@@ -27,7 +27,7 @@ from delivery import dryrun, experiments, rendering, runs, weighing
 from delivery.models import Credential, Run
 from delivery.snapshot import WHOLE, Share, Snapshot, digest, from_json, to_json
 from devices.segments import PredicateError
-from devices.words import one_of, within
+from devices.words import number, one_of, within
 
 log = structlog.get_logger(__name__)
 
@@ -255,7 +255,7 @@ def check_approved(campaign: Campaign, snapshot: Snapshot) -> int | None:
                     "A launch to %(audience)s people needs %(needed)s approvals by people who did not write it;",
                     found.needed,
                 )
-                % {"audience": f"{audience:,}", "needed": found.needed},
+                % {"audience": number(audience), "needed": found.needed},
                 ngettext("%(missing)s is missing.", "%(missing)s are missing.", found.missing)
                 % {"missing": found.missing},
                 *void,

@@ -6,6 +6,7 @@ from typing import Protocol
 from delivery.policy import jitter
 from delivery.snapshot import Policy
 from devices.words import gettext as _
+from devices.words import number
 
 FIELDS = (
     "transactional",
@@ -71,7 +72,7 @@ def build(campaign: Fields, *, overridable: bool) -> Policy:
         )
     for name, most in (("jitter", jitter.LONGEST), ("ramp", LONGEST_RAMP), ("rate", FASTEST)):
         if not 0 <= getattr(campaign, name) <= most:
-            raise PolicyError(name, _("Write a number from 0 to %(most)s.") % {"most": f"{most:,}"})
+            raise PolicyError(name, _("Write a number from 0 to %(most)s.") % {"most": number(most)})
     if campaign.local_date is not None and campaign.local_time is None and campaign.best_hour is None:
         raise PolicyError("local_date", _("A day needs a local time, or a best hour, beside it."))
     _check_best(campaign)

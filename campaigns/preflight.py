@@ -18,6 +18,7 @@ from delivery.models import Credential, Gate, Page, Run
 from delivery.snapshot import Snapshot
 from devices.known_zones import known_locales
 from devices.models import Preference, Provider, Subscriber
+from devices.words import number, percent
 
 LONG_TTL = 7 * 86_400
 SHORT_TTL = 300
@@ -147,7 +148,7 @@ def _warnings(campaign: Campaign, snapshot: Snapshot, rehearsal: Rehearsal) -> l
         found.append(
             Warning(
                 _("The audience of %(now)s people is more than three times the usual %(usual)s.")
-                % {"now": f"{rehearsal.audience:,}", "usual": f"{usual:,}"},
+                % {"now": number(rehearsal.audience), "usual": number(usual)},
                 "segment",
             )
         )
@@ -158,7 +159,7 @@ def _warnings(campaign: Campaign, snapshot: Snapshot, rehearsal: Rehearsal) -> l
                 _(
                     "Quiet hours hold %(share)s of the people: another time, or a local time, tells them sooner."
                 )
-                % {"share": f"{held / rehearsal.audience:.0%}"},
+                % {"share": percent(held / rehearsal.audience, 0)},
                 "send_at",
             )
         )
@@ -225,7 +226,7 @@ def _about_providers(campaign: Campaign, rehearsal: Rehearsal) -> list[Warning]:
                     _(
                         "%(count)s messages go to %(provider)s, for which there are no credentials yet: they wait."
                     )
-                    % {"count": f"{count:,}", "provider": Provider(name).label}
+                    % {"count": number(count), "provider": Provider(name).label}
                 )
             )
     shut = Gate.objects.filter(application=campaign.application_id, state=Gate.State.SHUT)

@@ -7,7 +7,7 @@ from typing import Any
 from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 
-from devices.words import instant
+from devices.words import instant, number
 
 STOPPED = {
     "no_consent": _("The subscriber wants no notifications."),
@@ -127,7 +127,7 @@ def outcome_sentence(code: str) -> str:
     code, _, field = code.partition(":")
     said = _told({**PROVIDERS, **OUTCOMES}, code)
     if field.isdigit():
-        return gettext("%(said)s (limit: %(bytes)s bytes)") % {"said": said, "bytes": f"{int(field):,}"}
+        return gettext("%(said)s (limit: %(bytes)s bytes)") % {"said": said, "bytes": number(int(field))}
     return gettext("%(said)s (field: %(field)s)") % {"said": said, "field": field} if field else said
 
 

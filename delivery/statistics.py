@@ -11,6 +11,7 @@ from statistics import NormalDist
 import msgspec
 
 from devices.words import gettext as _
+from devices.words import percent
 
 CONFIDENCE = 0.95
 LEAST_PEOPLE = 100
@@ -112,12 +113,12 @@ def decide(arms: list[Arm], *, look: int = 0) -> Decision:
                 "No winner: %(best)s is ahead, but the difference to %(listed)s may be chance"
                 " (its %(confidence)s interval holds 0)."
             )
-            % {"best": best.key, "listed": ", ".join(level), "confidence": f"{confidence:.2%}"},
+            % {"best": best.key, "listed": ", ".join(level), "confidence": percent(confidence, 2)},
         )
     return Decision(
         best.key,
         _("%(best)s wins: the %(confidence)s interval of its difference to every other variant lies above 0.")
-        % {"best": best.key, "confidence": f"{confidence:.2%}"},
+        % {"best": best.key, "confidence": percent(confidence, 2)},
     )
 
 

@@ -14,6 +14,7 @@ from delivery.senders.contract import Envelope
 from delivery.senders.sizes import fit
 from delivery.snapshot import Snapshot
 from devices.models import Platform, Provider
+from devices.words import number
 
 PROVIDERS: dict[str, tuple[str, ...]] = {
     Platform.ANDROID: (Provider.FCM,),
@@ -44,7 +45,7 @@ class TooLarge(msgspec.Struct, frozen=True):
         return _(
             "a message is %(size)s bytes to %(provider)s, which takes %(limit)s, and no text of it is long"
             " enough to be cut: make the data smaller"
-        ) % {"size": f"{self.size:,}", "provider": name, "limit": f"{self.limit:,}"}
+        ) % {"size": number(self.size), "provider": name, "limit": number(self.limit)}
 
 
 def too_large(snapshot: Snapshot, providers: Iterable[str]) -> TooLarge | None:

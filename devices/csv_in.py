@@ -21,6 +21,7 @@ from devices import formats, quiet_hours
 from devices.predicates import ATTRIBUTE_NAME, MAX_NUMBER
 from devices.segments import TAGS
 from devices.wall_time import zone_names
+from devices.words import number
 
 MOST_ROWS = 500_000
 MOST_BYTES = 128 * 1024 * 1024
@@ -116,7 +117,7 @@ class Reader:
                         "The file has more than %(most_rows)s rows, the most that one may have."
                         " Nothing was imported; split it and import the parts one after the other."
                     )
-                    % {"most_rows": f"{MOST_ROWS:,}"}
+                    % {"most_rows": number(MOST_ROWS)}
                 )
             cells = [_plain(cell) for cell in cells]
             reason = _shape(cells, self.header)
@@ -267,8 +268,8 @@ def _shape(cells: list[str], header: list[str]) -> str:
         if len(cell) > MOST_CHARACTERS:
             return gettext("%(name)s has %(count)s characters, more than %(most_characters)s") % {
                 "name": name,
-                "count": f"{len(cell):,}",
-                "most_characters": f"{MOST_CHARACTERS:,}",
+                "count": number(len(cell)),
+                "most_characters": number(MOST_CHARACTERS),
             }
     key = cells[header.index(ID)].strip()
     if not key:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from devices.models import ApiKey, Application
 from devices.models.application import LANES
@@ -17,23 +18,25 @@ MARK = "nh_"
 """What every key starts with, so that people and scanners of leaked secrets know it."""
 
 SCOPES: dict[str, str] = {
-    "events:write": "Send events",
-    "notifications:write": "Send notifications to named subscribers",
-    "campaigns:read": "See campaigns",
-    "campaigns:write": "Make and change campaigns",
-    "campaigns:launch": "Launch campaigns, pause, resume, cancel and recall them",
-    "campaigns:override": "Launch critical campaigns that override preferences and quiet hours",
-    "runs:read": "See runs and what they came to",
-    "runs:write": "Pause, resume, cancel and recall runs, and stop all",
-    "rules:read": "See rules, event types and schedules",
-    "rules:write": "Make and change rules, event types and schedules",
-    "subscribers:read": "See subscribers, their devices and preferences",
-    "subscribers:write": "Make and change subscribers, their devices and preferences",
-    "segments:read": "See segments and categories",
-    "segments:write": "Make and change segments and categories",
-    "tokens:mint": "Mint subscriber tokens",
-    "credentials:write": "See, add, check and remove the credentials at providers; their secrets are never shown",
-    "why:read": "Ask why a subscriber got a notification or not",
+    "events:write": gettext_noop("Send events"),
+    "notifications:write": gettext_noop("Send notifications to named subscribers"),
+    "campaigns:read": gettext_noop("See campaigns"),
+    "campaigns:write": gettext_noop("Make and change campaigns"),
+    "campaigns:launch": gettext_noop("Launch campaigns, pause, resume, cancel and recall them"),
+    "campaigns:override": gettext_noop("Launch critical campaigns that override preferences and quiet hours"),
+    "runs:read": gettext_noop("See runs and what they came to"),
+    "runs:write": gettext_noop("Pause, resume, cancel and recall runs, and stop all"),
+    "rules:read": gettext_noop("See rules, event types and schedules"),
+    "rules:write": gettext_noop("Make and change rules, event types and schedules"),
+    "subscribers:read": gettext_noop("See subscribers, their devices and preferences"),
+    "subscribers:write": gettext_noop("Make and change subscribers, their devices and preferences"),
+    "segments:read": gettext_noop("See segments and categories"),
+    "segments:write": gettext_noop("Make and change segments and categories"),
+    "tokens:mint": gettext_noop("Mint subscriber tokens"),
+    "credentials:write": gettext_noop(
+        "See, add, check and remove the credentials at providers; their secrets are never shown"
+    ),
+    "why:read": gettext_noop("Ask why a subscriber got a notification or not"),
 }
 """What a key may be allowed, each with a sentence for people."""
 

@@ -21,7 +21,7 @@ def zone_name() -> str:
 def written(when: date) -> str:
     """Return a day, or a day and time of its own clock, as the active language writes them."""
     if not isinstance(when, datetime):
-        return date_format(when, "DATE_FORMAT")
+        return date_format(when, translation.pgettext("how a date is written", "j F Y"))
     # what is asked for is the wall clock: no other zone may move it
     return date_format(
         when.replace(tzinfo=UTC), translation.pgettext("how a date is written", "D j M Y, H:i")
@@ -43,4 +43,11 @@ def number(count: int) -> str:
     return str(number_format(count, force_grouping=True))
 
 
-TONGUE = Tongue(translation.gettext, translation.ngettext, written, instant, number, within)
+def percent(share: float, digits: int, sign: bool) -> str:
+    """Return a share, 1 being the whole, in per cent as the active language writes it."""
+    plus = "+" if sign and share >= 0 else ""
+    value = number_format(round(100 * share, digits), digits, use_l10n=True)
+    return plus + translation.pgettext("per cent", "%(number)s%%") % {"number": value}
+
+
+TONGUE = Tongue(translation.gettext, translation.ngettext, written, instant, number, percent, within)

@@ -16,6 +16,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from devices.words import gettext as _
+from devices.words import number
 
 ENDPOINT_LIMIT = 2_000
 POINT_BYTES = 65
@@ -143,7 +144,7 @@ def _endpoint(value: Any, hosts: Iterable[str], private: Iterable[str]) -> str:
         raise SubscriptionError(
             "endpoint",
             _("Write the address of the push service, at most %(endpoint_limit)s visible ASCII characters.")
-            % {"endpoint_limit": f"{ENDPOINT_LIMIT:,}"},
+            % {"endpoint_limit": number(ENDPOINT_LIMIT)},
         )
     try:
         parts = urlsplit(value)

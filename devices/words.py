@@ -16,6 +16,10 @@ def _write(when: date) -> str:
     return f"{when:%a %-d %b %Y, %H:%M}" if isinstance(when, datetime) else f"{when:%-d %B %Y}"
 
 
+def _percent(share: float, digits: int, sign: bool) -> str:
+    return f"{share:{'+' if sign else ''}.{digits}%}"
+
+
 def _instant(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
@@ -29,6 +33,7 @@ class Tongue:
     write: Callable[[date], str] = _write
     instant: Callable[[datetime], str] = _instant
     number: Callable[[int], str] = "{:,}".format
+    percent: Callable[[float, int, bool], str] = _percent
     within: Callable[[str], str] = str.lower
 
 
@@ -69,6 +74,11 @@ def instant(at: datetime) -> str:
 def number(count: int) -> str:
     """Return a whole number as the active language groups its digits."""
     return _tongue.number(count)
+
+
+def percent(share: float, digits: int = 1, *, sign: bool = False) -> str:
+    """Return a share, 1 being the whole, in per cent as the active language writes it."""
+    return _tongue.percent(share, digits, sign)
 
 
 def within(label: object) -> str:

@@ -21,6 +21,7 @@ from delivery.models import Credential, Gate, Hold, Incident, Page, Parcel, Run,
 from delivery.reasons import outcome_sentence
 from devices import staff
 from devices.models import Application, Device, Role
+from devices.words import number, within
 from notifyhub import census
 
 ENDING_DAYS = 30
@@ -147,7 +148,7 @@ def trouble(applications: list[int], since: datetime) -> list[tuple[str, str, da
     for run in runs.defer("snapshot")[:6]:
         path = reverse("admin:delivery_run_change", args=[run.pk])
         if path not in known:
-            words = {"run": run.title, "state": run.get_state_display().lower(), "reason": run.reason}
+            words = {"run": run.title, "state": within(run.get_state_display()), "reason": run.reason}
             found.append((gettext("“%(run)s” is %(state)s: %(reason)s") % words, path, run.created_at))
     reasons: Counter[str] = Counter()
     closed = Parcel.objects.filter(
@@ -156,7 +157,7 @@ def trouble(applications: list[int], since: datetime) -> list[tuple[str, str, da
     for counts in closed.order_by("-closed_at").values_list("reasons", flat=True)[:500]:
         reasons.update(counts)
     for reason, count in reasons.most_common(3):
-        words = {"count": f"{count:,}", "why": outcome_sentence(reason)}
+        words = {"count": number(count), "why": outcome_sentence(reason)}
         found.append(
             (
                 gettext("%(count)s messages failed in the last 24 hours: %(why)s") % words,

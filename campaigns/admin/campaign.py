@@ -26,18 +26,20 @@ from campaigns.models import Campaign, Experiment
 from delivery.models import Run
 from devices import staff
 from devices.confirmation import RefusedError, confirmed
+from devices.language import moment
 from devices.models import Role
 from devices.scoped_admin import ScopedAdmin
+from devices.words import number
 
 ON_PREFLIGHT = ("launch", "approve", "test", "go_on", "stop_canary")
 """What is done from the page before the launch alone."""
 STATE_LABELS = {
-    "Draft": "default",
-    "In review": "info",
-    "Approved": "primary",
-    "Live": "success",
-    "Ended": "default",
-    "Archived": "default",
+    Campaign.State.DRAFT: "default",
+    Campaign.State.IN_REVIEW: "info",
+    Campaign.State.APPROVED: "primary",
+    Campaign.State.LIVE: "success",
+    Campaign.State.ENDED: "default",
+    Campaign.State.ARCHIVED: "default",
 }
 
 
@@ -93,8 +95,8 @@ class CampaignAdmin(ScopedAdmin):
         return (*super().get_readonly_fields(request, obj), "runs", "experiment_shown")
 
     @display(description=_("State"), ordering="state", label=STATE_LABELS)
-    def state_shown(self, campaign: Campaign) -> str:
-        return campaign.get_state_display()
+    def state_shown(self, campaign: Campaign) -> tuple[str, str]:
+        return campaign.state, campaign.get_state_display()
 
     @display(description=_("State"))
     def state_now(self, campaign: Campaign) -> str:
@@ -105,12 +107,12 @@ class CampaignAdmin(ScopedAdmin):
         links = (
             (
                 reverse("admin:delivery_run_change", args=[run.pk]),
-                f"{run.created_at:%-d %b %Y, %H:%M}",
+                moment(run.created_at),
                 run.get_state_display(),
             )
             for run in runs_of(campaign)[:10]
         )
-        found = format_html_join("", '<div><a class="text-link" href="{}">{} UTC</a>: {}</div>', links)
+        found = format_html_join("", '<div><a class="text-link" href="{}">{}</a>: {}</div>', links)
         return found or gettext("None yet: it has not been launched.")
 
     @display(description=_("Goal and experiment"))
@@ -229,12 +231,12 @@ class CampaignAdmin(ScopedAdmin):
                     "event": campaign.event_type
                 }
             if not isinstance(begun, Run):
-                return _("Planned: it starts at %(at)s UTC.") % {"at": f"{begun.launch_at:%-d %B %Y, %H:%M}"}
+                return _("Planned: it starts at %(at)s.") % {"at": moment(begun.launch_at)}
             if canary:
                 return _(
                     "Launched to %(canary)s %% of its people first. Look at how it goes, then go on or stop."
                 ) % {"canary": canary}
-            return _("Launched: it is on its way to %(people)s people.") % {"people": f"{people:,}"}
+            return _("Launched: it is on its way to %(people)s people.") % {"people": number(people)}
 
         return self._asked(request, campaign, done, question="", button="")
 

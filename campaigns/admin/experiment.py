@@ -19,10 +19,12 @@ from campaigns.models import Experiment, Variant
 from delivery import statistics
 from delivery.experiments import CONTROL
 from devices.confirmation import RefusedError, confirmed
+from devices.language import moment
 from devices.models import Role
 from devices.scoped_admin import ScopedAdmin
 from devices.scoped_form import ScopedForm
 from devices.scoped_inlines import ScopedTabularInline
+from devices.words import number, percent
 
 
 class ExperimentForm(ScopedForm):
@@ -115,10 +117,10 @@ class ExperimentAdmin(ScopedAdmin):
     @display(description=_("reports"))
     def reports(self, experiment: Experiment) -> str:
         links = (
-            (reverse("admin:delivery_run_report", args=[run.pk]), f"{run.created_at:%-d %b %Y, %H:%M}")
+            (reverse("admin:delivery_run_report", args=[run.pk]), moment(run.created_at))
             for run in experimenting.runs_of(experiment)[:10]
         )
-        found = format_html_join("", '<div><a class="text-link" href="{}">{} UTC</a></div>', links)
+        found = format_html_join("", '<div><a class="text-link" href="{}">{}</a></div>', links)
         return found or gettext("None yet: it takes effect with the campaign's next launch.")
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
@@ -161,9 +163,9 @@ class ExperimentAdmin(ScopedAdmin):
                     gettext("%(key)s: %(did)s of %(people)s (%(share)s)")
                     % {
                         "key": arm.key,
-                        "did": f"{arm.did:,}",
-                        "people": f"{arm.people:,}",
-                        "share": f"{arm.share:.1%}",
+                        "did": number(arm.did),
+                        "people": number(arm.people),
+                        "share": percent(arm.share, 1),
                     }
                     for arm in arms
                 ),

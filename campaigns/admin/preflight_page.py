@@ -21,6 +21,7 @@ from delivery.snapshot import Snapshot
 from devices import segments, staff
 from devices.confirmation import RefusedError
 from devices.models import Provider, Role
+from devices.words import number
 
 CANARY = 1
 """Per cent of the people who are told first."""
@@ -214,11 +215,11 @@ def _who(campaign: Campaign, snapshot: Snapshot) -> str:
     )
     if total > people:
         return _("It reaches %(people)s people now: %(whom)s, without %(without)s who do not want it.") % {
-            "people": f"{people:,}",
+            "people": number(people),
             "whom": whom,
-            "without": f"{total - people:,}",
+            "without": number(total - people),
         }
-    return _("It reaches %(people)s people now: %(whom)s.") % {"people": f"{people:,}", "whom": whom}
+    return _("It reaches %(people)s people now: %(whom)s.") % {"people": number(people), "whom": whom}
 
 
 def _when(found: Preflight, zone: str) -> list[str]:

@@ -14,6 +14,7 @@ from delivery.snapshot import Snapshot
 from devices.known_zones import known_zones
 from devices.viewer_zone import browser_zone
 from devices.wall_time import zone_names
+from devices.words import number
 
 
 def viewer_zone(request: HttpRequest, home: str) -> str:
@@ -77,7 +78,7 @@ def _after_events(campaign: Campaign, zone: str) -> list[str]:
         said.append(
             _("%(people)s wait now: the first is told at %(first)s, the last at %(last)s.")
             % {
-                "people": f"{found.people:,}",
+                "people": number(found.people),
                 "first": shown(found.first, zone),
                 "last": shown(found.last, zone),
             }

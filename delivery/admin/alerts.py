@@ -19,6 +19,7 @@ from delivery import alerts, posting
 from delivery.models import AlertNote, AlertRule, Incident
 from delivery.models.alert import KINDS, new_secret
 from devices.confirmation import confirmed
+from devices.language import moment
 from devices.models import Role
 from devices.scoped_admin import ReadOnlyAdmin, ScopedAdmin
 from devices.scoped_form import ChoicesField, ScopedForm
@@ -188,7 +189,7 @@ def _notes(notes: "QuerySet[AlertNote]") -> str | SafeString:
     """Return notes as lines: when, what, what became of it."""
     lines = [
         (
-            f"{note.created_at:%Y-%m-%d %H:%M} UTC",
+            moment(note.created_at),
             note.get_says_display(),
             note.incident.sentence if note.incident else "",
             note.get_state_display(),

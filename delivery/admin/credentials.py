@@ -23,6 +23,7 @@ from devices.confirmation import RefusedError, confirmed
 from devices.models import Provider, Role
 from devices.scoped_admin import ReadOnlyAdmin, ScopedAdmin
 from devices.scoped_form import ScopedForm
+from devices.words import within
 
 
 class SecretTextarea(UnfoldAdminTextareaWidget):
@@ -170,21 +171,19 @@ class CredentialAdmin(ScopedAdmin):
 
     @display(
         description=_("Used"),
-        label={"Shown": "success", "Spare": "info", "Refused": "danger", "Ended": "warning"},
+        label={"shown": "success", "spare": "info", "refused": "danger", "ended": "warning"},
     )
-    def use(self, credential: Credential) -> str:
+    def use(self, credential: Credential) -> tuple[str, str]:
         from delivery import credentials  # the senders come with it: not before they are needed
 
         if credential.refused_at is not None:
-            return gettext("Refused")
+            return "refused", gettext("Refused")
         if not credentials.is_good(credential, timezone.now()):
-            return gettext("Ended")
+            return "ended", gettext("Ended")
         first = credentials.stored(credential.application_id, credential.provider)[0]
-        return (
-            gettext("Shown")
-            if first.pk == credential.pk or credential.provider == Provider.WEBPUSH
-            else gettext("Spare")
-        )
+        if first.pk == credential.pk or credential.provider == Provider.WEBPUSH:
+            return "shown", gettext("Shown")
+        return "spare", gettext("Spare")
 
     @display(description=_("Public key"))
     def public_key(self, credential: Credential) -> str:
@@ -278,10 +277,11 @@ class GateAdmin(ReadOnlyAdmin):
     @display(
         description=_("State"),
         ordering="state",
-        label={"Open": "success", "Slowed": "warning", "Shut": "danger"},
+        label={Gate.State.OPEN: "success", Gate.State.SLOWED: "warning", Gate.State.SHUT: "danger"},
     )
-    def state_shown(self, gate: Gate) -> str:
-        return gate.get_state_display() if gate.holds else str(Gate.State.OPEN.label)
+    def state_shown(self, gate: Gate) -> tuple[str, str]:
+        state = Gate.State(gate.state) if gate.holds else Gate.State.OPEN
+        return state, str(state.label)
 
     @display(description=_("Requests under way at most"))
     def streams(self, gate: Gate) -> int:
@@ -313,7 +313,10 @@ class GateAdmin(ReadOnlyAdmin):
             question=gettext("Open the gate to %(provider)s again?") % {"provider": provider},
             facts=[
                 gettext("It is %(state)s: %(reason)s.")
-                % {"state": gate.get_state_display().lower(), "reason": gate.reason or "no reason was given"},
+                % {
+                    "state": within(gate.get_state_display()),
+                    "reason": gate.reason or gettext("no reason was given"),
+                },
                 gettext(
                     "What waits for it is sent at once. If the reason still stands, the gate shuts again."
                 ),

@@ -16,6 +16,7 @@ from devices import staff
 from devices.confirmation import RefusedError, confirmed
 from devices.models import Role
 from devices.scoped_admin import ScopedAdmin
+from devices.words import number, within
 
 
 @admin.register(Hold)
@@ -86,7 +87,7 @@ class HoldAdmin(ScopedAdmin):
                     "No page is planned and no message started from then on, in every lane, critical too; "
                     "%(count)s parcels are on their way now."
                 )
-                % {"count": f"{open_parcels.count():,}"},
+                % {"count": number(open_parcels.count())},
                 gettext(
                     "What a provider has taken cannot be stopped. What waits is kept, and expires at its time."
                 ),
@@ -102,7 +103,11 @@ class HoldAdmin(ScopedAdmin):
     )
     def resume(self, request: HttpRequest, object_id: str) -> HttpResponse:
         hold: Hold = self.get_object(request, object_id)
-        what = gettext("the lane %(lane)s") % {"lane": hold.lane} if hold.lane else gettext("every lane")
+        what = (
+            gettext("the lane %(lane)s") % {"lane": within(hold.get_lane_display())}
+            if hold.lane
+            else gettext("every lane")
+        )
 
         def do() -> str:
             if not Hold.objects.filter(pk=hold.pk).exists():

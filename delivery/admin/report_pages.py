@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from delivery import charts, reports
 from delivery.models import Run
+from devices.words import number, percent
 
 MOST_COMPARED = 6
 STAGES = {
@@ -145,14 +146,16 @@ def earlier_of(admin: Any, request: HttpRequest, run: Run) -> list[Run]:
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{share:.1%}"
+    return "–" if share is None else percent(share, 1)
 
 
 def _funnel(report: reports.Report) -> Any:
     rows = []
     for stage in report.funnel:
         count = stage.people if stage.people is not None else stage.devices
-        rows.append((str(STAGES[stage.name][0]), stage.share or 0.0, f"{count:,} · {_percent(stage.share)}"))
+        rows.append(
+            (str(STAGES[stage.name][0]), stage.share or 0.0, f"{number(count)} · {_percent(stage.share)}")
+        )
     said = "; ".join(f"{label}: {value}" for label, _, value in rows)
     return charts.bars(rows, says=said)
 
@@ -170,7 +173,7 @@ def _bars(lines: list[reports.Line], base: str) -> Any:
 
 
 def _said(count: int, share: float) -> dict[str, str]:
-    return {"count": f"{count:,}", "share": f"{share:.1%}"}
+    return {"count": number(count), "share": percent(share, 1)}
 
 
 def _series(report: reports.Report) -> list[tuple[str, list[int]]]:
@@ -203,14 +206,14 @@ def _trial_lines(trial: reports.Trial | None) -> list[dict[str, Any]]:
             "did": one.did,
             "share": _bounds(one.share),
             "difference": _bounds(one.difference) if one.difference else "–",
-            "lift": "–" if one.lift is None else f"{one.lift:+.1%}",
+            "lift": "–" if one.lift is None else percent(one.lift, sign=True),
         }
         for one in lines
     ]
 
 
 def _bounds(interval: Any) -> str:
-    return f"{interval.value:.1%} ({interval.low:.1%} … {interval.high:.1%})"
+    return f"{percent(interval.value)} ({percent(interval.low)} … {percent(interval.high)})"
 
 
 def _intervals(trial: reports.Trial | None) -> Any:
@@ -221,5 +224,7 @@ def _intervals(trial: reports.Trial | None) -> Any:
     for one in trial.variants:
         shown = one.difference if one.difference is not None else one.share
         rows.append((one.key, shown.low, shown.value, shown.high))
-    says = "; ".join(f"{key}: {value:.1%} ({begin:.1%} to {end:.1%})" for key, begin, value, end in rows)
+    says = "; ".join(
+        f"{key}: {percent(value)} ({percent(begin)} … {percent(end)})" for key, begin, value, end in rows
+    )
     return charts.intervals(rows, says=says)

@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 from django.db.models import Count, QuerySet
+from django.utils.formats import number_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from redis.exceptions import RedisError
@@ -11,6 +12,7 @@ from redis.exceptions import RedisError
 from delivery import ages, charts, reasons, runs, spread
 from delivery.models import Gate, Hold, Page, Parcel, Run, WorkState
 from devices.models import Platform, Provider
+from devices.words import number, within
 
 OUTCOME_WORDS = {
     "sent": _("Sent: the provider took them, or a WebSocket did"),
@@ -81,7 +83,7 @@ def numbers(run: Run, *, may_operate: bool) -> dict[str, Any]:
         "providers": [
             (
                 Provider(name).label,
-                ", ".join(f"{count:,} {SHORT_WORDS[word]}" for word, count in counts.items()),
+                ", ".join(f"{number(count)} {SHORT_WORDS[word]}" for word, count in counts.items()),
             )
             for name, counts in runs.by_provider(run).items()
         ],
@@ -107,9 +109,9 @@ def is_going(run: Run, progress: runs.Progress) -> bool:
 
 def bar(ended: dict[str, int]) -> Any:
     """Return the picture of what the messages have come to so far."""
-    said = ", ".join(f"{count:,} {SHORT_WORDS[name]}" for name, count in ended.items() if count)
+    said = ", ".join(f"{number(count)} {SHORT_WORDS[name]}" for name, count in ended.items() if count)
     return charts.stacked(
-        [(f"{count:,} {SHORT_WORDS[name]}", count, COLOURS[name]) for name, count in ended.items()],
+        [(f"{number(count)} {SHORT_WORDS[name]}", count, COLOURS[name]) for name, count in ended.items()],
         says=said or gettext("No messages yet"),
     )
 
@@ -158,16 +160,16 @@ def duration(seconds: float | None) -> str:
     if not seconds:
         return ""
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return gettext("%(seconds)s s") % {"seconds": f"{seconds:.0f}"}
     return (
-        gettext("%(seconds)s min") % {"seconds": f"{seconds / 60:.0f}"}
+        gettext("%(minutes)s min") % {"minutes": f"{seconds / 60:.0f}"}
         if seconds < 5400
-        else gettext("%(seconds)s h") % {"seconds": f"{seconds / 3600:.1f}"}
+        else gettext("%(hours)s h") % {"hours": number_format(seconds / 3600, 1)}
     )
 
 
 def _by_state(model: type[Page] | type[Parcel], run: Run) -> str:
     counts = dict(model.objects.filter(run=run).values_list("state").annotate(Count("pk")).order_by("state"))
     return ", ".join(
-        f"{counts[state]:,} {state.label.lower()}" for state in WorkState if state in counts
+        f"{number(counts[state])} {within(state.label)}" for state in WorkState if state in counts
     ) or gettext("none yet")

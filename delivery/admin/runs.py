@@ -22,14 +22,15 @@ from delivery.models import Run
 from devices.confirmation import RefusedError, confirmed
 from devices.models import Role
 from devices.scoped_admin import ReadOnlyAdmin
+from devices.words import number
 
 STATE_LABELS = {
-    "Planned": "info",
-    "Running": "primary",
-    "Paused": "warning",
-    "Done": "success",
-    "Cancelled": "default",
-    "Failed": "danger",
+    Run.State.PLANNED: "info",
+    Run.State.RUNNING: "primary",
+    Run.State.PAUSED: "warning",
+    Run.State.DONE: "success",
+    Run.State.CANCELLED: "default",
+    Run.State.FAILED: "danger",
 }
 
 
@@ -58,8 +59,8 @@ class RunAdmin(ReadOnlyAdmin):
         js: ClassVar[list[Any]] = [forms.Script("delivery/run.js", defer=True)]
 
     @display(description=_("State"), ordering="state", label=STATE_LABELS)
-    def state_shown(self, run: Run) -> str:
-        return run.get_state_display()
+    def state_shown(self, run: Run) -> tuple[str, str]:
+        return run.state, run.get_state_display()
 
     @display(description=_("Text"))
     def says(self, run: Run) -> str | SafeString:
@@ -234,7 +235,7 @@ class RunAdmin(ReadOnlyAdmin):
             run,
             question=gettext("Take back what “%(run)s” said?") % {"run": run},
             facts=[
-                disappears % {"people": f"{people:,}"},
+                disappears % {"people": number(people)},
                 gettext("Connected screens are told at once. What a phone already shows may stay there."),
                 gettext("It cannot be undone."),
             ],
@@ -269,4 +270,4 @@ def _words(run: Run) -> str:
 def _waiting(run: Run) -> str:
     count = runs.progress(run).waiting
     said = ngettext("One message waits to be sent.", "%(count)s messages wait to be sent.", count)
-    return said % {"count": f"{count:,}"}
+    return said % {"count": number(count)}

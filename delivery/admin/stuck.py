@@ -6,7 +6,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
@@ -16,6 +16,7 @@ from delivery.models import Page, Parcel, WorkState
 from devices.confirmation import RefusedError, confirmed
 from devices.models import Role
 from devices.scoped_admin import ReadOnlyAdmin, instant
+from devices.words import number
 
 
 class StuckAdmin(ReadOnlyAdmin):
@@ -45,7 +46,9 @@ class StuckAdmin(ReadOnlyAdmin):
     @display(description=_("Age"), ordering="created_at")
     def age(self, work: Any) -> str:
         minutes = int(max(0.0, dbclock.now() - work.created_at) // 60)
-        return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+        if minutes < 60:
+            return gettext("%(minutes)s min") % {"minutes": minutes}
+        return gettext("%(hours)s h %(minutes)s min") % {"hours": minutes // 60, "minutes": minutes % 60}
 
     # -- what may be done
 
@@ -66,7 +69,7 @@ class StuckAdmin(ReadOnlyAdmin):
         messages.success(
             request,
             gettext("%(done)s of %(count)s are tried again.")
-            % {"done": f"{done:,}", "count": f"{len(chosen):,}"},
+            % {"done": number(done), "count": number(len(chosen))},
         )
 
     @action(description=_("Try again"), permissions=["operate"], icon="replay", variant=ActionVariant.PRIMARY)
@@ -95,11 +98,16 @@ class StuckAdmin(ReadOnlyAdmin):
 
         def do() -> str:
             ended = deadletters.give_up(work, by=str(request.user))
-            return gettext("%(work)s is given up: %(ended)s %(value)s.") % {
-                "work": work,
-                "ended": f"{ended:,}",
-                "value": "messages" if isinstance(work, Parcel) else "people",
-            }
+            said = (
+                ngettext(
+                    "%(work)s is given up: one message.", "%(work)s is given up: %(ended)s messages.", ended
+                )
+                if isinstance(work, Parcel)
+                else ngettext(
+                    "%(work)s is given up: one person.", "%(work)s is given up: %(ended)s people.", ended
+                )
+            )
+            return said % {"work": work, "ended": number(ended)}
 
         return self._asked(
             request,

@@ -3,10 +3,12 @@
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from delivery.models.run import LANE_CHOICES
 from devices.models import Application
+from devices.words import within
 
 
 class Hold(models.Model):
@@ -29,7 +31,10 @@ class Hold(models.Model):
         constraints = [models.UniqueConstraint(fields=["application", "lane"], name="one_hold_per_lane")]
 
     def __str__(self) -> str:
-        return f"{self.application}: {self.get_lane_display().lower() if self.lane else 'every'} lane"
+        if not self.lane:
+            return gettext("%(application)s: every lane") % {"application": self.application}
+        words = {"application": self.application, "lane": within(self.get_lane_display())}
+        return gettext("%(application)s: %(lane)s lane") % words
 
 
 def held() -> Exists:

@@ -4,6 +4,7 @@ import uuid
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from devices.models import Application, Provider
@@ -84,7 +85,10 @@ class Credential(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_provider_display()} of {self.application}"
+        return gettext("%(provider)s of %(application)s") % {
+            "provider": self.get_provider_display(),
+            "application": self.application,
+        }
 
 
 class Gate(models.Model):
@@ -112,7 +116,7 @@ class Gate(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_provider_display()}: {self.state}"
+        return f"{self.get_provider_display()}: {self.get_state_display()}"
 
     @classmethod
     def holding(cls) -> models.Q:

@@ -4,6 +4,7 @@ import uuid
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from devices.models import Application, Category, Provider
@@ -174,7 +175,7 @@ class Page(Work):
         ]
 
     def __str__(self) -> str:
-        return f"page {self.pk}"
+        return gettext("page %(id)s") % {"id": self.pk}
 
 
 class Parcel(Work):
@@ -218,7 +219,7 @@ class Parcel(Work):
         ]
 
     def __str__(self) -> str:
-        return f"parcel {self.pk}"
+        return gettext("parcel %(id)s") % {"id": self.pk}
 
 
 class Stopped(models.Model):

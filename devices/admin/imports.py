@@ -19,6 +19,7 @@ from devices import csv_in, csv_out, importing, staff
 from devices.confirmation import RefusedError, confirmed
 from devices.models import Application, Import, Role, Segment
 from devices.scoped_admin import ReadOnlyAdmin
+from devices.words import number
 
 State = Import.State
 
@@ -112,14 +113,14 @@ class ImportAdmin(ReadOnlyAdmin):
     @display(
         description=gettext_lazy("State"),
         ordering="state",
-        label={State.DONE.label: "success", State.FAILED.label: "danger"},
+        label={State.DONE: "success", State.FAILED: "danger"},
     )
-    def state_shown(self, source: Import) -> str:
-        return str(source.get_state_display())
+    def state_shown(self, source: Import) -> tuple[str, str]:
+        return source.state, source.get_state_display()
 
     @display(description=gettext_lazy("Rows"))
     def progress(self, source: Import) -> str:
-        return f"{source.done:,} / {source.rows:,}"
+        return f"{number(source.done)} / {number(source.rows)}"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return staff.may(request, Role.EDITOR)
@@ -244,7 +245,7 @@ class ImportAdmin(ReadOnlyAdmin):
             question=_("Stop importing %(file)s?") % {"file": source.file_name},
             facts=[
                 _("%(done)s of %(rows)s rows are through; they stay.")
-                % {"done": f"{source.done:,}", "rows": f"{source.rows:,}"}
+                % {"done": number(source.done), "rows": number(source.rows)}
             ],
             button=_("Stop the import"),
             do=do,
@@ -255,11 +256,11 @@ class ImportAdmin(ReadOnlyAdmin):
 def sentence(source: Import) -> str:
     """Return how far an import is."""
     numbers = {
-        "done": f"{source.done:,}",
-        "rows": f"{source.rows:,}",
-        "made": f"{source.made:,}",
-        "changed": f"{source.changed:,}",
-        "refused": f"{source.refused:,}",
+        "done": number(source.done),
+        "rows": number(source.rows),
+        "made": number(source.made),
+        "changed": number(source.changed),
+        "refused": number(source.refused),
     }
     if source.kind == Import.Kind.SEGMENT:
         text = _(

@@ -20,18 +20,31 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from devices import keys
 from devices.confirmation import RefusedError, confirmed
+from devices.language import moment
 from devices.models import ApiKey, Role, SigningKey
-from devices.models.application import LANES
 from devices.scoped_admin import ScopedAdmin
 from devices.scoped_form import ChoicesField, ScopedForm
+
+LANE_LABELS = [
+    ("critical", _("Critical")),
+    ("high", _("High")),
+    ("normal", _("Normal")),
+    ("bulk", _("Bulk")),
+]
+
+
+def scope_choices() -> list[tuple[str, str]]:
+    """Return the scopes with what they allow, in the language of whoever looks."""
+    return [(scope, f"{scope}: {gettext(said)}") for scope, said in keys.SCOPES.items()]
 
 
 class ApiKeyForm(ScopedForm):
     """What a key may do; the key itself is minted by the hub."""
 
-    scopes = ChoicesField(choices=[(scope, f"{scope}: {said}") for scope, said in keys.SCOPES.items()])
+    scopes = ChoicesField(label=_("Scopes"), choices=scope_choices)
     lanes = ChoicesField(
-        choices=[(lane, lane.capitalize()) for lane in LANES],
+        label=_("Lanes"),
+        choices=LANE_LABELS,
         help_text=_("Lanes this key may use; an event in another is refused."),
     )
 
@@ -60,11 +73,13 @@ class ApiKeyAdmin(ScopedAdmin):
     def shown(self, key: ApiKey) -> str:
         return f"nh_{key.prefix}_…" if key.prefix else gettext("Shown once, when it is saved.")
 
-    @display(description=_("State"), label={"Works": "success", "Revoked": "danger", "Expired": "warning"})
-    def standing(self, key: ApiKey) -> str:
+    @display(description=_("State"), label={"works": "success", "revoked": "danger", "expired": "warning"})
+    def standing(self, key: ApiKey) -> tuple[str, str]:
         if key.revoked_at:
-            return gettext("Revoked")
-        return gettext("Expired") if key.expires_at and key.expires_at <= timezone.now() else gettext("Works")
+            return "revoked", gettext("Revoked")
+        if key.expires_at and key.expires_at <= timezone.now():
+            return "expired", gettext("Expired")
+        return "works", gettext("Works")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
@@ -106,7 +121,7 @@ class ApiKeyAdmin(ScopedAdmin):
                 raise RefusedError(gettext("This key was revoked before."))
             return gettext("The key “%(key)s” is revoked.") % {"key": key.name}
 
-        used = f"{key.used_at:%-d %B %Y, %H:%M} UTC" if key.used_at else "never"
+        used = moment(key.used_at) if key.used_at else gettext("never")
         return confirmed(
             self,
             request,
@@ -181,7 +196,7 @@ def read_public_key(text: str) -> dict[str, Any]:
     jwk: dict[str, Any] = dict(key.as_dict(private=False))
     if jwk.get("crv") != "Ed25519":
         raise ValidationError(
-            gettext("EdDSA here means Ed25519; this key is %(get)s.") % {"get": jwk.get("crv")}
+            gettext("EdDSA here means Ed25519; this key is %(curve)s.") % {"curve": jwk.get("crv")}
         )
     return jwk
 

@@ -23,7 +23,11 @@ def mask(token: str) -> str:
     """Return enough of a token to tell two apart, and too little to send to."""
     if not token:
         return "—"
-    return f"…{token[-4:]} ({len(token)} characters)" if len(token) >= 16 else "•" * 8
+    return (
+        _("…%(end)s (%(count)s characters)") % {"end": token[-4:], "count": len(token)}
+        if len(token) >= 16
+        else "•" * 8
+    )
 
 
 class DeviceInline(ScopedTabularInline):
@@ -195,16 +199,23 @@ class DeviceAdmin(ReadOnlyAdmin):
     def token_shown(self, device: Device) -> str:
         return mask(device.token)
 
-    @display(description=gettext_lazy("Sign of life"), label={"Stale": "warning", "Lapsed": "danger"})
-    def freshness(self, device: Device) -> str:
+    @display(
+        description=gettext_lazy("Sign of life"),
+        label={freshness.STALE: "warning", freshness.LAPSED: "danger"},
+    )
+    def freshness(self, device: Device) -> tuple[str, str] | str:
         found = freshness.freshness(device.seen_at, timezone.now())
-        return "" if found == freshness.FRESH else found.capitalize()
+        if found == freshness.FRESH:
+            return ""
+        return found, _("Stale") if found == freshness.STALE else _("Lapsed")
 
     @display(
-        description=gettext_lazy("State"), ordering="state", label={"Active": "success", "Retired": "warning"}
+        description=gettext_lazy("State"),
+        ordering="state",
+        label={Device.State.ACTIVE: "success", Device.State.RETIRED: "warning"},
     )
-    def state_shown(self, device: Device) -> str:
-        return device.get_state_display()
+    def state_shown(self, device: Device) -> tuple[str, str]:
+        return device.state, device.get_state_display()
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
         """Look for how the person's id begins."""

@@ -28,6 +28,7 @@ from devices.predicates import BEHAVIOUR
 from devices.scoped_admin import ScopedAdmin
 from devices.scoped_form import ScopedForm
 from devices.segments import PredicateError, conditions, parse
+from devices.words import number
 
 MOST_SEGMENTS = 500
 MOST_BYTES = 65_536
@@ -217,7 +218,7 @@ def _application(request: HttpRequest, key: Any) -> Application:
 
 
 def _sentence(found: counting.Count) -> str:
-    values = {"people": f"{found.people:,}", "all": f"{found.everybody:,}", "margin": f"{found.margin:,}"}
+    values = {"people": number(found.people), "all": number(found.everybody), "margin": number(found.margin)}
     if found.exact:
         return ngettext("%(people)s person of %(all)s", "%(people)s people of %(all)s", found.people) % values
     return _("About %(people)s people of %(all)s, give or take %(margin)s") % values
@@ -226,7 +227,7 @@ def _sentence(found: counting.Count) -> str:
 def _notes(application: Application, predicate: Any, found: counting.Count) -> list[str]:
     notes = []
     if away := found.people - found.willing:
-        notes.append(_("%(number)s of them want no notifications.") % {"number": f"{away:,}"})
+        notes.append(_("%(number)s of them want no notifications.") % {"number": number(away)})
     if not found.everybody:
         notes.append(_("The application has no subscribers yet: import a CSV file, or add them by the API."))
     asked = {one.kind for one in conditions(parse(predicate)) if one.field in BEHAVIOUR}

@@ -135,7 +135,7 @@ class Membership(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.user} in {self.application}"
+        return gettext("%(user)s in %(application)s") % {"user": self.user, "application": self.application}
 
 
 class ApiKey(models.Model):

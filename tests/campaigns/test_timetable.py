@@ -105,5 +105,5 @@ def test_an_hour_that_a_clock_change_skips_is_named() -> None:
     begins = datetime(2026, 3, 28, 20, tzinfo=UTC)
     found = timetable(policy=policy, home="Europe/Berlin", zones=[], begins=begins)
     assert found.notes[1].startswith(
-        "In Europe/Berlin the clocks go forward on 29 March and 02:00 does not exist"
+        "In Europe/Berlin the clocks go forward on 29 March 2026 and 02:00 does not exist"
     )
