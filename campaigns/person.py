@@ -43,7 +43,7 @@ def overview(subscriber: Subscriber) -> dict[str, Any]:
     return {
         "subscriber": subscriber,
         "zone": zone,
-        "local_time": datetime.now(zone_or(zone)),
+        "local_time": datetime.now(zone_or(zone)).time(),
         "locale": subscriber.locale or application.locale,
         "quiet_hours": subscriber.quiet_hours or application.quiet_hours,
         "own_quiet_hours": bool(subscriber.quiet_hours),

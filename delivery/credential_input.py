@@ -247,7 +247,8 @@ def read_service_account(text: str) -> dict[str, Any]:
     missing = [name for name in _NEEDED if not isinstance(account.get(name), str) or not account[name]]
     if missing:
         raise CredentialInputError(
-            _("The service account has no %(listed)s; paste the whole file.") % {"listed": ", ".join(missing)}
+            _("The service account has no %(listed)s; paste the whole file.")
+            % {"listed": _(" and no ").join(missing)}
         )
     if not isinstance(
         _load(account["private_key"], _("The service account's private_key")), rsa.RSAPrivateKey

@@ -81,7 +81,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, private: Iterable
         status = int(curl.getinfo(pycurl.RESPONSE_CODE))
     except pycurl.error as error:
         raise PostError(
-            _("%(host)s did not answer: %(args)s") % {"host": host, "args": error.args[1]}[:300]
+            _("%(host)s did not answer: %(error)s") % {"host": host, "error": str(error.args[1])[:200]}
         ) from None
     finally:
         curl.close()

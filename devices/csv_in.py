@@ -224,11 +224,11 @@ def _header(cells: list[str], *, only_id: bool) -> list[str]:
             gettext("The header has no column %(id)s, which says who a row is about.%(hint)s")
             % {"id": ID, "hint": hint}
         )
-    for number, name in enumerate(names, 1):
+    for place, name in enumerate(names, 1):
         if not name:
             raise FileError(
                 gettext("Column %(number)s of the header has no name. Name it, or remove the column.")
-                % {"number": number}
+                % {"number": place}
             )
         if names.count(name) > 1:
             raise FileError(gettext("The header has the column “%(name)s” twice.") % {"name": name})

@@ -18,6 +18,7 @@ from campaigns.models import Campaign, CampaignVersion, Schedule
 from delivery import ages, charts
 from delivery.lanes import LANES
 from delivery.models import Credential, Gate, Hold, Incident, Page, Parcel, Run, WorkState
+from delivery.models.run import LANE_CHOICES
 from delivery.reasons import outcome_sentence
 from devices import staff
 from devices.models import Application, Device, Role
@@ -26,6 +27,8 @@ from notifyhub import census
 
 ENDING_DAYS = 30
 GOING = (Run.State.PLANNED, Run.State.RUNNING, Run.State.PAUSED)
+
+LANE_LABELS = dict(LANE_CHOICES)
 
 
 def numbers(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -108,7 +111,7 @@ def sent_by_hour(applications: list[int], now: datetime) -> dict[str, Any] | Non
     names = [gettext("Sent"), gettext("Failed")]
     return {
         "picture": charts.lines(
-            [f"{at:%H:%M}" for at, _, _ in table],
+            [f"{timezone.localtime(at):%H:%M}" for at, _, _ in table],
             [(names[0], [sent for _, sent, _ in table]), (names[1], [failed for _, _, failed in table])],
             says=gettext("Messages by hour; the table beneath has the numbers"),
             high=180,
@@ -127,7 +130,10 @@ def queue(applications: list[int]) -> list[dict[str, Any]]:
             application__in=applications, state__in=[WorkState.WAITING, WorkState.CLAIMED]
         )
         for lane, count, oldest in waiting.order_by().values_list("lane").annotate(size, Min("due_at")):
-            row = found.setdefault(lane, {"lane": lane, "pages": 0, "messages": 0, "waited": 0.0})
+            row = found.setdefault(
+                lane,
+                {"lane": lane, "lane_label": LANE_LABELS[lane], "pages": 0, "messages": 0, "waited": 0.0},
+            )
             row[name] = count or 0
             row["waited"] = max(row["waited"], now - oldest)
     for row in found.values():
@@ -214,6 +220,7 @@ def delivered(applications: list[int], now: float) -> list[dict[str, Any]]:
     return [
         {
             "lane": lane,
+            "lane_label": LANE_LABELS[lane],
             "count": histogram.count,
             "share": 100 * (histogram.share or 0.0),
             "objective": ages.objective(lane),

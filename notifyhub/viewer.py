@@ -14,14 +14,10 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.translation import check_for_language
 from django.views.decorators.http import require_POST
 
 from devices.models import StaffSettings
 from devices.viewer_zone import browser_zone
-
-KEPT = "viewer_language"
-"""Where the session keeps the language, so that a page need not ask the database for it."""
 
 
 class ViewerMiddleware:
@@ -46,12 +42,9 @@ class ViewerMiddleware:
 def viewer_language(request: HttpRequest) -> str:
     """Return the language that the person chose, else the one that their browser asks for."""
     if request.user.is_authenticated:
-        chosen = request.session.get(KEPT)
-        if chosen is None:
-            row = StaffSettings.objects.filter(user_id=request.user.pk).only("language").first()
-            chosen = request.session[KEPT] = row.language if row else ""
-        if chosen and check_for_language(chosen):
-            return str(chosen)
+        row = StaffSettings.objects.filter(user_id=request.user.pk).first()
+        if row is not None and row.language in dict(settings.LANGUAGES):
+            return row.language
     return translation.get_language_from_request(request)
 
 
@@ -66,7 +59,6 @@ def choose_language(request: HttpRequest) -> HttpResponse:
         return answer
     if request.user.is_authenticated:
         StaffSettings.objects.update_or_create(user_id=request.user.pk, defaults={"language": language})
-        request.session[KEPT] = language
     answer.set_cookie(
         settings.LANGUAGE_COOKIE_NAME,
         language,

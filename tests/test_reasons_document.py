@@ -14,6 +14,7 @@ from delivery.senders.fcm import errors as fcm
 from delivery.senders.webpush import errors as webpush
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "reference" / "reasons.md"
+LIMITS = {"limit": f"{decisions.RECIPIENTS_LIMIT:,}"}
 TABLES = (
     (
         "Decisions",
@@ -49,7 +50,7 @@ def document() -> str:
         "`GET /api/v1/why`, the admin's “Why?” page and a run's page tell them with their sentences and values.\n"
     ]
     for title, about, table in TABLES:
-        rows = "\n".join(f"| `{code}` | {sentence} |" for code, sentence in table.items())
+        rows = "\n".join(f"| `{code}` | {sentence % LIMITS} |" for code, sentence in table.items())
         parts.append(f"## {title}\n\n{about}\n\n| code | sentence |\n|---|---|\n{rows}\n")
     return "\n".join(parts)
 

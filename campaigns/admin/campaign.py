@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -231,7 +232,7 @@ class CampaignAdmin(ScopedAdmin):
                     "event": campaign.event_type
                 }
             if not isinstance(begun, Run):
-                return _("Planned: it starts at %(at)s.") % {"at": moment(begun.launch_at)}
+                return _("Planned: it starts at %(at)s.") % {"at": moment(begun.launch_at or timezone.now())}
             if canary:
                 return _(
                     "Launched to %(canary)s %% of its people first. Look at how it goes, then go on or stop."

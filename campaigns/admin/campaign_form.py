@@ -211,7 +211,9 @@ class CampaignForm(ScopedForm):
             "sound": _("A sound of the app's, or “default”; empty: silent on Apple's devices."),
             "segment": _("Who it is for."),
             "category": _("People who switched it off are left out."),
-            "send_at": _("In UTC. A launch waits for it; empty: a launch starts at once."),
+            "send_at": _(
+                "By your own clock, whose zone is named below. A launch waits for it; empty: a launch starts at once."
+            ),
             "event_type": _("Whom an event of this type is about is told, from the launch until you end it."),
             "event_condition": _("CEL over the event, as event.data.total > 100; empty: every event."),
             "event_unless": _("Who has this event before the delay is over is not told."),

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
 
 import structlog
 from django.conf import settings
@@ -22,10 +23,11 @@ from django.http import Http404, HttpRequest
 from django.http.cookie import parse_cookie
 from django.http.request import split_domain_port, validate_host
 from django.template.loader import render_to_string
-from django.utils import translation
+from django.utils import timezone, translation
 
 from delivery.admin.run_numbers import numbers
 from delivery.models import Run
+from devices.viewer_zone import browser_zone
 
 log = structlog.get_logger(__name__)
 
@@ -48,11 +50,12 @@ _thread = ThreadPoolExecutor(1, thread_name_prefix="run-pages")
 
 
 class Shown(NamedTuple):
-    """What viewers of one run share: a page in one language, with or without buttons."""
+    """What viewers of one run share: a page in one language and time zone, with or without buttons."""
 
     run: int
     language: str
     may_operate: bool
+    zone: str = ""
 
 
 class Watch:
@@ -170,7 +173,8 @@ def look(shown: Shown) -> str | None:
     run = Run.objects.select_related("application").filter(pk=shown.run).first()
     if run is None:
         return None
-    with translation.override(shown.language):
+    zone = ZoneInfo(shown.zone) if shown.zone else None
+    with translation.override(shown.language), timezone.override(zone):
         context = numbers(run, may_operate=shown.may_operate)
         html = render_to_string("admin/delivery/run/numbers.html", context)
     state = "recalled" if run.recalled_at else run.state
@@ -207,7 +211,7 @@ def viewer_of(cookies: str, run: int, language: str) -> Shown | None:
         return None
     if not page.has_view_permission(request, found):
         return None
-    return Shown(found.pk, language, page.may_operate(request, found))
+    return Shown(found.pk, language, page.may_operate(request, found), browser_zone(request))
 
 
 def same_origin(headers: Mapping[bytes, str], *, secure: bool) -> bool:

@@ -6,7 +6,9 @@ from typing import Any
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.formats import date_format
 from django.utils.text import slugify
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -152,7 +154,7 @@ def _percent(share: float | None) -> str:
 def _funnel(report: reports.Report) -> Any:
     rows = []
     for stage in report.funnel:
-        count = stage.people if stage.people is not None else stage.devices
+        count = (stage.people if stage.people is not None else stage.devices) or 0
         rows.append(
             (str(STAGES[stage.name][0]), stage.share or 0.0, f"{number(count)} · {_percent(stage.share)}")
         )
@@ -188,7 +190,10 @@ def _series(report: reports.Report) -> list[tuple[str, list[int]]]:
 def _hourly(report: reports.Report) -> Any:
     if not report.hours:
         return ""
-    labels = [f"{parse_datetime(hour.at):%d.%m. %H:%M}" for hour in report.hours]
+    labels = [
+        date_format(timezone.localtime(parse_datetime(hour.at)), "SHORT_DATETIME_FORMAT")
+        for hour in report.hours
+    ]
     return charts.lines(
         labels, _series(report), says=gettext("People by hour; the table beneath has the numbers")
     )

@@ -27,7 +27,7 @@ class StuckAdmin(ReadOnlyAdmin):
     list_display_links = ["__str__"]
     actions = ["requeue_chosen"]
     actions_detail = ["requeue", "give_up"]
-    ends: str
+    ends: Any
     """What giving up one of them does, in a sentence."""
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
