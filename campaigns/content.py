@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from django.utils.translation import gettext as _
 
 from delivery.senders import options
 from delivery.snapshot import AUTO_BADGE, Text
+from devices.words import gettext as _
 
 PLATFORMS = ("android", "ios", "web", "tv", "stick")
 FIELDS = BASE = Text.__struct_fields__

@@ -29,9 +29,9 @@ class Suggestion(NamedTuple):
     def sentence(self) -> str:
         """What to say beside the field."""
         if self.meant:
-            return _("`%(self)s`: did you mean `%(meant)s`?") % {"self": self.name, "meant": self.meant}
-        return _("`%(self)s`: no subscriber looked at has this attribute; it would be empty.") % {
-            "self": self.name
+            return _("`%(name)s`: did you mean `%(meant)s`?") % {"name": self.name, "meant": self.meant}
+        return _("`%(name)s`: no subscriber looked at has this attribute; it would be empty.") % {
+            "name": self.name
         }
 
 

@@ -95,8 +95,8 @@ def _stop_people(page: Page) -> int:
     except Exception as error:
         claims.bury(page, traceback.format_exc())
         raise CannotGiveUpError(
-            _("Who is on the page cannot be read (%(__name__)s: %(error)s); cancel the run instead.")
-            % {"__name__": type(error).__name__, "error": error}
+            _("Who is on the page cannot be read (%(name)s: %(error)s); cancel the run instead.")
+            % {"name": type(error).__name__, "error": error}
         ) from error
     page.refresh_from_db()
     return page.stopped

@@ -25,7 +25,7 @@ class Cap(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         """What its reservations are kept under; another count is the same cap."""
-        return _("%(category)s:%(hours)s") % {"category": self.category or "*", "hours": self.hours}
+        return f"{self.category or '*'}:{self.hours}"
 
 
 class CapError(ValueError):

@@ -5,6 +5,7 @@ fails while a text is missing or a catalogue is not compiled.
 """
 
 from collections.abc import Iterator
+from gettext import GNUTranslations
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,16 @@ KEYWORDS: dict[str, Any] = {
     "pgettext_lazy": ((1, "c"), 2),
     "npgettext": ((1, "c"), 2, 3),
 }
+CHATTER = (
+    '"Generated-By',
+    '"Language-Team',
+    '"Last-Translator',
+    '"POT-Creation',
+    '"PO-Revision',
+    '"Project-Id',
+    '"Report-Msgid',
+)
+"""How lines of a .po's header begin that would make every edit a conflict."""
 Said = tuple[str | tuple[str, str], str | None]
 """A text, or one with its plural; and its context."""
 
@@ -53,9 +64,10 @@ def said_in(path: Path) -> Iterator[Said]:
     if path.suffix == ".html":
         text = "\n".join(line.strip() for line in templatize(text, origin=str(path)).splitlines())
     for _line, function, found, _comments in extract_python(
-        BytesIO(text.encode()), list(KEYWORDS), [], {"encoding": "utf-8"}
+        BytesIO(text.encode()), KEYWORDS, [], {"encoding": "utf-8"}
     ):
-        texts = [found] if isinstance(found, str) else list(found or [None])
+        texts: list[Any] = [found] if isinstance(found, str) else list(found or [""])  # type: ignore[unreachable]
+        assert isinstance(function, str)
         spec = KEYWORDS[function]
         context = texts.pop(0) if spec and isinstance(spec[0], tuple) else None
         if len(spec or ()) - (context is not None) == 2:
@@ -110,11 +122,13 @@ def po(language: str) -> Path:
 def update(language: str) -> list[Message]:
     """Bring a language's catalogue up to what the sources say; return what is still to be translated."""
     path = po(language)
-    catalog, texts = read(path), gathered()
-    catalog.update(texts, no_fuzzy_matching=True)
+    catalog = read(path)
+    catalog.update(gathered(), no_fuzzy_matching=True)
     catalog.obsolete.clear()
-    with path.open("wb") as file:
-        write_po(file, catalog, width=110, sort_by_file=True, include_lineno=False, omit_header=False)
+    file = BytesIO()
+    write_po(file, catalog, width=118, sort_by_file=True, include_lineno=False)
+    lines = file.getvalue().decode().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if not line.startswith(CHATTER)))
     return untranslated(catalog)
 
 
@@ -124,7 +138,7 @@ def untranslated(catalog: Catalog) -> list[Message]:
 
 
 def _each(text: Any) -> tuple[str, ...]:
-    return (text,) if isinstance(text, str) else tuple(text)
+    return tuple(text) if isinstance(text, tuple | list) else (text or "",)
 
 
 def compiled(language: str) -> bytes:
@@ -134,6 +148,18 @@ def compiled(language: str) -> bytes:
     return file.getvalue()
 
 
+def is_compiled(language: str) -> bool:
+    """Return whether the .mo beside a language's .po says the same."""
+    path = po(language).with_suffix(".mo")
+    return path.exists() and _said(path.read_bytes()) == _said(compiled(language))
+
+
 def compile_(language: str) -> None:
-    """Write the .mo beside a language's .po."""
-    po(language).with_suffix(".mo").write_bytes(compiled(language))
+    """Write the .mo beside a language's .po, unless it says the same already."""
+    if not is_compiled(language):
+        po(language).with_suffix(".mo").write_bytes(compiled(language))
+
+
+def _said(mo: bytes) -> dict[Any, str]:
+    known: dict[Any, str] = vars(GNUTranslations(BytesIO(mo)))["_catalog"]
+    return {text: said for text, said in known.items() if text}

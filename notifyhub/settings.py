@@ -279,6 +279,7 @@ UNFOLD = {
     "SHOW_HISTORY": True,
     "SHOW_LANGUAGES": True,
     "LANGUAGES": {"action": "notifyhub.viewer.language_address"},
+    "STYLES": ["notifyhub.viewer.style"],
     "SCRIPTS": ["notifyhub.viewer.script"],
     "SIDEBAR": {"navigation": "notifyhub.sidebar.navigation"},
     "DASHBOARD_CALLBACK": "notifyhub.dashboard.numbers",

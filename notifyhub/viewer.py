@@ -74,6 +74,11 @@ def script(request: HttpRequest) -> str:
     return static("devices/viewer.js")
 
 
+def style(request: HttpRequest) -> str:
+    """Return the address of the style of what every page shows besides."""
+    return static("devices/viewer.css")
+
+
 def language_address(request: HttpRequest) -> str:
     """Return where Unfold's menu of languages sends the choice."""
     return reverse("choose-language")
