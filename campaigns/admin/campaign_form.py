@@ -4,6 +4,7 @@ from typing import Any, ClassVar, cast
 
 from django import forms
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     UnfoldAdminFileFieldWidget,
@@ -323,9 +324,10 @@ class CampaignForm(ScopedForm):
         for problem in rendering.check(snapshot):
             field, place = composing.field_of(problem.field, locale=locale)
             line = (
-                f"Line {problem.line}: "
+                gettext("Line %(line)s: ") % {"line": problem.line}
                 if not place
-                else f"{place.replace('.', ', ')}, line {problem.line}: "
+                else gettext("%(place)s, line %(line)s: ")
+                % {"place": place.replace(".", ", "), "line": problem.line}
             )
             found.append((field, f"{line}{problem.reason}", place))
         return found

@@ -22,7 +22,10 @@ class RuleForm(ScopedForm):
     """A rule; its expressions are compiled when it is saved (the model's own validators)."""
 
     platforms = ChoicesField(
-        choices=Platform.choices, required=False, help_text=_("None ticked: all of them.")
+        label=_("Platforms"),
+        choices=Platform.choices,
+        required=False,
+        help_text=_("None ticked: all of them."),
     )
 
     class Meta:

@@ -15,7 +15,7 @@ class VersionInline(ScopedTabularInline):
     """What the campaign said before; runs keep theirs."""
 
     model = CampaignVersion
-    verbose_name_plural = "versions"
+    verbose_name_plural = _("versions")
     read_only = True
     fields = ["number", "said", "created_at", "launch_at", "launched_at"]
     readonly_fields = fields

@@ -235,7 +235,7 @@ class Campaign(models.Model):
     rate_per = models.CharField(
         _("rate per"),
         max_length=6,
-        choices=[("second", "a second"), ("minute", "a minute")],
+        choices=[("second", _("a second")), ("minute", _("a minute"))],
         default="second",
     )
     ramp = models.PositiveIntegerField(

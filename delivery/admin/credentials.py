@@ -40,6 +40,7 @@ class CredentialForm(ScopedForm):
     """A provider's credentials; what is stored never comes back into the form."""
 
     service_account = forms.CharField(
+        label=_("Service account"),
         required=False,
         widget=SecretTextarea(8),
         help_text=_(
@@ -60,6 +61,7 @@ class CredentialForm(ScopedForm):
     key_id = forms.CharField(label=_("Key id"), required=False, widget=UnfoldAdminTextInputWidget())
     team_id = forms.CharField(label=_("Team id"), required=False, widget=UnfoldAdminTextInputWidget())
     certificate = forms.CharField(
+        label=_("Certificate"),
         required=False,
         widget=SecretTextarea(6),
         help_text=_(
@@ -74,6 +76,7 @@ class CredentialForm(ScopedForm):
         help_text=_("The app's bundle id, as com.example.app."),
     )
     subject = forms.CharField(
+        label=_("Subject"),
         required=False,
         widget=UnfoldAdminTextInputWidget(),
         help_text=_(

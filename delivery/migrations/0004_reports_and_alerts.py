@@ -27,6 +27,7 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('sent_at', models.DateTimeField(null=True)),
             ],
+            options={'verbose_name': 'alert note', 'verbose_name_plural': 'alert notes'},
         ),
         migrations.CreateModel(
             name='AlertRule',

@@ -121,7 +121,12 @@ class AlertNote(models.Model):
     sent_at = models.DateTimeField(null=True)
 
     class Meta:
+        verbose_name = _("alert note")
+        verbose_name_plural = _("alert notes")
         constraints = [
             models.UniqueConstraint(fields=["rule", "incident", "says"], name="one_note_per_incident")
         ]
         indexes = [models.Index(fields=["due_at"], condition=models.Q(state="waiting"), name="notes_to_send")]
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.get_says_display()}"

@@ -22,7 +22,7 @@ class Run(models.Model):
 
     class Kind(models.TextChoices):
         AUDIENCE = "audience", _("An audience")
-        STANDING = "standing", "A rule's events"
+        STANDING = "standing", _("A rule's events")
         DIRECT = "direct", _("Named subscribers")
 
     class State(models.TextChoices):

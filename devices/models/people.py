@@ -4,6 +4,7 @@ import uuid
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from devices.fields import TokenDigestField, VersionOrderField
@@ -187,7 +188,7 @@ class Category(models.Model):
 
     class Meta:
         verbose_name = _("category")
-        verbose_name_plural = "categories"
+        verbose_name_plural = _("categories")
         constraints = [models.UniqueConstraint(fields=["application", "key"], name="one_category_per_key")]
 
     def __str__(self) -> str:
@@ -212,4 +213,4 @@ class Preference(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.category}: {'yes' if self.allowed else 'no'}"
+        return f"{self.category}: {gettext('yes') if self.allowed else gettext('no')}"

@@ -112,7 +112,7 @@ class SegmentUse(models.Model):
     used = models.ForeignKey(Segment, on_delete=models.PROTECT, related_name="used_by")
 
     class Meta:
-        verbose_name = "segment"
+        verbose_name = _("segment")
         constraints = [models.UniqueConstraint(fields=["segment", "used"], name="one_use_per_segment")]
 
     def __str__(self) -> str:
