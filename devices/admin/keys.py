@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.crypto import get_random_string
@@ -16,7 +17,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from devices import keys
+from devices import closing, keys
 from devices.confirmation import RefusedError, confirmed
 from devices.models import ApiKey, Role, SigningKey
 from devices.models.application import LANES
@@ -207,6 +208,14 @@ class SigningKeyAdmin(ScopedAdmin):
             )
             messages.warning(request, shown)
 
+    def delete_model(self, request: HttpRequest, obj: SigningKey) -> None:
+        closing.close_keys([obj.pk])
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        closing.close_keys(list(queryset.values_list("pk", flat=True)))
+        super().delete_queryset(request, queryset)
+
     def has_retire_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._may(request, self.change_role, obj)
 
@@ -218,8 +227,12 @@ class SigningKeyAdmin(ScopedAdmin):
         key: SigningKey = self.get_object(request, object_id)
 
         def do() -> str:
-            if not SigningKey.objects.filter(pk=key.pk, retired_at=None).update(retired_at=timezone.now()):
-                raise RefusedError("This key was retired before.")
+            with transaction.atomic():
+                if not SigningKey.objects.filter(pk=key.pk, retired_at=None).update(
+                    retired_at=timezone.now()
+                ):
+                    raise RefusedError("This key was retired before.")
+                closing.close_keys([key.pk])
             return f"The signing key {key.kid} is retired."
 
         return confirmed(
@@ -227,7 +240,10 @@ class SigningKeyAdmin(ScopedAdmin):
             request,
             key,
             question=f"Retire the signing key {key.kid}?",
-            facts=["Subscriber tokens signed with it are refused from now on.", "It cannot be undone."],
+            facts=[
+                "Subscriber tokens signed with it are refused from now on, and open connections that showed one end.",
+                "It cannot be undone.",
+            ],
             button="Retire the key",
             do=do,
             danger=True,

@@ -15,6 +15,7 @@ from devices.models import (
     ApiKey,
     Application,
     Category,
+    Closing,
     Device,
     Membership,
     Preference,
@@ -284,6 +285,15 @@ def test_what_is_no_ed25519_key_is_refused_beside_the_field(meadow: World, text:
     answer = add(sign_in(meadow, Role.OWNER), "signingkey", kid="k4", algorithm="EdDSA", public_key=text)
     assert said in errors(answer)
     assert not SigningKey.objects.filter(kid="k4").exists()
+
+
+@pytest.mark.parametrize("page", ["retire", "delete"])
+def test_a_signing_key_that_goes_has_its_open_lines_closed(meadow: World, page: str) -> None:
+    client = sign_in(meadow, Role.OWNER)
+    key = SigningKey.objects.create(application=meadow.application, kid="k5", algorithm="HS256", jwk={})
+    answer = client.post(reverse(f"admin:devices_signingkey_{page}", args=[key.pk]), {"post": "yes"})
+    assert answer.status_code == 302
+    assert list(Closing.objects.values_list("signing_key", flat=True)) == [key.pk]
 
 
 # -- people
