@@ -48,11 +48,11 @@ _thread = ThreadPoolExecutor(1, thread_name_prefix="run-pages")
 
 
 class Shown(NamedTuple):
-    """What viewers of one run share: a page in one language, with or without buttons."""
+    """What viewers of one run share: a page in one language, with the buttons they may press."""
 
     run: int
     language: str
-    may_operate: bool
+    may_press: frozenset[str]
 
 
 class Watch:
@@ -171,7 +171,7 @@ def look(shown: Shown) -> str | None:
     if run is None:
         return None
     with translation.override(shown.language):
-        context = numbers(run, may_operate=shown.may_operate)
+        context = numbers(run, may_press=shown.may_press)
         html = render_to_string("admin/delivery/run/numbers.html", context)
     state = "recalled" if run.recalled_at else run.state
     return _frame("numbers", html=html, state=state, going=context["going"])
@@ -207,7 +207,7 @@ def viewer_of(cookies: str, run: int, language: str) -> Shown | None:
         return None
     if not page.has_view_permission(request, found):
         return None
-    return Shown(found.pk, language, page.may_operate(request, found))
+    return Shown(found.pk, language, page.may_press(request, found))
 
 
 def same_origin(headers: Mapping[bytes, str], *, secure: bool) -> bool:

@@ -19,7 +19,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from devices import closing, keys
 from devices.confirmation import RefusedError, confirmed
-from devices.models import ApiKey, Role, SigningKey
+from devices.models import ApiKey, Power, SigningKey
 from devices.models.application import LANES
 from devices.scoped_admin import ScopedAdmin
 from devices.scoped_form import ChoicesField, ScopedForm
@@ -40,7 +40,7 @@ class ApiKeyAdmin(ScopedAdmin):
     """What services authenticate with."""
 
     form = ApiKeyForm
-    change_role = Role.OWNER
+    changed_with = Power.MANAGE
     secret_fields = ("digest",)
     list_display = ["name", "application", "shown", "standing", "used_at", "expires_at"]
     list_filter = ["application"]
@@ -91,7 +91,7 @@ class ApiKeyAdmin(ScopedAdmin):
         )
 
     def has_revoke_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request, self.change_role, obj)
+        return self._may(request, self.changed_with, obj)
 
     def offers(self, action: str, obj: Any) -> bool:
         return obj.revoked_at is None
@@ -177,7 +177,7 @@ class SigningKeyAdmin(ScopedAdmin):
     """Keys that sign subscriber tokens."""
 
     form = SigningKeyForm
-    change_role = Role.OWNER
+    changed_with = Power.MANAGE
     secret_fields = ("jwk",)
     list_display = ["kid", "application", "algorithm", "created_at", "retired_at"]
     list_filter = ["application", "algorithm"]
@@ -198,7 +198,7 @@ class SigningKeyAdmin(ScopedAdmin):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request, self.change_role, obj)
+        return self._may(request, self.changed_with, obj)
 
     def save_model(self, request: HttpRequest, obj: SigningKey, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
@@ -217,7 +217,7 @@ class SigningKeyAdmin(ScopedAdmin):
         super().delete_queryset(request, queryset)
 
     def has_retire_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request, self.change_role, obj)
+        return self._may(request, self.changed_with, obj)
 
     def offers(self, action: str, obj: Any) -> bool:
         return obj.retired_at is None

@@ -1,12 +1,14 @@
 """A product of the host's: the application, its staff and its keys."""
 
 import uuid
+from enum import StrEnum
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from devices import frequency_caps, quiet_hours
 from devices.secrets import EncryptedJSONField
@@ -88,17 +90,46 @@ class Application(models.Model):
         return self.name
 
 
-class Role(models.TextChoices):
-    """What a member of the staff may do in one application; each includes the ones before it."""
+class Power(StrEnum):
+    """What may be done in an application; `Role` says who may."""
 
-    VIEWER = "viewer", "Viewer: sees everything"
-    EDITOR = "editor", "Editor: makes campaigns and segments"
-    APPROVER = "approver", "Approver: launches and stops them"
-    OWNER = "owner", "Owner: keys, credentials, members"
+    SEE = "see"
+    """Look at everything but secrets."""
+    WRITE = "write"
+    """Campaigns, segments, rules, people, imports, tests on named devices."""
+    STOP = "stop"
+    """Pause, resume, cancel and recall runs."""
+    LAUNCH = "launch"
+    """Approve and launch campaigns, choose winners, let rules go beyond their sender."""
+    HALT = "halt"
+    """Stop all that an application sends, and let it go on."""
+    OPERATE = "operate"
+    """Gates, dead letters, alerts of the staff."""
+    MANAGE = "manage"
+    """Keys, credentials, members, the application's settings."""
+
+
+class Role(models.TextChoices):
+    """What a member of the staff is in one application."""
+
+    VIEWER = "viewer", _("Viewer: sees everything")
+    MARKETER = "marketer", _("Marketer: writes campaigns and segments, pauses and recalls runs")
+    APPROVER = "approver", _("Approver: a marketer who approves, launches and stops everything")
+    OPERATOR = "operator", _("Operator: runs, stops, gates and dead letters, writes nothing")
+    ADMINISTRATOR = "administrator", _("Administrator: everything, with keys, credentials and members")
 
     @property
-    def rank(self) -> int:
-        return list(Role).index(self)
+    def powers(self) -> frozenset[Power]:
+        return POWERS[self]
+
+
+POWERS = {
+    Role.VIEWER: frozenset({Power.SEE}),
+    Role.MARKETER: frozenset({Power.SEE, Power.WRITE, Power.STOP}),
+    Role.APPROVER: frozenset({Power.SEE, Power.WRITE, Power.STOP, Power.LAUNCH, Power.HALT}),
+    Role.OPERATOR: frozenset({Power.SEE, Power.STOP, Power.HALT, Power.OPERATE}),
+    Role.ADMINISTRATOR: frozenset(Power),
+}
 
 
 class Membership(models.Model):
