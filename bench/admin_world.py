@@ -60,7 +60,7 @@ def populate(asked: Asked) -> User:
     rng = random.Random(1)
     application = Application.objects.create(slug="large", name="Large")
     owner = User.objects.create_user("owner", is_staff=True)
-    Membership.objects.create(user=owner, application=application, role=Role.OWNER)
+    Membership.objects.create(user=owner, application=application, role=Role.ADMINISTRATOR)
     first = fill(
         Subscriber(application=application),
         ("uid", "external_id", "locale", "time_zone", "attributes"),

@@ -330,7 +330,7 @@ def _check_override(campaign: Campaign, may_override: bool) -> None:
         raise LaunchError(
             "critical_override",
             _(
-                "It overrides preferences and quiet hours: only approvers and owners, and keys with the scope"
+                "It overrides preferences and quiet hours: only approvers and administrators, and keys with the scope"
                 " campaigns:override, may approve or launch it."
             ),
         )

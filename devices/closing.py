@@ -19,3 +19,8 @@ def close_devices(uids: Iterable[UUID]) -> None:
 def close_subscriber(uid: UUID, *, before: datetime | None = None) -> None:
     """Have a subscriber's open lines closed: those whose tokens were issued before an instant, else all."""
     Closing.objects.create(subscriber=uid, before=before)
+
+
+def close_keys(keys: Iterable[int]) -> None:
+    """Have the lines closed whose tokens were signed with signing keys (primary keys)."""
+    Closing.objects.bulk_create([Closing(signing_key=key) for key in keys])

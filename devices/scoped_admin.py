@@ -16,7 +16,7 @@ from unfold.dataclasses import UnfoldAction
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from devices import staff
-from devices.models import Application, Role
+from devices.models import Application, Power
 from devices.scoped_form import ScopedForm, application_id_of
 
 
@@ -33,12 +33,12 @@ class Scoping:
     """What pages and inlines share: the choices of related fields."""
 
     admin_site: Any
-    change_role: ClassVar[Role] = Role.EDITOR
+    changed_with: ClassVar[Power] = Power.WRITE
 
     def choices(self, request: HttpRequest, model: type[Model]) -> QuerySet[Any]:
         """Return the objects of another model that may be shown to the member, and so picked."""
         if model is Application:
-            return staff.applications(request, self.change_role)
+            return staff.applications(request, self.changed_with)
         related = self.admin_site._registry.get(model)
         if not isinstance(related, ScopedAdmin):
             raise ImproperlyConfigured(
@@ -67,7 +67,7 @@ class ScopedAdmin(Scoping, ModelAdmin):
     """A page of objects that belong to applications.
 
     Every queryset starts from the member's applications, so another's object is a 404 everywhere.
-    `application_path` leads to the application as in a lookup; `change_role` is the least role that
+    `application_path` leads to the application as in a lookup; `changed_with` is the least role that
     may add, change and delete; `secret_fields` are never looked up by, whatever the address says.
     """
 
@@ -113,7 +113,7 @@ class ScopedAdmin(Scoping, ModelAdmin):
 
     # -- what may be done
 
-    def _may(self, request: HttpRequest, role: Role, obj: Any = None) -> bool:
+    def _may(self, request: HttpRequest, role: Power, obj: Any = None) -> bool:
         """Return whether the member has the role where `obj` (an object, its key, or None: anywhere) belongs."""
         if obj is None:
             return staff.may(request, role)
@@ -122,19 +122,19 @@ class ScopedAdmin(Scoping, ModelAdmin):
         return staff.may(request, role, application_id_of(obj, self.application_path))
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        return staff.may(request, Role.VIEWER)
+        return staff.may(request, Power.SEE)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request, Role.VIEWER, obj)
+        return self._may(request, Power.SEE, obj)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return self._may(request, self.change_role)
+        return self._may(request, self.changed_with)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request, self.change_role, obj)
+        return self._may(request, self.changed_with, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request, self.change_role, obj)
+        return self._may(request, self.changed_with, obj)
 
     def offers(self, action: str, obj: Any) -> bool:
         """Return whether a button of the object's page makes sense in its present state."""
@@ -148,7 +148,7 @@ class ScopedAdmin(Scoping, ModelAdmin):
     # -- the application: asked for only when there is a choice, and never changed
 
     def _asks_application(self, request: HttpRequest, obj: Any) -> bool:
-        return len(staff.enters(request, self.change_role if obj is None else Role.VIEWER)) > 1
+        return len(staff.enters(request, self.changed_with if obj is None else Power.SEE)) > 1
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
@@ -163,7 +163,7 @@ class ScopedAdmin(Scoping, ModelAdmin):
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)
         if issubclass(form, ScopedForm):
-            mine = staff.enters(request, self.change_role)
+            mine = staff.enters(request, self.changed_with)
             form.preset = mine[0] if len(mine) == 1 and has_application(self.model) else None
             form.paths = self._paths(self.model)
             form.names_application = len(mine) > 1

@@ -6,7 +6,7 @@ from django.forms import ModelChoiceField
 from django.http import HttpRequest
 from unfold.admin import TabularInline
 
-from devices.models import Role
+from devices.models import Power
 from devices.scoped_admin import Scoping, has_application
 from devices.scoped_form import ScopedForm, application_id_of
 
@@ -22,21 +22,21 @@ class ScopedTabularInline(Scoping, TabularInline):
     hide_title = True
     read_only: ClassVar[bool] = False
 
-    def _may(self, request: HttpRequest, role: Role, obj: Any = None) -> bool:
+    def _may(self, request: HttpRequest, role: Power, obj: Any = None) -> bool:
         parent = self.admin_site._registry[self.parent_model]
         return bool(parent._may(request, role, obj))
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request, Role.VIEWER, obj)
+        return self._may(request, Power.SEE, obj)
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return not self.read_only and self._may(request, self.change_role, obj)
+        return not self.read_only and self._may(request, self.changed_with, obj)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return not self.read_only and self._may(request, self.change_role, obj)
+        return not self.read_only and self._may(request, self.changed_with, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return not self.read_only and self._may(request, self.change_role, obj)
+        return not self.read_only and self._may(request, self.changed_with, obj)
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         formset = super().get_formset(request, obj, **kwargs)

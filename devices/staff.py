@@ -3,13 +3,13 @@
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from devices.models import Application, Membership, Role
+from devices.models import Application, Membership, Power, Role
 
 
 def roles(request: HttpRequest) -> dict[int, Role]:
     """Return the role in every application the person may enter, by its primary key.
 
-    A superuser owns them all. Read once per request.
+    A superuser is an administrator of them all. Read once per request.
     """
     known: dict[int, Role] | None = vars(request).get("_staff_roles")
     if known is None:
@@ -23,24 +23,26 @@ def _read_roles(request: HttpRequest) -> dict[int, Role]:
     if not user.is_active or not user.is_staff:
         return {}
     if user.is_superuser:
-        return dict.fromkeys(Application.objects.order_by("pk").values_list("pk", flat=True), Role.OWNER)
+        return dict.fromkeys(
+            Application.objects.order_by("pk").values_list("pk", flat=True), Role.ADMINISTRATOR
+        )
     members = Membership.objects.filter(user_id=user.pk).values_list("application_id", "role")
     return {application: Role(role) for application, role in members}
 
 
-def enters(request: HttpRequest, role: Role = Role.VIEWER) -> list[int]:
-    """Return the primary keys of the applications in which the person has at least this role."""
-    return [application for application, held in roles(request).items() if held.rank >= role.rank]
+def enters(request: HttpRequest, power: Power = Power.SEE) -> list[int]:
+    """Return the primary keys of the applications in which the person has a power."""
+    return [application for application, held in roles(request).items() if power in held.powers]
 
 
-def may(request: HttpRequest, role: Role, application_id: int | None = None) -> bool:
-    """Return whether the person has at least this role in an application, or in any when none is named."""
+def may(request: HttpRequest, power: Power, application_id: int | None = None) -> bool:
+    """Return whether the person has a power in an application, or in any when none is named."""
     if application_id is None:
-        return bool(enters(request, role))
+        return bool(enters(request, power))
     held = roles(request).get(application_id)
-    return held is not None and held.rank >= role.rank
+    return held is not None and power in held.powers
 
 
-def applications(request: HttpRequest, role: Role = Role.VIEWER) -> "QuerySet[Application]":
-    """Return the applications in which the person has at least this role."""
-    return Application.objects.filter(pk__in=enters(request, role))
+def applications(request: HttpRequest, power: Power = Power.SEE) -> "QuerySet[Application]":
+    """Return the applications in which the person has a power."""
+    return Application.objects.filter(pk__in=enters(request, power))

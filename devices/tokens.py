@@ -56,6 +56,7 @@ class Identity(msgspec.Struct, frozen=True):
     platform: str
     issued_at: float
     expires_at: float
+    key_id: int
 
 
 class Issued(msgspec.Struct, frozen=True):
@@ -247,6 +248,7 @@ def _identity(
         platform=platform,
         issued_at=claims.iat,
         expires_at=claims.exp,
+        key_id=key.pk,
     )
 
 

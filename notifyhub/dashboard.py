@@ -21,7 +21,7 @@ from delivery.models import Credential, Gate, Hold, Incident, Page, Parcel, Run,
 from delivery.models.run import LANE_CHOICES
 from delivery.reasons import outcome_sentence
 from devices import staff
-from devices.models import Application, Device, Role
+from devices.models import Application, Device, Power
 from devices.words import number, within
 from notifyhub import census
 
@@ -47,7 +47,7 @@ def numbers(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "member": bool(mine),
         "several": len(mine) > 1,
         "first_steps": first_steps(request, mine),
-        "may_edit": bool(staff.enters(request, Role.EDITOR)),
+        "may_edit": bool(staff.enters(request, Power.WRITE)),
         "going": going.defer("snapshot").select_related("application")[:8],
         "going_count": going.count(),
         "latest": Run.objects.filter(application__in=mine)
@@ -63,7 +63,7 @@ def numbers(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "gates": Gate.objects.filter(Gate.holding(), application__in=mine).select_related("application"),
         "stuck": sum(stuck),
         "holds": Hold.objects.filter(application__in=mine).select_related("application"),
-        "stoppable": Application.objects.filter(pk__in=staff.enters(request, Role.APPROVER))[:12],
+        "stoppable": Application.objects.filter(pk__in=staff.enters(request, Power.HALT))[:12],
         "ages": delivered(mine, since.timestamp() + 24 * 3600),
         **msgspec.structs.asdict(census.of(mine)),
         "ending": ending(mine),

@@ -73,6 +73,8 @@ MIDDLEWARE = [
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
+# "required": nobody approves or launches without a second factor; "optional": who has set one up is asked for it
+SECOND_FACTOR = env.str("NOTIFYHUB_SECOND_FACTOR", "")
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
@@ -114,6 +116,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = env.int("NOTIFYHUB_BODY_LIMIT", 1024 * 1024)
 # -- databases: SQLite when nothing else is said; the log then has a file of its own
 DATABASES = {"default": env.db("DATABASE_URL", f"sqlite:///{DATA_DIR / 'notifyhub.sqlite3'}")}
 _ON_SQLITE = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
+SECOND_FACTOR = SECOND_FACTOR or ("optional" if _ON_SQLITE else "required")
 _SQLITE_OPTIONS = {
     "transaction_mode": "IMMEDIATE",
     "timeout": 20,
@@ -281,6 +284,7 @@ UNFOLD = {
     "LANGUAGES": {"action": "notifyhub.viewer.language_address"},
     "STYLES": ["notifyhub.viewer.style"],
     "SCRIPTS": ["notifyhub.viewer.script"],
+    "ACCOUNT": {"navigation": "notifyhub.sidebar.account"},
     "SIDEBAR": {"navigation": "notifyhub.sidebar.navigation"},
     "DASHBOARD_CALLBACK": "notifyhub.dashboard.numbers",
 }

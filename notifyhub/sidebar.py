@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.http import HttpRequest
-from django.urls import reverse_lazy
+from django.urls import reverse, reverse_lazy
 from django.utils.translation import gettext as _
 
 from devices import staff
@@ -22,6 +22,11 @@ def is_member(request: HttpRequest) -> bool:
 def is_superuser(request: HttpRequest) -> bool:
     """Return whether the person runs the hub."""
     return bool(request.user.is_superuser)
+
+
+def account(request: HttpRequest) -> list[dict[str, Any]]:
+    """Return the links of the person's own menu."""
+    return [{"title": _("Second factor"), "link": reverse("admin:devices_second_factor")}]
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:

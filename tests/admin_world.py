@@ -70,7 +70,7 @@ def member(name: str, application: Application, role: Role) -> User:
 def build(mark: str) -> World:
     """Make one of everything; `mark` stands in every name and text, so that a leak shows."""
     application = Application.objects.create(name=f"{mark} app", slug=mark.lower())
-    owner = member(f"{mark}-owner", application, Role.OWNER)
+    owner = member(f"{mark}-owner", application, Role.ADMINISTRATOR)
     secrets = [
         f"{mark}-device-token-0123456789",
         f"{mark}-jwk-secret",

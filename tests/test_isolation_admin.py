@@ -215,7 +215,7 @@ def test_a_removed_member_sees_nothing_from_the_next_request_on(zebra: World) ->
     assert client.get(address).status_code == 403
 
 
-@pytest.mark.parametrize("role", [Role.VIEWER, Role.OWNER])
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.ADMINISTRATOR])
 def test_no_page_renders_a_secret(zebra: World, role: Role) -> None:
     client = signed_in(member(f"a-{role}", zebra.application, role))
     for row in zebra.rows:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from campaigns.admin.when import viewer_zone
 from campaigns.planned import Collision, Plan, collisions, plans
 from devices import staff
-from devices.models import Role
+from devices.models import Power
 
 YEARS = (1970, 2100)
 
@@ -64,7 +64,7 @@ def calendar_view(admin: Any, request: HttpRequest) -> HttpResponse:
         "application": application,
         "applications": mine if len(mine) > 1 else [],
         "nothing": not found,
-        "may_edit": staff.may(request, Role.EDITOR),
+        "may_edit": staff.may(request, Power.WRITE),
         "add": reverse("admin:campaigns_campaign_add"),
     }
     return TemplateResponse(request, "admin/campaigns/campaign/calendar.html", context)

@@ -26,9 +26,10 @@ from campaigns.admin.why import why_view
 from campaigns.models import Campaign, Experiment
 from delivery.models import Run
 from devices import staff
+from devices.admin import second_factor
 from devices.confirmation import RefusedError, confirmed
 from devices.language import moment
-from devices.models import Role
+from devices.models import Power
 from devices.scoped_admin import ScopedAdmin
 from devices.words import number
 
@@ -131,12 +132,12 @@ class CampaignAdmin(ScopedAdmin):
             return why_view(self, request)
 
         def preview(request: HttpRequest) -> HttpResponse:
-            if not staff.may(request, Role.VIEWER):
+            if not staff.may(request, Power.SEE):
                 raise PermissionDenied
             return preview_view(self, request)
 
         def planned(request: HttpRequest) -> HttpResponse:
-            if not staff.may(request, Role.VIEWER):
+            if not staff.may(request, Power.SEE):
                 raise PermissionDenied
             return calendar_view(self, request)
 
@@ -175,7 +176,10 @@ class CampaignAdmin(ScopedAdmin):
     # -- the buttons
 
     def has_approve_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request, Role.APPROVER, obj)
+        return self._may(request, Power.LAUNCH, obj)
+
+    def has_stop_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(request, Power.STOP, obj)
 
     def offers(self, action: str, obj: Any) -> bool:
         if action in ON_PREFLIGHT:
@@ -207,9 +211,11 @@ class CampaignAdmin(ScopedAdmin):
         campaign: Campaign = self.get_object(request, object_id)
         if request.method != "POST":
             return HttpResponseRedirect(preflight_page.page_of(campaign))
+        if step := second_factor.asked_first(request, preflight_page.page_of(campaign)):
+            return step
         return preflight_page.decide_canary(self, request, campaign, go_on=True)
 
-    @action(description=_("Stop after the canary"), permissions=["approve"], icon="stop_circle")
+    @action(description=_("Stop after the canary"), permissions=["stop"], icon="stop_circle")
     def stop_canary(self, request: HttpRequest, object_id: str) -> HttpResponse:
         campaign: Campaign = self.get_object(request, object_id)
         if request.method != "POST":
@@ -221,11 +227,13 @@ class CampaignAdmin(ScopedAdmin):
         campaign: Campaign = self.get_object(request, object_id)
         if request.method != "POST":
             return HttpResponseRedirect(preflight_page.page_of(campaign))
+        if step := second_factor.asked_first(request, preflight_page.page_of(campaign)):
+            return step
         canary = preflight_page.CANARY if request.POST.get("canary") else 0
 
         def done() -> str:
             people = preflight_page.seen(request, campaign).get("told", 0)
-            # the button is there for approvers and owners only
+            # the button is there for approvers and administrators only
             begun = launching.launch(campaign, by=request.user, may_override=True, canary=canary)
             if not isinstance(begun, Run) and begun.launch_at is None:
                 return _("In force: from now on whom the event “%(event)s” is about is told.") % {
@@ -241,7 +249,7 @@ class CampaignAdmin(ScopedAdmin):
 
         return self._asked(request, campaign, done, question="", button="")
 
-    @action(description=_("Take the launch back"), permissions=["approve"], icon="event_busy")
+    @action(description=_("Take the launch back"), permissions=["stop"], icon="event_busy")
     def unschedule(self, request: HttpRequest, object_id: str) -> HttpResponse:
         campaign: Campaign = self.get_object(request, object_id)
 
@@ -263,6 +271,8 @@ class CampaignAdmin(ScopedAdmin):
         campaign: Campaign = self.get_object(request, object_id)
         if request.method != "POST":
             return HttpResponseRedirect(preflight_page.page_of(campaign))
+        if step := second_factor.asked_first(request, preflight_page.page_of(campaign)):
+            return step
 
         def done() -> str:
             numbers = preflight_page.seen(request, campaign)

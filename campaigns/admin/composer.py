@@ -10,7 +10,7 @@ from campaigns.composing import TEXTS, override_field
 from campaigns.suggestions import SUBSCRIBER
 from devices import staff
 from devices.known_attributes import known_attributes
-from devices.models import Platform, Role
+from devices.models import Platform, Power
 
 MOST_APPLICATIONS = 1
 """A picker is of one application: where several may be chosen it is filled once one is."""
@@ -115,7 +115,7 @@ def context_of(request: HttpRequest, campaign: Any) -> dict[str, Any]:
     """Return what the page has besides its form: the variables to pick from."""
     application = campaign.application if campaign is not None else None
     if application is None:
-        mine = list(staff.applications(request, Role.EDITOR)[: MOST_APPLICATIONS + 1])
+        mine = list(staff.applications(request, Power.WRITE)[: MOST_APPLICATIONS + 1])
         application = mine[0] if len(mine) == 1 else None
     known = known_attributes(application.pk) if application else []
     return {

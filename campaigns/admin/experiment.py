@@ -20,7 +20,7 @@ from delivery import statistics
 from delivery.experiments import CONTROL
 from devices.confirmation import RefusedError, confirmed
 from devices.language import moment
-from devices.models import Role
+from devices.models import Power
 from devices.scoped_admin import ScopedAdmin
 from devices.scoped_form import ScopedForm
 from devices.scoped_inlines import ScopedTabularInline
@@ -131,7 +131,7 @@ class ExperimentAdmin(ScopedAdmin):
         campaign.save(update_fields=["revision", "edited_by", "authors", "settled"])
 
     def has_approve_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request, Role.APPROVER, obj)
+        return self._may(request, Power.LAUNCH, obj)
 
     def offers(self, action: str, obj: Any) -> bool:
         return bool(obj.variants.exists())

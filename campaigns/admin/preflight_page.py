@@ -19,8 +19,9 @@ from campaigns.timetable import shown
 from delivery.reasons import deferred_sentence, stopped_sentence
 from delivery.snapshot import Snapshot
 from devices import segments, staff
+from devices.admin import second_factor
 from devices.confirmation import RefusedError
-from devices.models import Provider, Role
+from devices.models import Power, Provider
 from devices.words import number
 
 CANARY = 1
@@ -53,7 +54,7 @@ def show(admin: Any, request: HttpRequest, campaign: Campaign) -> HttpResponse:
     """Return the page."""
     found = preflight.look(campaign)
     author = approval.author_of(request.user)
-    may_approve = staff.may(request, Role.APPROVER, campaign.application_id)
+    may_approve = staff.may(request, Power.LAUNCH, campaign.application_id)
     refusal = approval.refusal(campaign, author, found.standing) if found.standing else ""
     waiting = campaign.versions.filter(launch_at__isnull=False, launched_at=None).first()
     context = {
@@ -75,13 +76,15 @@ def show(admin: Any, request: HttpRequest, campaign: Campaign) -> HttpResponse:
         ],
         "canary": preflight.canary_of(campaign),
         "planned": waiting,
-        "may_edit": staff.may(request, Role.EDITOR, campaign.application_id),
+        "may_edit": staff.may(request, Power.WRITE, campaign.application_id),
         "may_approve": may_approve,
-        "may_own": staff.may(request, Role.OWNER, campaign.application_id),
+        "may_stop": staff.may(request, Power.STOP, campaign.application_id),
+        "may_own": staff.may(request, Power.MANAGE, campaign.application_id),
         "can_approve": _can(campaign, "approve") and not found.problems,
         "can_launch": _can(campaign, "launch") and not found.problems,
         "can_submit": campaign.state in launching.MOVES["submit"][0],
         "refusal": refusal,
+        "second_factor": second_factor.notice(request, page_of(campaign)) if may_approve else "",
         "approvers": approval.names(found.standing.valid) if found.standing else "",
         "seen": signing.dumps(
             {"campaign": str(campaign.uid), "digest": found.digest, "numbers": found.numbers},

@@ -13,7 +13,7 @@ from campaigns.models import Campaign
 from delivery.snapshot import Snapshot
 from devices import staff
 from devices.known_zones import known_locales
-from devices.models import Application, Role, Subscriber
+from devices.models import Application, Power, Subscriber
 
 MOST_BYTES = 128 * 1024
 """Of a form without its picture; the most that fits is far less."""
@@ -44,7 +44,7 @@ def _whose(admin: Any, request: HttpRequest) -> tuple[Campaign | None, Applicati
     if key := request.POST.get("campaign", ""):
         campaign = admin.get_object(request, key)
         return campaign, campaign.application
-    mine = staff.applications(request, Role.EDITOR)
+    mine = staff.applications(request, Power.WRITE)
     chosen = request.POST.get("application", "")
     if chosen:
         return None, mine.filter(pk=chosen).first() if chosen.isdigit() else None

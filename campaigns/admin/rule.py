@@ -10,7 +10,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from campaigns.models import Rule
 from devices import staff
-from devices.models import Platform, Role
+from devices.models import Platform, Power
 from devices.scoped_admin import ScopedAdmin
 from devices.scoped_form import ChoicesField, ScopedForm
 
@@ -90,5 +90,5 @@ class RuleAdmin(ScopedAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         # to let one person's event reach others is for those who answer for what is sent
         where = obj.application_id if obj else None
-        locked = [] if staff.may(request, Role.APPROVER, where) else ["beyond_sender"]
+        locked = [] if staff.may(request, Power.LAUNCH, where) else ["beyond_sender"]
         return (*super().get_readonly_fields(request, obj), *locked)

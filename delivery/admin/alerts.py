@@ -20,7 +20,7 @@ from delivery.models import AlertNote, AlertRule, Incident
 from delivery.models.alert import KINDS, new_secret
 from devices.confirmation import confirmed
 from devices.language import moment
-from devices.models import Role
+from devices.models import Power
 from devices.scoped_admin import ReadOnlyAdmin, ScopedAdmin
 from devices.scoped_form import ChoicesField, ScopedForm
 
@@ -73,10 +73,10 @@ class AlertRuleForm(ScopedForm):
 
 @admin.register(AlertRule)
 class AlertRuleAdmin(ScopedAdmin):
-    """Alert rules: made by owners, tried out by a button."""
+    """Alert rules: made by operators and administrators, tried out by a button."""
 
     form = AlertRuleForm
-    change_role = Role.OWNER
+    changed_with = Power.OPERATE
     secret_fields = ("secret",)
     list_display = ["name", "application", "way", "tells_of", "enabled"]
     list_filter = ["application", "way", "enabled"]
@@ -112,7 +112,7 @@ class AlertRuleAdmin(ScopedAdmin):
             _show_secret(request, obj)
 
     def has_operate_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request, Role.OWNER, obj)
+        return self._may(request, Power.OPERATE, obj)
 
     def offers(self, action: str, obj: Any) -> bool:
         return action != "new_secret" or obj.way == AlertRule.Way.WEBHOOK

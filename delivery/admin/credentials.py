@@ -20,7 +20,7 @@ from delivery import gates
 from delivery.credential_input import FIELDS, SECRETS, CredentialInputErrors, Written, read
 from delivery.models import Credential, Gate
 from devices.confirmation import RefusedError, confirmed
-from devices.models import Provider, Role
+from devices.models import Power, Provider
 from devices.scoped_admin import ReadOnlyAdmin, ScopedAdmin
 from devices.scoped_form import ScopedForm
 from devices.words import within
@@ -149,7 +149,7 @@ class CredentialAdmin(ScopedAdmin):
     """What an application shows a provider."""
 
     form = CredentialForm
-    change_role = Role.OWNER
+    changed_with = Power.MANAGE
     secret_fields = ("secret", "fingerprint", "settings")
     list_display = ["provider", "application", "fingerprint", "use", "expires_at", "stands_in", "gate"]
     list_filter = ["application", "provider"]
@@ -233,7 +233,7 @@ class CredentialAdmin(ScopedAdmin):
             )
 
     def has_check_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request, self.change_role, obj)
+        return self._may(request, self.changed_with, obj)
 
     @action(description=_("Check now"), permissions=["check"], icon="fact_check")
     def check_now(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -293,7 +293,7 @@ class GateAdmin(ReadOnlyAdmin):
         return allowance.streams_of(gate.application_id, gate.provider)
 
     def has_operate_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request, Role.APPROVER, obj)
+        return self._may(request, Power.OPERATE, obj)
 
     def offers(self, action: str, obj: Any) -> bool:
         return bool(obj.holds)

@@ -14,7 +14,7 @@ from delivery import holds
 from delivery.models import Hold, Parcel, WorkState
 from devices import staff
 from devices.confirmation import RefusedError, confirmed
-from devices.models import Role
+from devices.models import Power
 from devices.scoped_admin import ScopedAdmin
 from devices.words import number, within
 
@@ -23,7 +23,7 @@ from devices.words import number, within
 class HoldAdmin(ScopedAdmin):
     """Stops: made for a lane here, for a whole application by its button, ended by resuming."""
 
-    change_role = Role.APPROVER
+    changed_with = Power.HALT
     warn_unsaved_form = False
     list_display = ["lane_shown", "application", "reason", "by", "at"]
     list_filter = ["application", "lane"]
@@ -50,7 +50,7 @@ class HoldAdmin(ScopedAdmin):
         return False
 
     def has_operate_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request, Role.APPROVER, obj)
+        return self._may(request, Power.HALT, obj)
 
     def save_model(self, request: HttpRequest, obj: Hold, form: Any, change: bool) -> None:
         made = holds.stop(obj.application, lane=obj.lane, by=str(request.user), reason=obj.reason)
@@ -64,7 +64,7 @@ class HoldAdmin(ScopedAdmin):
 
     def stop_view(self, request: HttpRequest, application: int) -> HttpResponse:
         """Ask, then stop every lane of an application."""
-        whose = staff.applications(request, Role.APPROVER).filter(pk=application).first()
+        whose = staff.applications(request, Power.HALT).filter(pk=application).first()
         if whose is None:
             raise Http404(gettext("There is no such application among those you may stop."))
 

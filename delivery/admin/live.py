@@ -50,11 +50,11 @@ _thread = ThreadPoolExecutor(1, thread_name_prefix="run-pages")
 
 
 class Shown(NamedTuple):
-    """What viewers of one run share: a page in one language and time zone, with or without buttons."""
+    """What viewers of one run share: a page in one language and time zone, with the buttons they may press."""
 
     run: int
     language: str
-    may_operate: bool
+    may_press: frozenset[str]
     zone: str = ""
 
 
@@ -175,7 +175,7 @@ def look(shown: Shown) -> str | None:
         return None
     zone = ZoneInfo(shown.zone) if shown.zone else None
     with translation.override(shown.language), timezone.override(zone):
-        context = numbers(run, may_operate=shown.may_operate)
+        context = numbers(run, may_press=shown.may_press)
         html = render_to_string("admin/delivery/run/numbers.html", context)
     state = "recalled" if run.recalled_at else run.state
     return _frame("numbers", html=html, state=state, going=context["going"])
@@ -211,7 +211,7 @@ def viewer_of(cookies: str, run: int, language: str) -> Shown | None:
         return None
     if not page.has_view_permission(request, found):
         return None
-    return Shown(found.pk, language, page.may_operate(request, found), browser_zone(request))
+    return Shown(found.pk, language, page.may_press(request, found), browser_zone(request))
 
 
 def same_origin(headers: Mapping[bytes, str], *, secure: bool) -> bool:

@@ -1,6 +1,7 @@
 """What a run's page shows of its progress: sums, sentences, pictures, and which buttons make sense now."""
 
 import time
+from collections.abc import Container
 from typing import Any
 
 from django.db.models import Count, QuerySet
@@ -60,7 +61,7 @@ def offers(action: str, run: Run) -> bool:
     return run.state in runs.TRANSITIONS[action][0]
 
 
-def numbers(run: Run, *, may_operate: bool) -> dict[str, Any]:
+def numbers(run: Run, *, may_press: Container[str]) -> dict[str, Any]:
     """Return what the run's page shows of its progress, as the template's context."""
     progress = runs.progress(run)
     pace = runs.pace(run, progress)
@@ -98,7 +99,7 @@ def numbers(run: Run, *, may_operate: bool) -> dict[str, Any]:
         "parcels": _by_state(Parcel, run),
         "gates": list(gates) if run.state in GOING else [],
         "going": is_going(run, progress),
-        "buttons": [(name, *BUTTONS[name]) for name in BUTTONS if offers(name, run)] if may_operate else [],
+        "buttons": [(name, *BUTTONS[name]) for name in BUTTONS if name in may_press and offers(name, run)],
     }
 
 

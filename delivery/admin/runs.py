@@ -17,10 +17,10 @@ from unfold.decorators import action, display
 
 from delivery import runs, snapshot
 from delivery.admin import report_pages
-from delivery.admin.run_numbers import numbers
+from delivery.admin.run_numbers import BUTTONS, numbers
 from delivery.models import Run
 from devices.confirmation import RefusedError, confirmed
-from devices.models import Role
+from devices.models import Power
 from devices.scoped_admin import ReadOnlyAdmin
 from devices.words import number
 
@@ -110,7 +110,7 @@ class RunAdmin(ReadOnlyAdmin):
         return TemplateResponse(
             request,
             "admin/delivery/run/numbers.html",
-            numbers(run, may_operate=self.may_operate(request, run)),
+            numbers(run, may_press=self.may_press(request, run)),
         )
 
     def change_view(
@@ -121,7 +121,7 @@ class RunAdmin(ReadOnlyAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         run = self.get_object(request, object_id)
-        shown = numbers(run, may_operate=self.may_operate(request, run))
+        shown = numbers(run, may_press=self.may_press(request, run))
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **shown})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
@@ -140,11 +140,22 @@ class RunAdmin(ReadOnlyAdmin):
         return []
 
     def has_operate_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request, Role.APPROVER, obj)
+        return self._may(request, Power.STOP, obj)
 
-    def may_operate(self, request: HttpRequest, run: Run) -> bool:
-        """Return whether the member may stop this run."""
-        return self.has_operate_permission(request, run)
+    def has_retire_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(request, Power.OPERATE, obj)
+
+    def may_press(self, request: HttpRequest, run: Run) -> frozenset[str]:
+        """Return the names of the buttons that the member may press for this run, whatever its state."""
+        return frozenset(
+            name
+            for name in BUTTONS
+            if (
+                self.has_retire_permission(request, run)
+                if name == "retire_and_resume"
+                else self.has_operate_permission(request, run)
+            )
+        )
 
     @action(description=_("Pause"), permissions=["operate"])
     def pause(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -183,7 +194,7 @@ class RunAdmin(ReadOnlyAdmin):
             done=gettext("Resumed."),
         )
 
-    @action(description=_("Retire the devices and resume"), permissions=["operate"])
+    @action(description=_("Retire the devices and resume"), permissions=["retire"])
     def retire_and_resume(self, request: HttpRequest, object_id: str) -> HttpResponse:
         run: Run = self.get_object(request, object_id)
         return self._asked(

@@ -14,7 +14,7 @@ from unfold.enums import ActionVariant
 from delivery import dbclock, deadletters
 from delivery.models import Page, Parcel, WorkState
 from devices.confirmation import RefusedError, confirmed
-from devices.models import Role
+from devices.models import Power
 from devices.scoped_admin import ReadOnlyAdmin, instant
 from devices.words import number
 
@@ -53,7 +53,7 @@ class StuckAdmin(ReadOnlyAdmin):
     # -- what may be done
 
     def has_operate_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request, Role.APPROVER, obj)
+        return self._may(request, Power.OPERATE, obj)
 
     @admin.action(description=_("Try the chosen again"), permissions=["operate"])
     def requeue_chosen(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:

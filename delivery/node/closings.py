@@ -24,12 +24,16 @@ DROP_EVERY = 600.0
 
 
 class Note(msgspec.Struct, frozen=True):
-    """Whose lines must end: a device's, or a subscriber's; with `before`, of tokens issued before that instant."""
+    """Whose lines must end: a device's, a subscriber's, or those of a signing key's tokens.
+
+    With `before`, only those of tokens that were issued before that instant.
+    """
 
     key: int
     device: UUID | None
     subscriber: UUID | None
     before: datetime | None
+    signing_key: int | None = None
 
 
 class Closings:
@@ -69,15 +73,19 @@ class Closings:
         for note in notes:
             if note.subscriber:
                 subscribers.setdefault(note.subscriber, []).append(note)
-        for line in list(self._meant(devices, subscribers)):
+        signing_keys = {note.signing_key for note in notes if note.signing_key is not None}
+        for line in list(self._meant(devices, subscribers, signing_keys)):
             line.end(frames.TOKEN_REFUSED)
 
-    def _meant(self, devices: dict[UUID, float], subscribers: dict[UUID, list[Note]]) -> Iterator[Line]:
+    def _meant(
+        self, devices: dict[UUID, float], subscribers: dict[UUID, list[Note]], signing_keys: set[int]
+    ) -> Iterator[Line]:
         for line in self._lines.open:
             who = line.identity
             if who is None:
                 continue
-            if line.shown_at <= devices.get(who.device_uid, -1.0):
+            # a key is remembered for a moment (`tokens.py`): a token shown after the note may have been believed
+            if who.key_id in signing_keys or line.shown_at <= devices.get(who.device_uid, -1.0):
                 yield line
                 continue
             for note in subscribers.get(who.subscriber_uid, ()):
@@ -96,7 +104,9 @@ def _newest_before(instant: datetime) -> int:
 @blocking
 def _read(floor: int) -> list[Note]:
     rows = Closing.objects.filter(pk__gt=floor).order_by("pk")
-    return [Note(*row) for row in rows.values_list("pk", "device", "subscriber", "before")[:MOST]]
+    return [
+        Note(*row) for row in rows.values_list("pk", "device", "subscriber", "before", "signing_key")[:MOST]
+    ]
 
 
 @blocking

@@ -1,8 +1,9 @@
 """The admin pages of whom we can reach: applications, their staff and keys, people, devices and segments."""
 
-from devices.admin.application import ApplicationAdmin, MembershipAdmin
+from devices.admin.application import ApplicationAdmin
 from devices.admin.imports import ImportAdmin
 from devices.admin.keys import ApiKeyAdmin, SigningKeyAdmin
+from devices.admin.members import MembershipAdmin
 from devices.admin.people import CategoryAdmin, DeviceAdmin, SubscriberAdmin
 from devices.admin.segment import SegmentAdmin
 from devices.admin.users import UserAdmin

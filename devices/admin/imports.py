@@ -17,7 +17,7 @@ from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget, 
 
 from devices import csv_in, csv_out, importing, staff
 from devices.confirmation import RefusedError, confirmed
-from devices.models import Application, Import, Role, Segment
+from devices.models import Application, Import, Power, Segment
 from devices.scoped_admin import ReadOnlyAdmin
 from devices.words import number
 
@@ -62,13 +62,13 @@ class UploadForm(forms.Form):
 
     def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        mine = staff.applications(request, Role.EDITOR)
+        mine = staff.applications(request, Power.WRITE)
         application, segment = self.fields["application"], self.fields["segment"]
         assert isinstance(application, forms.ModelChoiceField) and isinstance(segment, forms.ModelChoiceField)
         application.queryset = mine
         lists = Segment.objects.filter(application__in=mine, is_static=True).select_related("application")
         segment.queryset = lists.order_by("name")
-        keys = staff.enters(request, Role.EDITOR)
+        keys = staff.enters(request, Power.WRITE)
         if len(keys) == 1:
             application.required = False
             application.widget = forms.HiddenInput()
@@ -123,13 +123,13 @@ class ImportAdmin(ReadOnlyAdmin):
         return f"{number(source.done)} / {number(source.rows)}"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return staff.may(request, Role.EDITOR)
+        return staff.may(request, Power.WRITE)
 
     def has_refused_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request, Role.VIEWER, obj)
+        return self._may(request, Power.SEE, obj)
 
     def has_stop_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request, Role.EDITOR, obj)
+        return self._may(request, Power.WRITE, obj)
 
     def offers(self, action: str, obj: Import) -> bool:
         if "stop" in action:

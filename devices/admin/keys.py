@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.crypto import get_random_string
@@ -18,10 +19,10 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from devices import keys
+from devices import closing, keys
 from devices.confirmation import RefusedError, confirmed
 from devices.language import moment
-from devices.models import ApiKey, Role, SigningKey
+from devices.models import ApiKey, Power, SigningKey
 from devices.scoped_admin import ScopedAdmin
 from devices.scoped_form import ChoicesField, ScopedForm
 
@@ -54,7 +55,7 @@ class ApiKeyAdmin(ScopedAdmin):
     """What services authenticate with."""
 
     form = ApiKeyForm
-    change_role = Role.OWNER
+    changed_with = Power.MANAGE
     secret_fields = ("digest",)
     list_display = ["name", "application", "shown", "standing", "used_at", "expires_at"]
     list_filter = ["application"]
@@ -107,7 +108,7 @@ class ApiKeyAdmin(ScopedAdmin):
         )
 
     def has_revoke_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request, self.change_role, obj)
+        return self._may(request, self.changed_with, obj)
 
     def offers(self, action: str, obj: Any) -> bool:
         return obj.revoked_at is None
@@ -206,7 +207,7 @@ class SigningKeyAdmin(ScopedAdmin):
     """Keys that sign subscriber tokens."""
 
     form = SigningKeyForm
-    change_role = Role.OWNER
+    changed_with = Power.MANAGE
     secret_fields = ("jwk",)
     list_display = ["kid", "application", "algorithm", "created_at", "retired_at"]
     list_filter = ["application", "algorithm"]
@@ -227,7 +228,7 @@ class SigningKeyAdmin(ScopedAdmin):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request, self.change_role, obj)
+        return self._may(request, self.changed_with, obj)
 
     def save_model(self, request: HttpRequest, obj: SigningKey, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
@@ -237,8 +238,16 @@ class SigningKeyAdmin(ScopedAdmin):
             )
             messages.warning(request, shown)
 
+    def delete_model(self, request: HttpRequest, obj: SigningKey) -> None:
+        closing.close_keys([obj.pk])
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        closing.close_keys(list(queryset.values_list("pk", flat=True)))
+        super().delete_queryset(request, queryset)
+
     def has_retire_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request, self.change_role, obj)
+        return self._may(request, self.changed_with, obj)
 
     def offers(self, action: str, obj: Any) -> bool:
         return obj.retired_at is None
@@ -248,8 +257,12 @@ class SigningKeyAdmin(ScopedAdmin):
         key: SigningKey = self.get_object(request, object_id)
 
         def do() -> str:
-            if not SigningKey.objects.filter(pk=key.pk, retired_at=None).update(retired_at=timezone.now()):
-                raise RefusedError(gettext("This key was retired before."))
+            with transaction.atomic():
+                if not SigningKey.objects.filter(pk=key.pk, retired_at=None).update(
+                    retired_at=timezone.now()
+                ):
+                    raise RefusedError(gettext("This key was retired before."))
+                closing.close_keys([key.pk])
             return gettext("The signing key %(kid)s is retired.") % {"kid": key.kid}
 
         return confirmed(
@@ -258,7 +271,10 @@ class SigningKeyAdmin(ScopedAdmin):
             key,
             question=gettext("Retire the signing key %(kid)s?") % {"kid": key.kid},
             facts=[
-                gettext("Subscriber tokens signed with it are refused from now on."),
+                gettext(
+                    "Subscriber tokens signed with it are refused from now on, and open connections that showed"
+                    " one end."
+                ),
                 gettext("It cannot be undone."),
             ],
             button=gettext("Retire the key"),

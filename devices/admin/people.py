@@ -225,7 +225,7 @@ class DeviceAdmin(ReadOnlyAdmin):
         ), False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request, self.change_role, obj)
+        return self._may(request, self.changed_with, obj)
 
     def delete_model(self, request: HttpRequest, obj: Device) -> None:
         closing.close_devices([obj.uid])
@@ -236,7 +236,7 @@ class DeviceAdmin(ReadOnlyAdmin):
         super().delete_queryset(request, queryset)
 
     def has_retire_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request, self.change_role, obj)
+        return self._may(request, self.changed_with, obj)
 
     def offers(self, action: str, obj: Any) -> bool:
         return bool(obj.state == Device.State.ACTIVE)

@@ -1,11 +1,12 @@
 """The rows of whom we can reach."""
 
-from devices.models.application import ApiKey, Application, Membership, Role, SigningKey
+from devices.models.application import ApiKey, Application, Membership, Power, Role, SigningKey
 from devices.models.closing import Closing
 from devices.models.facts import Fact, FactKind
 from devices.models.hours import ApplicationHours, OpenHours
 from devices.models.imports import Import, ImportPart
 from devices.models.people import Category, Device, Platform, Preference, Provider, Subscriber
+from devices.models.second_factor import SecondFactor
 from devices.models.segment import Segment, SegmentMember, SegmentUse
 from devices.models.staff import StaffSettings
 
@@ -23,9 +24,11 @@ __all__ = [
     "Membership",
     "OpenHours",
     "Platform",
+    "Power",
     "Preference",
     "Provider",
     "Role",
+    "SecondFactor",
     "Segment",
     "SegmentMember",
     "SegmentUse",

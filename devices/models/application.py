@@ -1,6 +1,7 @@
 """A product of the host's: the application, its staff and its keys."""
 
 import uuid
+from enum import StrEnum
 from typing import Any
 
 from django.conf import settings
@@ -103,17 +104,46 @@ class Application(models.Model):
         return self.name
 
 
+class Power(StrEnum):
+    """What may be done in an application; `Role` says who may."""
+
+    SEE = "see"
+    """Look at everything but secrets."""
+    WRITE = "write"
+    """Campaigns, segments, rules, people, imports, tests on named devices."""
+    STOP = "stop"
+    """Pause, resume, cancel and recall runs."""
+    LAUNCH = "launch"
+    """Approve and launch campaigns, choose winners, let rules go beyond their sender."""
+    HALT = "halt"
+    """Stop all that an application sends, and let it go on."""
+    OPERATE = "operate"
+    """Gates, dead letters, alerts of the staff."""
+    MANAGE = "manage"
+    """Keys, credentials, members, the application's settings."""
+
+
 class Role(models.TextChoices):
-    """What a member of the staff may do in one application; each includes the ones before it."""
+    """What a member of the staff is in one application."""
 
     VIEWER = "viewer", _("Viewer: sees everything")
-    EDITOR = "editor", _("Editor: makes campaigns and segments")
-    APPROVER = "approver", _("Approver: launches and stops them")
-    OWNER = "owner", _("Owner: keys, credentials, members")
+    MARKETER = "marketer", _("Marketer: writes campaigns and segments, pauses and recalls runs")
+    APPROVER = "approver", _("Approver: a marketer who approves, launches and stops everything")
+    OPERATOR = "operator", _("Operator: runs, stops, gates and dead letters, writes nothing")
+    ADMINISTRATOR = "administrator", _("Administrator: everything, with keys, credentials and members")
 
     @property
-    def rank(self) -> int:
-        return list(Role).index(self)
+    def powers(self) -> frozenset[Power]:
+        return POWERS[self]
+
+
+POWERS = {
+    Role.VIEWER: frozenset({Power.SEE}),
+    Role.MARKETER: frozenset({Power.SEE, Power.WRITE, Power.STOP}),
+    Role.APPROVER: frozenset({Power.SEE, Power.WRITE, Power.STOP, Power.LAUNCH, Power.HALT}),
+    Role.OPERATOR: frozenset({Power.SEE, Power.STOP, Power.HALT, Power.OPERATE}),
+    Role.ADMINISTRATOR: frozenset(Power),
+}
 
 
 class Membership(models.Model):

@@ -16,7 +16,7 @@ from tests.servers.server import Server
 ROOT = Path(__file__).parents[2]
 PASSWORD = "a-word-for-tests-9"
 PUBLIC_URL = "https://hub.example"
-STAFF = {"eva": "editor", "anton": "approver"}
+STAFF = {"eva": "marketer", "anton": "approver"}
 PEOPLE = 24
 EMPTY = f"""
 from django.contrib.auth.models import User

@@ -18,7 +18,7 @@ from django.contrib.auth.models import User
 from devices.models import Application, Category, Membership
 shop = Application.objects.get()
 user = User.objects.create_user("eva", password={PASSWORD!r}, is_staff=True)
-Membership.objects.create(user=user, application=shop, role="editor")
+Membership.objects.create(user=user, application=shop, role="marketer")
 Category.objects.get_or_create(application=shop, key="offers", defaults={{"name": "Offers"}})
 """
 

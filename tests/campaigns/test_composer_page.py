@@ -31,7 +31,7 @@ def meadow() -> World:
     return made
 
 
-def editor_of(world: World, name: str = "eva", role: Role = Role.EDITOR) -> Client:
+def editor_of(world: World, name: str = "eva", role: Role = Role.MARKETER) -> Client:
     client = Client()
     client.force_login(member(name, world.application, role))
     return client
@@ -183,7 +183,7 @@ def test_only_members_may_look_and_only_at_their_own(meadow: World) -> None:
     assert Client().post(PREVIEW, content()).status_code == 302
     assert editor_of(meadow).get(PREVIEW).status_code == 405
     no_token = Client(enforce_csrf_checks=True)
-    no_token.force_login(member("cora", meadow.application, Role.EDITOR))
+    no_token.force_login(member("cora", meadow.application, Role.MARKETER))
     assert no_token.post(PREVIEW, content()).status_code == 403
 
 

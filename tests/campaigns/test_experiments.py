@@ -203,7 +203,7 @@ def test_every_further_look_asks_for_more_evidence() -> None:
 def test_an_approver_chooses_the_winner_and_an_editor_does_not(shop: World) -> None:
     made = tried(shop)
     address = reverse("admin:campaigns_experiment_choose_winner", args=[made.pk])
-    for role, expected in ((Role.EDITOR, ""), (Role.APPROVER, "B")):
+    for role, expected in ((Role.MARKETER, ""), (Role.APPROVER, "B")):
         client = Client()
         client.force_login(member(f"a-{role}", shop.application, role))
         client.post(address, {"winner": "B"})
@@ -249,14 +249,14 @@ def test_a_wrong_experiment_is_refused_beside_its_field(
     shop: World, values: dict[str, Any], said: str
 ) -> None:
     client = Client()
-    client.force_login(member("ed", shop.application, Role.EDITOR))
+    client.force_login(member("ed", shop.application, Role.MARKETER))
     assert said in save(client, shop, **values).content.decode()
     assert not Experiment.objects.exists()
 
 
 def test_an_editor_makes_an_experiment(shop: World) -> None:
     client = Client()
-    client.force_login(member("ed", shop.application, Role.EDITOR))
+    client.force_login(member("ed", shop.application, Role.MARKETER))
     save(client, shop, goal=shop.event_type.pk, control=5)
     made = Experiment.objects.get()
     assert made.application == shop.application and made.variants.count() == 2
@@ -266,7 +266,7 @@ def test_the_goal_cannot_be_another_applications_event(shop: World) -> None:
     other = Application.objects.create(slug="other", name="Other")
     theirs = EventType.objects.create(application=other, name="com.example.theirs")
     client = Client()
-    client.force_login(member("ed", shop.application, Role.EDITOR))
+    client.force_login(member("ed", shop.application, Role.MARKETER))
     save(client, shop, goal=theirs.pk)
     assert not Experiment.objects.exists()
 
@@ -306,7 +306,7 @@ def test_a_recurring_campaign_finds_its_winner_and_tells_it_from_its_next_time_o
 
 def test_a_campaign_and_its_experiment_lead_to_each_other(shop: World) -> None:
     client = Client()
-    client.force_login(member("ada", shop.application, Role.EDITOR))
+    client.force_login(member("ada", shop.application, Role.MARKETER))
     page = reverse("admin:campaigns_campaign_change", args=[shop.campaign.pk])
     add = f"{reverse('admin:campaigns_experiment_add')}?campaign={shop.campaign.pk}"
     assert add in client.get(page).content.decode()

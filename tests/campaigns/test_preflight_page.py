@@ -172,14 +172,14 @@ def test_a_canary_waits_on_the_page_and_goes_on(meadow: World) -> None:
     people(meadow, 300)
     anton.post(at(campaign, "launch"), {"canary": "1"})
     assert "The first 1 % have been told. Go on?" in look(anton, campaign)
-    assert "An approver decides." in look(sign_in(meadow, "ed", Role.EDITOR), campaign)
+    assert "An approver decides whether it goes on." in look(sign_in(meadow, "ed", Role.MARKETER), campaign)
     for name, said in (("go_on", "It goes on"), ("stop_canary", "somebody has decided already")):
         assert said in anton.post(at(campaign, name), follow=True).content.decode()
     assert Run.objects.filter(origin__startswith=f"campaign:{campaign.uid}").count() == 2
 
 
 def test_a_test_goes_to_the_devices_that_were_named(meadow: World) -> None:
-    campaign, eva = meadow.of(Campaign), sign_in(meadow, "ed", Role.EDITOR)
+    campaign, eva = meadow.of(Campaign), sign_in(meadow, "ed", Role.MARKETER)
     tested = meadow.of(NamedDevice)
     said = eva.post(at(campaign, "test"), {"devices": [tested.pk]}, follow=True).content.decode()
     assert "A test is on its way to Meadow phone" in said
@@ -189,7 +189,7 @@ def test_a_test_goes_to_the_devices_that_were_named(meadow: World) -> None:
 
 
 def test_a_test_that_cannot_be_sent_says_why(meadow: World) -> None:
-    campaign, eva = meadow.of(Campaign), sign_in(meadow, "ed", Role.EDITOR)
+    campaign, eva = meadow.of(Campaign), sign_in(meadow, "ed", Role.MARKETER)
     other = build("Harbour").of(NamedDevice)
     for posted in ({}, {"devices": [other.pk]}):
         assert "Choose at least one" in eva.post(at(campaign, "test"), posted, follow=True).content.decode()
@@ -300,7 +300,7 @@ def test_an_empty_calendar_says_what_to_do_and_odd_months_are_this_one(meadow: W
 
 def test_a_calendar_holds_nothing_of_another_application(meadow: World) -> None:
     Campaign.objects.update(send_at=datetime(2031, 5, 6, 10, tzinfo=UTC))
-    stranger = sign_in(build("Harbour"), "sam", Role.OWNER)
+    stranger = sign_in(build("Harbour"), "sam", Role.ADMINISTRATOR)
     address = reverse("admin:campaigns_calendar") + f"?month=2031-05&application={meadow.application.pk}"
     assert "Meadow" not in stranger.get(address).content.decode()
 

@@ -59,7 +59,7 @@ def later(seconds: float) -> datetime:
     return datetime.now(UTC) + timedelta(seconds=seconds)
 
 
-def editor(application: Application, role: Role = Role.OWNER) -> Client:
+def editor(application: Application, role: Role = Role.ADMINISTRATOR) -> Client:
     client = Client()
     client.force_login(member(f"eva-{role}", application, role))
     return client

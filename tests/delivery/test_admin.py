@@ -117,9 +117,8 @@ def test_a_recalled_run_is_cancelled_and_its_nodes_are_told(
 
 
 @pytest.mark.parametrize("button", ["pause", "cancel", "recall"])
-@pytest.mark.parametrize("role", [Role.VIEWER, Role.EDITOR])
-def test_who_may_not_stop_runs_is_refused(meadow: World, run: Run, button: str, role: Role) -> None:
-    client = sign_in(meadow, role)
+def test_a_viewer_stops_no_run(meadow: World, run: Run, button: str) -> None:
+    client = sign_in(meadow, Role.VIEWER)
     assert press(client, button, run).status_code == 403
     assert run.state == Run.State.RUNNING
     page = client.get(reverse("admin:delivery_run_change", args=[run.pk])).content.decode()
@@ -139,7 +138,7 @@ def test_only_work_that_was_given_up_is_listed_as_stuck(meadow: World, run: Run)
 
 
 def test_a_run_that_was_halted_says_why_and_offers_to_retire(meadow: World, run: Run) -> None:
-    client = sign_in(meadow, Role.APPROVER)
+    client = sign_in(meadow, Role.OPERATOR)
     address = reverse("admin:delivery_run_retire_and_resume", args=[run.pk])
     change = reverse("admin:delivery_run_change", args=[run.pk])
     assert address not in client.get(change).content.decode()
@@ -158,7 +157,7 @@ def test_a_halted_run_is_resumed_with_its_brake_ready(meadow: World, run: Run) -
     assert (run.state, run.brake, run.reason) == (Run.State.RUNNING, Run.Brake.READY, "")
 
 
-@pytest.mark.parametrize("role", [Role.VIEWER, Role.EDITOR])
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.MARKETER, Role.APPROVER])
 def test_who_may_not_operate_retires_nobody(meadow: World, run: Run, role: Role) -> None:
     runs.halt(run, "60 of 60 tokens were refused.")
     assert press(sign_in(meadow, role), "retire_and_resume", run).status_code == 403
@@ -175,9 +174,9 @@ def dead(meadow: World, run: Run) -> tuple[Page, Parcel]:
     return page, parcel
 
 
-def test_an_approver_tries_a_dead_letter_again(meadow: World, run: Run) -> None:
+def test_an_operator_tries_a_dead_letter_again(meadow: World, run: Run) -> None:
     _, parcel = dead(meadow, run)
-    client = sign_in(meadow, Role.APPROVER)
+    client = sign_in(meadow, Role.OPERATOR)
     address = reverse("admin:delivery_parcel_requeue", args=[parcel.pk])
     assert "ValueError: no" in client.get(address).content.decode()
     assert "is tried again" in client.post(address, follow=True).content.decode()
@@ -185,21 +184,21 @@ def test_an_approver_tries_a_dead_letter_again(meadow: World, run: Run) -> None:
     assert (parcel.state, parcel.tries) == (WorkState.WAITING, 0)
 
 
-def test_an_approver_tries_many_again_at_once_and_an_editor_none(meadow: World, run: Run) -> None:
+def test_an_operator_tries_many_again_at_once_and_a_marketer_none(meadow: World, run: Run) -> None:
     _, parcel = dead(meadow, run)
     address = reverse("admin:delivery_parcel_changelist")
     chosen = {"action": "requeue_chosen", "_selected_action": [parcel.pk], "index": 0}
-    sign_in(meadow, Role.EDITOR).post(address, chosen)
+    sign_in(meadow, Role.MARKETER).post(address, chosen)
     parcel.refresh_from_db()
     assert parcel.state == WorkState.DEAD
-    page = sign_in(meadow, Role.APPROVER).post(address, chosen, follow=True).content.decode()
+    page = sign_in(meadow, Role.OPERATOR).post(address, chosen, follow=True).content.decode()
     parcel.refresh_from_db()
     assert parcel.state == WorkState.WAITING and "1 of 1 are tried again" in page
 
 
-def test_an_approver_gives_a_dead_letter_up(meadow: World, run: Run) -> None:
+def test_an_operator_gives_a_dead_letter_up(meadow: World, run: Run) -> None:
     _, parcel = dead(meadow, run)
-    client = sign_in(meadow, Role.APPROVER)
+    client = sign_in(meadow, Role.OPERATOR)
     page = client.post(reverse("admin:delivery_parcel_give_up", args=[parcel.pk]), follow=True)
     parcel.refresh_from_db()
     assert (parcel.state, parcel.failed) == (WorkState.DONE, 226) and "226 messages" in page.content.decode()
@@ -208,10 +207,10 @@ def test_an_approver_gives_a_dead_letter_up(meadow: World, run: Run) -> None:
 
 
 @pytest.mark.parametrize("button", ["requeue", "give_up"])
-def test_an_editor_does_nothing_to_dead_letters(meadow: World, run: Run, button: str) -> None:
+def test_a_marketer_does_nothing_to_dead_letters(meadow: World, run: Run, button: str) -> None:
     page, _ = dead(meadow, run)
     address = reverse(f"admin:delivery_page_{button}", args=[page.pk])
-    assert sign_in(meadow, Role.EDITOR).post(address).status_code == 403
+    assert sign_in(meadow, Role.MARKETER).post(address).status_code == 403
 
 
 # -- stops
@@ -246,7 +245,7 @@ def test_resuming_one_lane_leaves_the_others_stopped(meadow: World) -> None:
     assert Hold.objects.get() == meadow.of(Hold)
 
 
-@pytest.mark.parametrize("role", [Role.VIEWER, Role.EDITOR])
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.MARKETER])
 def test_who_may_not_stop_an_application_is_refused_and_sees_no_button(meadow: World, role: Role) -> None:
     Hold.objects.all().delete()
     client = sign_in(meadow, role)
@@ -262,7 +261,7 @@ def test_who_may_not_stop_an_application_is_refused_and_sees_no_button(meadow: W
 def test_nobody_stops_another_application(meadow: World) -> None:
     harbour = build("Harbour")
     Hold.objects.all().delete()
-    client = sign_in(meadow, Role.OWNER)
+    client = sign_in(meadow, Role.ADMINISTRATOR)
     assert client.post(reverse("admin:delivery_hold_stop", args=[harbour.application.pk])).status_code == 404
     client.post(reverse("admin:delivery_hold_add"), {"application": harbour.application.pk, "lane": ""})
     assert not Hold.objects.filter(application=harbour.application).exists()
@@ -292,7 +291,7 @@ def errors(response: Any) -> dict[str, Any]:
 
 
 def test_fcm_credentials_are_stored_and_never_shown_again(meadow: World) -> None:
-    client = sign_in(meadow, Role.OWNER)
+    client = sign_in(meadow, Role.ADMINISTRATOR)
     page = save(client, fcm())
     stored = Credential.objects.get(application=meadow.application, provider="fcm")
     assert stored.secret["service_account"]["project_id"] == "shop" and len(stored.fingerprint) == 16
@@ -303,13 +302,15 @@ def test_fcm_credentials_are_stored_and_never_shown_again(meadow: World) -> None
 
 
 def test_saving_new_credentials_opens_the_gate(meadow: World) -> None:
-    save(sign_in(meadow, Role.OWNER), fcm())
+    save(sign_in(meadow, Role.ADMINISTRATOR), fcm())
     assert meadow.of(Gate).__class__.objects.get(pk=meadow.of(Gate).pk).state == Gate.State.OPEN
 
 
 def test_an_empty_secret_keeps_the_stored_one(meadow: World) -> None:
     stored = meadow.of(Credential)
-    save(sign_in(meadow, Role.OWNER), apns(private_key="", key_id="ZZ12CD34EF", stands_in="on"), stored)
+    save(
+        sign_in(meadow, Role.ADMINISTRATOR), apns(private_key="", key_id="ZZ12CD34EF", stands_in="on"), stored
+    )
     stored.refresh_from_db()
     assert stored.secret["private_key"] == "Meadow-pem-secret" and stored.secret["key_id"] == "ZZ12CD34EF"
     assert stored.stands_in and stored.settings == {"topic": "com.example.app"}
@@ -327,7 +328,7 @@ def test_an_empty_secret_keeps_the_stored_one(meadow: World) -> None:
 def test_wrong_fcm_credentials_are_refused_beside_the_field(
     meadow: World, posted: dict[str, Any], field: str, said: str
 ) -> None:
-    found = errors(save(sign_in(meadow, Role.OWNER), posted))
+    found = errors(save(sign_in(meadow, Role.ADMINISTRATOR), posted))
     assert list(found) == [field] and said in found[field][0]["message"]
 
 
@@ -343,17 +344,17 @@ def test_wrong_fcm_credentials_are_refused_beside_the_field(
 def test_wrong_apns_credentials_are_refused_beside_the_field(
     meadow: World, posted: dict[str, Any], field: str, said: str
 ) -> None:
-    found = errors(save(sign_in(meadow, Role.OWNER), posted, meadow.of(Credential)))
+    found = errors(save(sign_in(meadow, Role.ADMINISTRATOR), posted, meadow.of(Credential)))
     assert list(found) == [field] and said in found[field][0]["message"]
 
 
 def test_what_was_pasted_does_not_come_back_with_an_error(meadow: World) -> None:
-    page = save(sign_in(meadow, Role.OWNER), apns(key_id="1"), meadow.of(Credential)).content.decode()
+    page = save(sign_in(meadow, Role.ADMINISTRATOR), apns(key_id="1"), meadow.of(Credential)).content.decode()
     assert "ten capital letters" in page and pem(P256)[40:80] not in page
 
 
 def test_two_credentials_for_a_provider_are_taken_and_a_third_is_refused(meadow: World) -> None:
-    client = sign_in(meadow, Role.OWNER)
+    client = sign_in(meadow, Role.ADMINISTRATOR)
     save(client, apns())
     assert Credential.objects.filter(application=meadow.application, provider="apns").count() == 2
     found = errors(save(client, apns(key_id="ZZ12CD34EF")))
@@ -361,7 +362,7 @@ def test_two_credentials_for_a_provider_are_taken_and_a_third_is_refused(meadow:
 
 
 def test_a_web_push_key_is_made_by_the_hub_and_only_its_public_half_is_shown(meadow: World) -> None:
-    client = sign_in(meadow, Role.OWNER)
+    client = sign_in(meadow, Role.ADMINISTRATOR)
     save(client, {"provider": "webpush", "subject": "mailto:push@example.com"})
     stored = Credential.objects.get(application=meadow.application, provider="webpush")
     page = client.get(reverse("admin:delivery_credential_change", args=[stored.pk])).content.decode()
@@ -372,26 +373,26 @@ def test_a_web_push_key_is_made_by_the_hub_and_only_its_public_half_is_shown(mea
 def test_a_new_secret_is_good_again(meadow: World) -> None:
     stored = meadow.of(Credential)
     Credential.objects.filter(pk=stored.pk).update(refused_at=timezone.now(), refused_reason="bad")
-    save(sign_in(meadow, Role.OWNER), apns(), stored)
+    save(sign_in(meadow, Role.ADMINISTRATOR), apns(), stored)
     stored.refresh_from_db()
     assert (stored.refused_at, stored.refused_reason) == (None, "")
 
 
 def test_a_certificate_says_itself_when_it_ends(meadow: World) -> None:
     whole = {"provider": "apns", "certificate": pem(P256) + certificate()}
-    save(sign_in(meadow, Role.OWNER), whole)
+    save(sign_in(meadow, Role.ADMINISTRATOR), whole)
     stored = Credential.objects.get(application=meadow.application, provider="apns", slot=2)
     assert stored.expires_at is not None and stored.settings == {"topic": "com.example.app"}
 
 
-def test_only_owners_write_credentials(meadow: World) -> None:
+def test_only_administrators_write_credentials(meadow: World) -> None:
     client = sign_in(meadow, Role.APPROVER)
     assert save(client, fcm()).status_code == 403
     assert save(client, apns(), meadow.of(Credential)).status_code == 403
 
 
 def test_a_quota_is_kept_with_the_credentials_and_can_be_taken_back(meadow: World) -> None:
-    client, stored = sign_in(meadow, Role.OWNER), meadow.of(Credential)
+    client, stored = sign_in(meadow, Role.ADMINISTRATOR), meadow.of(Credential)
     save(client, apns(private_key="", per_minute="9000"), stored)
     stored.refresh_from_db()
     assert stored.settings == {"topic": "com.example.app", "per_minute": 9000}
@@ -414,7 +415,7 @@ def test_an_owner_checks_credentials_now(
         return checking.Checked(accepted, "code", "What the provider said.")
 
     monkeypatch.setattr(checking, "check", check)
-    stored, client = meadow.of(Credential), sign_in(meadow, Role.OWNER)
+    stored, client = meadow.of(Credential), sign_in(meadow, Role.ADMINISTRATOR)
     address = reverse("admin:delivery_credential_check_now", args=[stored.pk])
     assert "Nothing reaches a device" in client.get(address).content.decode()
     assert asked == []
@@ -441,17 +442,17 @@ def test_a_slowed_gate_shows_as_open_when_its_time_is_over(meadow: World) -> Non
     assert "500" in change, "how many requests may be under way"
 
 
-def test_an_approver_opens_a_gate_again(meadow: World) -> None:
+def test_an_operator_opens_a_gate_again(meadow: World) -> None:
     gate = meadow.of(Gate)
     address = reverse("admin:delivery_gate_open_again", args=[gate.pk])
-    client = sign_in(meadow, Role.APPROVER)
+    client = sign_in(meadow, Role.OPERATOR)
     assert "Meadow reason" in client.get(address).content.decode()
     client.post(address)
     gate.refresh_from_db()
     assert (gate.state, gate.reason) == (Gate.State.OPEN, "")
 
 
-def test_an_editor_opens_no_gate(meadow: World) -> None:
+def test_a_marketer_opens_no_gate(meadow: World) -> None:
     gate = meadow.of(Gate)
     address = reverse("admin:delivery_gate_open_again", args=[gate.pk])
-    assert sign_in(meadow, Role.EDITOR).post(address).status_code == 403
+    assert sign_in(meadow, Role.MARKETER).post(address).status_code == 403

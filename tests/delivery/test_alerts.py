@@ -308,7 +308,7 @@ def test_a_literal_address_of_our_own_network_is_not_connected_to(address: str) 
 
 def owner(world: World) -> Client:
     client = Client()
-    client.force_login(member("an-owner", world.application, Role.OWNER))
+    client.force_login(member("an-owner", world.application, Role.ADMINISTRATOR))
     return client
 
 
@@ -358,7 +358,7 @@ def test_the_signing_secret_is_shown_once(meadow: World) -> None:
     assert AlertRule.objects.get().secret != made.secret
 
 
-@pytest.mark.parametrize("role", [Role.VIEWER, Role.EDITOR, Role.APPROVER])
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.MARKETER, Role.APPROVER])
 def test_who_is_no_owner_changes_no_rule_and_sends_no_test(meadow: World, role: Role) -> None:
     made = rule(meadow)
     client = Client()

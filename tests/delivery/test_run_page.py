@@ -73,8 +73,12 @@ def cookies(client: Client) -> str:
 def test_a_member_may_watch_and_only_an_approver_has_buttons(meadow: World, run: Run) -> None:
     viewer = live.viewer_of(cookies(signed_in(meadow, Role.VIEWER)), run.pk, "de")
     approver = live.viewer_of(cookies(signed_in(meadow, Role.APPROVER)), run.pk, "")
-    assert viewer is not None and not viewer.may_operate
-    assert approver is not None and approver.may_operate
+    assert viewer is not None and not viewer.may_press
+    assert (
+        approver is not None
+        and "pause" in approver.may_press
+        and "retire_and_resume" not in approver.may_press
+    )
     assert "run-button-recall" not in json.loads(live.look(viewer) or "")["html"]
     assert "run-button-recall" in json.loads(live.look(approver) or "")["html"]
 
@@ -93,7 +97,7 @@ def test_who_signs_out_or_is_no_member_any_more_may_watch_no_longer(meadow: Worl
     assert live.viewer_of(held, run.pk, "") is not None
     Membership.objects.filter(user__username="a-viewer").delete()
     assert live.viewer_of(held, run.pk, "") is None
-    other = signed_in(meadow, Role.EDITOR)
+    other = signed_in(meadow, Role.MARKETER)
     held = cookies(other)
     other.logout()
     assert live.viewer_of(held, run.pk, "") is None

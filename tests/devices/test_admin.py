@@ -15,6 +15,7 @@ from devices.models import (
     ApiKey,
     Application,
     Category,
+    Closing,
     Device,
     Membership,
     Preference,
@@ -57,7 +58,8 @@ def errors(response: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("role", "allowed"), [(Role.VIEWER, 403), (Role.EDITOR, 200), (Role.APPROVER, 200), (Role.OWNER, 200)]
+    ("role", "allowed"),
+    [(Role.VIEWER, 403), (Role.MARKETER, 200), (Role.APPROVER, 200), (Role.ADMINISTRATOR, 200)],
 )
 def test_segments_are_made_by_editors_and_above(meadow: World, role: Role, allowed: int) -> None:
     assert sign_in(meadow, role).get(reverse("admin:devices_segment_add")).status_code == allowed
@@ -65,7 +67,8 @@ def test_segments_are_made_by_editors_and_above(meadow: World, role: Role, allow
 
 @pytest.mark.parametrize("model", ["apikey", "signingkey", "membership"])
 @pytest.mark.parametrize(
-    ("role", "allowed"), [(Role.VIEWER, 403), (Role.EDITOR, 403), (Role.APPROVER, 403), (Role.OWNER, 200)]
+    ("role", "allowed"),
+    [(Role.VIEWER, 403), (Role.MARKETER, 403), (Role.APPROVER, 403), (Role.ADMINISTRATOR, 200)],
 )
 def test_keys_and_members_are_made_by_owners_only(
     meadow: World, model: str, role: Role, allowed: int
@@ -82,7 +85,7 @@ def test_a_viewer_sees_an_object_and_cannot_save_it(meadow: World) -> None:
 
 
 def test_a_role_counts_only_in_its_own_application(meadow: World, harbour: World) -> None:
-    user = member("two", meadow.application, Role.EDITOR)
+    user = member("two", meadow.application, Role.MARKETER)
     Membership.objects.create(user=user, application=harbour.application, role=Role.VIEWER)
     client = Client()
     client.force_login(user)
@@ -109,7 +112,7 @@ def test_a_role_counts_only_in_its_own_application(meadow: World, harbour: World
 
 
 def test_the_only_application_is_preset_and_not_asked_for(meadow: World) -> None:
-    client = sign_in(meadow, Role.EDITOR)
+    client = sign_in(meadow, Role.MARKETER)
     assert 'name="application"' not in client.get(reverse("admin:devices_segment_add")).content.decode()
     add(client, "segment", name="Germans", predicate='{"locale": "de"}')
     assert Segment.objects.get(name="Germans").application == meadow.application
@@ -117,8 +120,8 @@ def test_the_only_application_is_preset_and_not_asked_for(meadow: World) -> None
 
 def test_a_member_of_several_chooses_among_those_where_they_may(meadow: World, harbour: World) -> None:
     third = build("Quarry").application
-    user = member("three", meadow.application, Role.EDITOR)
-    Membership.objects.create(user=user, application=harbour.application, role=Role.EDITOR)
+    user = member("three", meadow.application, Role.MARKETER)
+    Membership.objects.create(user=user, application=harbour.application, role=Role.MARKETER)
     Membership.objects.create(user=user, application=third, role=Role.VIEWER)
     client = Client()
     client.force_login(user)
@@ -129,8 +132,8 @@ def test_a_member_of_several_chooses_among_those_where_they_may(meadow: World, h
 
 
 def test_the_application_of_an_object_is_never_changed(meadow: World, harbour: World) -> None:
-    user = member("two", meadow.application, Role.OWNER)
-    Membership.objects.create(user=user, application=harbour.application, role=Role.OWNER)
+    user = member("two", meadow.application, Role.ADMINISTRATOR)
+    Membership.objects.create(user=user, application=harbour.application, role=Role.ADMINISTRATOR)
     client = Client()
     client.force_login(user)
     segment = meadow.of(Segment)
@@ -141,7 +144,7 @@ def test_the_application_of_an_object_is_never_changed(meadow: World, harbour: W
 
 
 def test_a_name_that_is_taken_is_a_message_and_not_a_server_error(meadow: World) -> None:
-    client = sign_in(meadow, Role.EDITOR)
+    client = sign_in(meadow, Role.MARKETER)
     answer = add(client, "segment", name=meadow.of(Segment).name, predicate='{"locale": "de"}')
     assert "already exists" in errors(answer)
 
@@ -150,7 +153,9 @@ def test_a_name_that_is_taken_is_a_message_and_not_a_server_error(meadow: World)
 
 
 def test_only_superusers_add_applications(meadow: World, admin_client: Client) -> None:
-    assert sign_in(meadow, Role.OWNER).get(reverse("admin:devices_application_add")).status_code == 403
+    assert (
+        sign_in(meadow, Role.ADMINISTRATOR).get(reverse("admin:devices_application_add")).status_code == 403
+    )
     add(
         admin_client,
         "application",
@@ -176,9 +181,9 @@ def test_an_origin_with_a_path_is_refused_and_named(admin_client: Client) -> Non
     assert "“https://app.example.com/x” is no web origin" in errors(answer)
 
 
-def test_an_owner_adds_a_member_by_user_name(meadow: World) -> None:
+def test_an_administrator_adds_a_member_by_user_name(meadow: World) -> None:
     User.objects.create_user("nina", is_staff=True)
-    add(sign_in(meadow, Role.OWNER), "membership", username="nina", role="editor")
+    add(sign_in(meadow, Role.ADMINISTRATOR), "membership", username="nina", role="marketer")
     assert Membership.objects.get(user__username="nina").application == meadow.application
 
 
@@ -187,7 +192,7 @@ def test_an_owner_adds_a_member_by_user_name(meadow: World) -> None:
     [("nobody", "There is no active staff account “nobody”"), ("Meadow-owner", "already exists")],
 )
 def test_a_member_that_is_unknown_or_there_already_is_refused(meadow: World, name: str, said: str) -> None:
-    answer = add(sign_in(meadow, Role.OWNER), "membership", username=name, role="editor")
+    answer = add(sign_in(meadow, Role.ADMINISTRATOR), "membership", username=name, role="marketer")
     assert said in errors(answer)
     assert Membership.objects.count() == 2
 
@@ -196,7 +201,7 @@ def test_a_member_that_is_unknown_or_there_already_is_refused(meadow: World, nam
 
 
 def test_a_new_key_is_shown_once_and_works(meadow: World) -> None:
-    client = sign_in(meadow, Role.OWNER)
+    client = sign_in(meadow, Role.ADMINISTRATOR)
     posted = {
         "name": "shop",
         "scopes": ["events:write"],
@@ -221,13 +226,18 @@ def test_a_new_key_is_shown_once_and_works(meadow: World) -> None:
 
 def test_an_unknown_scope_is_refused(meadow: World) -> None:
     answer = add(
-        sign_in(meadow, Role.OWNER), "apikey", name="x", scopes=["all"], lanes=["bulk"], source_prefixes="[]"
+        sign_in(meadow, Role.ADMINISTRATOR),
+        "apikey",
+        name="x",
+        scopes=["all"],
+        lanes=["bulk"],
+        source_prefixes="[]",
     )
     assert "all is not one of the available choices" in errors(answer)
 
 
 def test_revoking_a_key_asks_first_and_is_kept_in_its_history(meadow: World) -> None:
-    client, key = sign_in(meadow, Role.OWNER), meadow.of(ApiKey)
+    client, key = sign_in(meadow, Role.ADMINISTRATOR), meadow.of(ApiKey)
     address = reverse("admin:devices_apikey_revoke", args=[key.pk])
     assert "Revoke the key" in client.get(address).content.decode()
     key.refresh_from_db()
@@ -244,7 +254,7 @@ def test_only_owners_revoke(meadow: World) -> None:
 
 
 def test_a_shared_signing_secret_is_made_by_the_hub_and_shown_once(meadow: World) -> None:
-    page = add(sign_in(meadow, Role.OWNER), "signingkey", kid="k1", algorithm="HS256", public_key="")
+    page = add(sign_in(meadow, Role.ADMINISTRATOR), "signingkey", kid="k1", algorithm="HS256", public_key="")
     key = SigningKey.objects.get(kid="k1")
     assert key.jwk["kty"] == "oct" and key.jwk["k"] in page.content.decode()
 
@@ -253,7 +263,7 @@ def test_a_shared_signing_secret_is_made_by_the_hub_and_shown_once(meadow: World
 def test_a_public_key_is_taken_as_pem_or_jwk(meadow: World, form: str) -> None:
     made = OKPKey.generate_key("Ed25519")
     text = made.as_pem(private=False).decode() if form == "pem" else json.dumps(made.as_dict(private=False))
-    add(sign_in(meadow, Role.OWNER), "signingkey", kid="k2", algorithm="EdDSA", public_key=text)
+    add(sign_in(meadow, Role.ADMINISTRATOR), "signingkey", kid="k2", algorithm="EdDSA", public_key=text)
     assert SigningKey.objects.get(kid="k2").jwk["x"] == made.as_dict(private=False)["x"]
 
 
@@ -261,7 +271,7 @@ def test_a_private_key_is_refused_where_the_public_one_belongs(meadow: World) ->
     made = OKPKey.generate_key("Ed25519")
     for text in (made.as_pem(private=True).decode(), json.dumps(made.as_dict(private=True))):
         answer = add(
-            sign_in(meadow, Role.OWNER, f"o{len(text)}"),
+            sign_in(meadow, Role.ADMINISTRATOR, f"o{len(text)}"),
             "signingkey",
             kid="k3",
             algorithm="EdDSA",
@@ -281,9 +291,20 @@ def test_a_private_key_is_refused_where_the_public_one_belongs(meadow: World) ->
     ids=["nothing", "a word", "half of JSON", "another curve"],
 )
 def test_what_is_no_ed25519_key_is_refused_beside_the_field(meadow: World, text: str, said: str) -> None:
-    answer = add(sign_in(meadow, Role.OWNER), "signingkey", kid="k4", algorithm="EdDSA", public_key=text)
+    answer = add(
+        sign_in(meadow, Role.ADMINISTRATOR), "signingkey", kid="k4", algorithm="EdDSA", public_key=text
+    )
     assert said in errors(answer)
     assert not SigningKey.objects.filter(kid="k4").exists()
+
+
+@pytest.mark.parametrize("page", ["retire", "delete"])
+def test_a_signing_key_that_goes_has_its_open_lines_closed(meadow: World, page: str) -> None:
+    client = sign_in(meadow, Role.ADMINISTRATOR)
+    key = SigningKey.objects.create(application=meadow.application, kid="k5", algorithm="HS256", jwk={})
+    answer = client.post(reverse(f"admin:devices_signingkey_{page}", args=[key.pk]), {"post": "yes"})
+    assert answer.status_code == 302
+    assert list(Closing.objects.values_list("signing_key", flat=True)) == [key.pk]
 
 
 # -- people
@@ -295,9 +316,9 @@ def test_a_token_is_masked() -> None:
     assert mask("") == "—"
 
 
-def test_an_editor_retires_a_device(meadow: World) -> None:
+def test_a_marketer_retires_a_device(meadow: World) -> None:
     device = meadow.of(Device)
-    sign_in(meadow, Role.EDITOR).post(reverse("admin:devices_device_retire", args=[device.pk]))
+    sign_in(meadow, Role.MARKETER).post(reverse("admin:devices_device_retire", args=[device.pk]))
     device.refresh_from_db()
     assert (device.state, device.retired_reason) == ("retired", "by_staff") and device.retired_at is not None
 
@@ -321,7 +342,7 @@ def preferences(person: Subscriber, category: Category) -> dict[str, Any]:
 
 
 def test_a_preference_of_another_applications_category_is_refused(meadow: World, harbour: World) -> None:
-    client, person = sign_in(meadow, Role.EDITOR), meadow.of(Subscriber)
+    client, person = sign_in(meadow, Role.MARKETER), meadow.of(Subscriber)
     address = reverse("admin:devices_subscriber_change", args=[person.pk])
     client.post(address, preferences(person, harbour.of(Category)))
     assert Preference.objects.filter(subscriber=person).count() == 1
@@ -333,14 +354,14 @@ def test_a_preference_of_another_applications_category_is_refused(meadow: World,
 def test_taking_consent_away_notes_when(meadow: World) -> None:
     person = meadow.of(Subscriber)
     posted = {**preferences(person, meadow.of(Category)), "preferences-TOTAL_FORMS": 1}
-    sign_in(meadow, Role.EDITOR).post(reverse("admin:devices_subscriber_change", args=[person.pk]), posted)
+    sign_in(meadow, Role.MARKETER).post(reverse("admin:devices_subscriber_change", args=[person.pk]), posted)
     person.refresh_from_db()
     assert person.consent is False and person.consent_at is not None
 
 
 def test_a_person_is_deleted_with_their_devices(meadow: World) -> None:
     person = meadow.of(Subscriber)
-    sign_in(meadow, Role.EDITOR).post(
+    sign_in(meadow, Role.MARKETER).post(
         reverse("admin:devices_subscriber_delete", args=[person.pk]), {"post": "yes"}
     )
     assert not Subscriber.objects.filter(pk=person.pk).exists()
@@ -351,7 +372,7 @@ def test_a_person_is_deleted_with_their_devices(meadow: World) -> None:
 
 
 def test_a_predicate_that_cannot_be_read_is_refused_with_its_place(meadow: World) -> None:
-    answer = add(sign_in(meadow, Role.EDITOR), "segment", name="x", predicate='{"all": [{"locael": "de"}]}')
+    answer = add(sign_in(meadow, Role.MARKETER), "segment", name="x", predicate='{"all": [{"locael": "de"}]}')
     assert "/all/0" in errors(answer) and "locale" in errors(answer)
 
 

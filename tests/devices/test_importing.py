@@ -172,7 +172,7 @@ def test_an_import_that_is_stopped_keeps_what_is_imported(application: Applicati
 @pytest.fixture
 def editor(application: Application, django_user_model: Any) -> Client:
     user = django_user_model.objects.create_user("editor", is_staff=True)
-    Membership.objects.create(user=user, application=application, role=Role.EDITOR)
+    Membership.objects.create(user=user, application=application, role=Role.MARKETER)
     client = Client()
     client.force_login(user)
     return client
@@ -220,7 +220,7 @@ def test_a_viewer_imports_nothing_and_strangers_see_nothing(
     source = Import.objects.get()
     other = Application.objects.create(name="Other", slug="other")
     user = django_user_model.objects.create_user("stranger", is_staff=True)
-    Membership.objects.create(user=user, application=other, role=Role.OWNER)
+    Membership.objects.create(user=user, application=other, role=Role.ADMINISTRATOR)
     fixed = Segment.objects.create(application=application, name="Fixed", is_static=True)
     stranger = Client()
     stranger.force_login(user)

@@ -24,7 +24,7 @@ def meadow() -> World:
 @pytest.fixture
 def editor(meadow: World) -> Client:
     client = Client()
-    client.force_login(member("editor", meadow.application, Role.EDITOR))
+    client.force_login(member("editor", meadow.application, Role.MARKETER))
     return client
 
 

@@ -169,7 +169,7 @@ def test_it_shows_what_waits_what_comes_next_and_what_is_wrong(meadow: World) ->
 def test_an_empty_application_is_told_what_to_do_first(django_user_model: type) -> None:
     application = Application.objects.create(name="New", slug="new")
     client = Client()
-    client.force_login(member("owner", application, Role.OWNER))
+    client.force_login(member("owner", application, Role.ADMINISTRATOR))
     response = client.get(reverse("admin:index"))
     assert [done for _, _, done in response.context["first_steps"]] == [False, False, False]
     page = response.content.decode()

@@ -1,7 +1,8 @@
 """The parent of one server process: a program that sees to it that the server never outlives the test process.
 
-Run as `python -I -S keeper.py OWNER_PID REPORT_FD STOP_SIGNAL GRACE_SECONDS USER DISCARD COMMAND…`.
-USER (the account to run as) and DISCARD (a folder) may be empty. The server's process id goes to REPORT_FD. Then:
+Run as `python -I -S keeper.py OWNER_PID REPORT_FD STOP_SIGNAL GRACE_SECONDS TIMER_SLACK USER DISCARD COMMAND…`.
+TIMER_SLACK (nanoseconds by which the server's sleeps may be longer) is 0 for the system's own; USER (the account to
+run as) and DISCARD (a folder) may be empty. The server's process id goes to REPORT_FD. Then:
 
 - the server ends, however: everything it left behind is killed, and the keeper exits as the server did
   (128 + n for signal n);
@@ -26,6 +27,7 @@ from pathlib import Path
 
 # linux/prctl.h
 PR_SET_PDEATHSIG = 1
+PR_SET_TIMERSLACK = 29
 PR_SET_CHILD_SUBREAPER = 36
 
 _MAX_GRACE_WITHOUT_OWNER = 3.0
@@ -81,7 +83,8 @@ def reap_orphans(server_pid: int) -> None:
 def main() -> int:
     """Keep one server as the module says; return its exit status."""
     owner_pid, report, stop_signal = (int(text) for text in sys.argv[1:4])
-    grace, user, discard, command = float(sys.argv[4]), sys.argv[5], sys.argv[6], sys.argv[7:]
+    grace, slack, user, discard = float(sys.argv[4]), int(sys.argv[5]), sys.argv[6], sys.argv[7]
+    command = sys.argv[8:]
     libc = ctypes.CDLL(None, use_errno=True)
     # Daemons the server starts (epmd is one) become this process's children when their parent ends.
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
@@ -94,13 +97,19 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, _: asked_to_stop.append(number))
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(woken.fileno())
+
+    def prepare() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if slack:
+            libc.prctl(PR_SET_TIMERSLACK, ctypes.c_ulong(slack))
+
     try:
         # preexec_fn runs after the change of user, which would clear the death signal; this process has one thread.
         server = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL),
+            preexec_fn=prepare,
             user=user or None,
             group=user or None,
             extra_groups=[] if user else None,

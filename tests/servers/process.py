@@ -44,7 +44,8 @@ class Process:
     """A program and all it starts, which never outlives this process (`keeper` says how).
 
     `env` is the whole environment, `user` the account to run as when that is not the present one, `stop_signal` what
-    asks for an orderly end, `discard` a folder to remove should this process die before the program. Output is
+    asks for an orderly end, `timer_slack` by how many nanoseconds its sleeps may be longer (0: the system's 50 µs),
+    `discard` a folder to remove should this process die before the program. Output is
     appended to `log`.
     """
 
@@ -58,6 +59,7 @@ class Process:
         user: str = "",
         stop_signal: signal.Signals = signal.SIGTERM,
         grace_seconds: float = 10.0,
+        timer_slack: int = 0,
         discard: Path | None = None,
     ) -> None:
         self.name = name
@@ -67,6 +69,7 @@ class Process:
         self._user = user
         self._stop_signal = stop_signal
         self._grace_seconds = grace_seconds
+        self._timer_slack = timer_slack
         self._discard = discard
         self._keeper: subprocess.Popen[bytes] | None = None
         self._pid = 0
@@ -94,8 +97,8 @@ class Process:
             raise ServerError(f"{self.name}: the test servers need Linux 5.4 or newer (pidfd)")
         reader, writer = os.pipe()
         keeping = [sys.executable, "-I", "-S", keeper.__file__, str(os.getpid()), str(writer)]
-        keeping += [str(int(self._stop_signal)), str(self._grace_seconds), self._user]
-        keeping += [str(self._discard or "")]
+        keeping += [str(int(self._stop_signal)), str(self._grace_seconds)]
+        keeping += [str(self._timer_slack), self._user, str(self._discard or "")]
         with open(reader, "rb") as report, self.log.open("ab") as log:
             try:
                 self._keeper = subprocess.Popen(

@@ -12,9 +12,15 @@ from tests.servers.keeper import descendants
 from tests.servers.process import Process, ServerError, free_port
 
 
-def make(folder: Path, *command: str, grace_seconds: float = 10.0) -> Process:
-    log = folder / "log"
-    return Process(command, name="program", log=log, env=dict(os.environ), grace_seconds=grace_seconds)
+def make(folder: Path, *command: str, grace_seconds: float = 10.0, timer_slack: int = 0) -> Process:
+    return Process(
+        command,
+        name="program",
+        log=folder / "log",
+        env=dict(os.environ),
+        grace_seconds=grace_seconds,
+        timer_slack=timer_slack,
+    )
 
 
 def test_a_free_port_is_free_and_below_the_ephemeral_ports() -> None:
@@ -45,6 +51,13 @@ def test_a_program_that_is_never_ready_is_an_error_with_the_last_cause(tmp_path:
     process.start()
     with pytest.raises(ServerError, match=r"not ready after 0 s \(last: .*nobody home"):
         process.wait_until(refuse, seconds=0.1)
+    process.kill()
+
+
+def test_the_sleeps_of_a_program_may_be_longer(tmp_path: Path) -> None:
+    process = make(tmp_path, "sh", "-c", "cat /proc/self/timerslack_ns; exec sleep 60", timer_slack=2_000_000)
+    process.start()
+    process.wait_until(lambda: process.log.read_text() == "2000000\n", seconds=10.0)
     process.kill()
 
 

@@ -137,6 +137,13 @@ class Hand:
             closing.close_subscriber(self._known[device].subscriber.uid, before=now)
             Subscriber.objects.filter(pk=self._known[device].subscriber_id).update(revoked_before=now)
 
+    def retire_key(self) -> None:
+        """Retire the key that the devices' tokens are signed with; the next ones get another."""
+        key = tokens.signing_key(Application.objects.get(slug="site"))
+        with transaction.atomic():
+            closing.close_keys([key.pk])
+            SigningKey.objects.filter(pk=key.pk).update(retired_at=timezone.now())
+
     def retire(self, *, device: str) -> None:
         """Retire a device."""
         registration.retire(self._known[device], registration.REMOVED)

@@ -17,7 +17,7 @@ class Line:
 
     def __init__(self, lines: Lines, *, issued_at: float = 0.0, shown_at: float = 0.0) -> None:
         self.identity: Identity | None = Identity(
-            1, uuid.uuid4(), 1, uuid.uuid4(), "ada", 1, uuid.uuid4(), "web", issued_at, 0.0
+            1, uuid.uuid4(), 1, uuid.uuid4(), "ada", 1, uuid.uuid4(), "web", issued_at, 0.0, 7
         )
         self.shown_at = shown_at
         self.codes: list[int] = []
@@ -37,7 +37,9 @@ def lines() -> Lines:
 
 
 def note(key: int = 1, **about: Any) -> Note:
-    return Note(key, about.get("device"), about.get("subscriber"), about.get("before"))
+    return Note(
+        key, about.get("device"), about.get("subscriber"), about.get("before"), about.get("signing_key")
+    )
 
 
 def test_a_devices_note_is_about_it_alone(lines: Lines) -> None:
@@ -90,3 +92,12 @@ def test_notes_are_read_again_for_a_while_and_then_no_more(lines: Lines) -> None
     closings.obey([note(7), note(6)], 2.0)  # the lower key was committed later
     closings.obey([note(7), note(6)], 1.5 + LOOK_BACK)
     assert closings._floor == 7
+
+
+def test_a_signing_keys_note_ends_the_lines_of_its_tokens_however_late_they_were_shown(lines: Lines) -> None:
+    line, late = Line(lines), Line(lines, shown_at=1.5)
+    closings = Closings(lines)
+    closings.obey([note(signing_key=8)], 1.0)
+    assert not line.codes
+    closings.obey([note(signing_key=7)], 1.0)
+    assert (line.codes, late.codes) == ([frames.TOKEN_REFUSED], [frames.TOKEN_REFUSED])

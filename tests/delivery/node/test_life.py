@@ -135,6 +135,16 @@ def test_a_retired_device_loses_its_sockets_and_comes_not_back(site: Site, opene
     assert opened(devices[0]["token"], resume=False).close_code() == 4401
 
 
+def test_a_retired_signing_key_closes_what_its_tokens_opened(site: Site, opened: Open) -> None:
+    devices = site.devices(2)
+    sockets = [opened(one["token"]) for one in devices]
+    site.ask("retire_key")
+    assert [socket.close_code(within=1.0) for socket in sockets] == [4401, 4401]
+    assert opened(devices[0]["token"], resume=False).close_code() == 4401
+    [after] = site.devices(1)
+    opened(after["token"]).settled()
+
+
 def test_a_token_that_is_shown_later_is_not_held_to_an_older_note(site: Site, opened: Open) -> None:
     first, second = site.devices(2)
     sockets = [opened(first["token"]), opened(second["token"])]

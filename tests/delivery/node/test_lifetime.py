@@ -35,7 +35,7 @@ def socket(monkeypatch: pytest.MonkeyPatch) -> DeviceConsumer:
     monkeypatch.setattr(consumer, "node", lambda: node)
     made = DeviceConsumer()
     made.wire = Wire()
-    made.identity = Identity(1, uuid.uuid4(), 1, uuid.uuid4(), "ada", 1, uuid.uuid4(), "web", 0.0, 0.0)
+    made.identity = Identity(1, uuid.uuid4(), 1, uuid.uuid4(), "ada", 1, uuid.uuid4(), "web", 0.0, 0.0, 1)
     made.heard = time.monotonic()
     made.until = made.heard + 1_800
     made.expires = made.heard + 3_600

@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('auth', '0012_alter_user_first_name_max_length'),
-        ('devices', '0008_subscribers_by_id'),
+        ('devices', '0010_roles_and_second_factor'),
     ]
 
     operations = [
