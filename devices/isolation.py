@@ -8,6 +8,7 @@ from django.db.models import Model, ProtectedError, QuerySet
 from rest_framework import serializers, viewsets
 from rest_framework.views import APIView
 
+from devices import audit
 from devices.models import ApiKey, Application
 from devices.problems import refuse
 
@@ -38,6 +39,10 @@ class Scoped(APIView):
                 pointer="/lane",
             )
 
+    def note(self, action: str, obj: Model, **how: Any) -> None:
+        """Write to the audit log what the service did."""
+        audit.note(audit.service(self.request), action, obj, **how)
+
 
 class ScopedViewSet(Scoped, viewsets.GenericViewSet[Any]):
     """A resource of the caller's application; another application's object is 404 like one that is not there."""
@@ -60,8 +65,20 @@ class ScopedModelViewSet(ScopedViewSet, viewsets.ModelViewSet[Any]):
 
     def perform_create(self, serializer: Any) -> None:
         serializer.save(application=self.application)
+        made = serializer.instance
+        self.note(audit.CREATED, made, changes=audit.difference({}, audit.state_of(made)))
+
+    def perform_update(self, serializer: Any) -> None:
+        before = audit.stored(serializer.instance)
+        serializer.save()
+        if changes := audit.difference(before, audit.state_of(serializer.instance)):
+            self.note(audit.CHANGED, serializer.instance, changes=changes)
 
     def perform_destroy(self, instance: Any) -> None:
+        who = audit.service(self.request)
+        gone = audit.entry(
+            who, audit.DELETED, instance, changes=audit.difference(audit.state_of(instance), {})
+        )
         try:
             instance.delete()
         except ProtectedError as error:
@@ -71,6 +88,7 @@ class ScopedModelViewSet(ScopedViewSet, viewsets.ModelViewSet[Any]):
                 "It is in use",
                 f"It is used by {users_of(error)}; change that first.",
             ) from None
+        audit.write(gone)
 
 
 MOST_USERS = 5

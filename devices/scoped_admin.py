@@ -5,18 +5,18 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from django.contrib.admin import ListFilter, RelatedFieldListFilter
-from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
+from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured, PermissionDenied
 from django.db.models import Field, ForeignKey, JSONField, Model, QuerySet
 from django.forms import ModelChoiceField
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin
 from unfold.dataclasses import UnfoldAction
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from devices import staff
-from devices.models import Application, Power
+from devices import audit, staff
+from devices.models import Application, AuditEntry, Power
 from devices.scoped_form import ScopedForm, application_id_of
 
 
@@ -135,6 +135,70 @@ class ScopedAdmin(Scoping, ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._may(request, self.changed_with, obj)
+
+    # -- what is done is written down
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        before = audit.stored(obj) if change else {}
+        super().save_model(request, obj, form, change)
+        changes = audit.difference(before, audit.state_of(obj))
+        if changes or not change:
+            self._note(request, audit.CHANGED if change else audit.CREATED, obj, changes=changes)
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        before = {row.pk: audit.stored(row) for row in formset.queryset} if change else {}
+        super().save_formset(request, form, formset, change)
+        changes = {}
+        for row in formset.new_objects:
+            changes[f"+ {row}"] = ["", "; ".join(text for text in audit.state_of(row).values() if text)]
+        for row, _names in formset.changed_objects:
+            for name, pair in audit.difference(before.get(row.pk, {}), audit.state_of(row)).items():
+                changes[f"{row}: {name}"] = pair
+        for row in formset.deleted_objects:
+            changes[f"- {row}"] = ["; ".join(text for text in audit.state_of(row).values() if text), ""]
+        if changes:
+            self._note(request, audit.CHANGED, form.instance, changes=changes)
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        gone = self._entry(request, audit.DELETED, obj, changes=audit.difference(audit.state_of(obj), {}))
+        super().delete_model(request, obj)
+        audit.write(gone)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        gone = [
+            self._entry(request, audit.DELETED, obj, changes=audit.difference(audit.state_of(obj), {}))
+            for obj in queryset
+        ]
+        super().delete_queryset(request, queryset)
+        audit.write(*gone)
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Note what was made by another way than the form, which is noted with its fields already."""
+        if isinstance(message, str):
+            self._note(request, audit.CREATED, obj, says=message)
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Note what a button did; what a form changed is noted with its fields already."""
+        if isinstance(message, str):
+            name = request.resolver_match.url_name if request.resolver_match else ""
+            self._note(request, (name or "act").rpartition(f"{self.opts.model_name}_")[2], obj, says=message)
+        return super().log_change(request, obj, message)
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        obj = self.get_object(request, object_id)
+        if not self.has_view_permission(request, obj):
+            raise PermissionDenied
+        from devices.admin.audit import history  # which is made of this
+
+        return history(self, request, obj)
+
+    def _note(self, request: HttpRequest, action: str, obj: Any, **how: Any) -> None:
+        audit.write(self._entry(request, action, obj, **how))
+
+    def _entry(self, request: HttpRequest, action: str, obj: Any, **how: Any) -> AuditEntry:
+        path = "pk" if isinstance(obj, Application) else self.application_path
+        return audit.entry(audit.staff(request), action, obj, path=path, **how)
 
     def offers(self, action: str, obj: Any) -> bool:
         """Return whether a button of the object's page makes sense in its present state."""

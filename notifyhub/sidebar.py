@@ -7,6 +7,7 @@ from django.urls import reverse, reverse_lazy
 from django.utils.translation import gettext as _
 
 from devices import staff
+from devices.models import Power
 
 
 def _item(title: str, icon: str, model: str, permission: str | None = None) -> dict[str, Any]:
@@ -17,6 +18,11 @@ def _item(title: str, icon: str, model: str, permission: str | None = None) -> d
 def is_member(request: HttpRequest) -> bool:
     """Return whether the person works in any application."""
     return bool(staff.roles(request)) or is_superuser(request)
+
+
+def reads_audit(request: HttpRequest) -> bool:
+    """Return whether the person may read who did what."""
+    return staff.may(request, Power.AUDIT)
 
 
 def is_superuser(request: HttpRequest) -> bool:
@@ -111,6 +117,7 @@ def _groups() -> list[dict[str, Any]]:
                 _item(_("Alert rules"), "notification_important", "delivery_alertrule"),
                 _item(_("Applications"), "apps", "devices_application"),
                 _item(_("Members"), "badge", "devices_membership"),
+                _item(_("Audit log"), "history", "devices_auditentry", "notifyhub.sidebar.reads_audit"),
                 _item(_("API keys"), "vpn_key", "devices_apikey"),
                 _item(_("Signing keys"), "draw", "devices_signingkey"),
                 _item(_("Accounts"), "manage_accounts", "auth_user", "notifyhub.sidebar.is_superuser"),

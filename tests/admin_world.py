@@ -35,6 +35,7 @@ from delivery.snapshot import Snapshot, Text, to_json
 from devices.models import (
     ApiKey,
     Application,
+    AuditEntry,
     Category,
     Device,
     Import,
@@ -189,5 +190,15 @@ def build(mark: str) -> World:
     membership = Membership.objects.get(user=owner)
     rows = [application, membership, key, signing, person, device, category, segment, run, page, parcel]
     rows += [credential, gate, hold, campaign, event_type, rule, event, schedule, tested]
-    rows += [alert_rule, incident, experiment, source]
+    entry = AuditEntry.objects.create(
+        application=application,
+        actor=f"user:{mark}-owner",
+        origin=AuditEntry.Origin.ADMIN,
+        action="change",
+        model="devices.segment",
+        object_key=str(segment.pk),
+        object_name=f"{mark} segment",
+        changes={"name": ["", f"{mark} segment"]},
+    )
+    rows += [alert_rule, incident, experiment, source, entry]
     return World(application, rows, secrets)

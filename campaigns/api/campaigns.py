@@ -203,6 +203,7 @@ class CampaignViewSet(ScopedModelViewSet):
         campaign = self.get_object()
         self.require_lane(campaign.lane)
         _tried(launching.approve, campaign, by=f"key {self.key.prefix}", may_override=self._may_override)
+        self.note("approve", campaign)
         return Response(self.get_serializer(campaign).data)
 
     @extend_schema(request=None, responses={202: LaunchedSerializer})
@@ -212,6 +213,7 @@ class CampaignViewSet(ScopedModelViewSet):
         campaign = self.get_object()
         self.require_lane(campaign.lane)
         _tried(launching.launch, campaign, by=f"key {self.key.prefix}", may_override=self._may_override)
+        self.note("launch", campaign)
         version = campaign.versions.first()
         return Response(
             {
@@ -242,6 +244,7 @@ class CampaignViewSet(ScopedModelViewSet):
         waiting = campaign.versions.filter(launch_at__isnull=False, launched_at=None).exists()
         if waiting:
             _tried(launching.unschedule, campaign)
+            self.note("unschedule", campaign)
         return self._do("cancel", or_else=waiting)
 
     @extend_schema(request=None, responses=RunsSerializer)
@@ -267,6 +270,7 @@ class CampaignViewSet(ScopedModelViewSet):
             )
         for run in done:
             do(name, run)
+            self.note(name, run)
         return Response({"runs": RunSerializer(done, many=True).data})
 
 

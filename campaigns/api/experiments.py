@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from campaigns import experimenting, launching
 from campaigns.models import Campaign, EventType, Experiment, Variant
 from delivery.experiments import CONTROL
+from devices import audit
 from devices.isolation import Scoped, ScopedRelatedField
 from devices.strictness import StrictSerializer, bounded
 
@@ -125,6 +126,7 @@ class ExperimentView(Scoped):
             if winner != experiment.winner:
                 experimenting.choose(experiment, winner, by=f"key {self.key.prefix}")
             self._check(campaign)
+        self.note(audit.CHANGED, experiment, says=", ".join(one["key"] for one in variants))
         return self._shown(campaign)
 
     def _check(self, campaign: Campaign) -> None:
@@ -138,5 +140,8 @@ class ExperimentView(Scoped):
     @extend_schema(operation_id="campaigns_experiment_delete", request=None, responses={204: None})
     def delete(self, request: Request, uid: Any) -> Response:
         """Measure the campaign by nothing."""
-        get_object_or_404(Experiment, campaign=self._campaign(uid)).delete()
+        experiment = get_object_or_404(Experiment, campaign=self._campaign(uid))
+        gone = audit.entry(audit.service(request), audit.DELETED, experiment)
+        experiment.delete()
+        audit.write(gone)
         return Response(status=204)

@@ -13,6 +13,7 @@ from delivery import checking, credentials, gates, storing
 from delivery.credential_input import FIELDS, CredentialInputErrors, read
 from delivery.models import Credential
 from delivery.models.providers import OUTSIDE
+from devices import audit
 from devices.authentication import ApiKeyAuthentication, Client, SubscriberTokenAuthentication
 from devices.isolation import Scoped, ScopedViewSet
 from devices.models import Provider
@@ -116,6 +117,16 @@ class CredentialViewSet(
     model = Credential
     serializer_class = CredentialSerializer
     required_scope = "credentials:write"
+
+    def perform_create(self, serializer: Any) -> None:
+        super().perform_create(serializer)
+        made = serializer.instance
+        self.note(audit.CREATED, made, changes=audit.difference({}, audit.state_of(made)))
+
+    def perform_destroy(self, instance: Credential) -> None:
+        gone = audit.entry(audit.service(self.request), audit.DELETED, instance)
+        super().perform_destroy(instance)
+        audit.write(gone)
 
     @extend_schema(request=None, responses=CheckedSerializer)
     @action(detail=True, methods=["post"])

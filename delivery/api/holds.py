@@ -63,7 +63,9 @@ class HoldView(Scoped):
         lane = asked.validated_data["lane"] or ""
         self._require(lane)
         by = f"key {self.key.prefix}"
-        holds.stop(self.application, lane=lane, by=by, reason=asked.validated_data["reason"])
+        reason = asked.validated_data["reason"]
+        holds.stop(self.application, lane=lane, by=by, reason=reason)
+        self.note("stop", self.application, says=f"{lane or 'every lane'}: {reason}", path="pk")
         return self._all()
 
     @extend_schema(
@@ -79,6 +81,7 @@ class HoldView(Scoped):
             holds.resume(self.application, lane=lane, by=f"key {self.key.prefix}")
         except holds.NotHeldError as error:
             raise refuse(409, "not-stopped", "It is not stopped", str(error)) from None
+        self.note("resume", self.application, says=lane or "every lane", path="pk")
         return self._all()
 
     def _require(self, lane: str) -> None:

@@ -264,6 +264,7 @@ class RunViewSet(ScopedViewSet, mixins.ListModelMixin, mixins.RetrieveModelMixin
     def _do(self, name: str, **how: bool) -> Response:
         run = self.get_object()
         do(name, run, **how)
+        self.note(name, run)
         return Response(self.get_serializer(run).data)
 
     @extend_schema(request=None)

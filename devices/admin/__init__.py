@@ -1,6 +1,7 @@
 """The admin pages of whom we can reach: applications, their staff and keys, people, devices and segments."""
 
 from devices.admin.application import ApplicationAdmin
+from devices.admin.audit import AuditEntryAdmin
 from devices.admin.imports import ImportAdmin
 from devices.admin.keys import ApiKeyAdmin, SigningKeyAdmin
 from devices.admin.members import MembershipAdmin
@@ -11,6 +12,7 @@ from devices.admin.users import UserAdmin
 __all__ = [
     "ApiKeyAdmin",
     "ApplicationAdmin",
+    "AuditEntryAdmin",
     "CategoryAdmin",
     "DeviceAdmin",
     "ImportAdmin",

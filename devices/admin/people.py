@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from devices import closing, csv_out, freshness, registration, staff
+from devices import audit, closing, csv_out, freshness, registration, staff
 from devices.confirmation import RefusedError, confirmed
 from devices.models import Category, Device, Preference, Subscriber
 from devices.scoped_admin import ReadOnlyAdmin, ScopedAdmin
@@ -113,6 +113,7 @@ class SubscriberAdmin(ScopedAdmin):
             )
             messages.info(request, format_html("{} {}", _("Of which application?"), links))
             return HttpResponseRedirect(reverse("admin:devices_subscriber_changelist"))
+        audit.note(audit.staff(request), "export", application, path="pk")
         return csv_out.subscribers(application, None, name=f"{application.slug}-subscribers")
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:

@@ -202,6 +202,7 @@ class SegmentAdmin(ScopedAdmin):
     def export(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         segment: Segment = self.get_object(request, object_id)
         try:
+            self._note(request, "export", segment)
             return csv_out.subscribers(segment.application, segment.whole, name=segment.name)
         except PredicateError as error:
             messages.error(request, str(error))

@@ -1,6 +1,7 @@
 """The rows of whom we can reach."""
 
 from devices.models.application import ApiKey, Application, Membership, Power, Role, SigningKey
+from devices.models.audit import AppendOnlyError, AuditEntry
 from devices.models.closing import Closing
 from devices.models.facts import Fact, FactKind
 from devices.models.hours import ApplicationHours, OpenHours
@@ -12,8 +13,10 @@ from devices.models.staff import StaffSettings
 
 __all__ = [
     "ApiKey",
+    "AppendOnlyError",
     "Application",
     "ApplicationHours",
+    "AuditEntry",
     "Category",
     "Closing",
     "Device",

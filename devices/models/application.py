@@ -119,6 +119,8 @@ class Power(StrEnum):
     """Stop all that an application sends, and let it go on."""
     OPERATE = "operate"
     """Gates, dead letters, alerts of the staff."""
+    AUDIT = "audit"
+    """Read who did what."""
     MANAGE = "manage"
     """Keys, credentials, members, the application's settings."""
 
@@ -141,7 +143,7 @@ POWERS = {
     Role.VIEWER: frozenset({Power.SEE}),
     Role.MARKETER: frozenset({Power.SEE, Power.WRITE, Power.STOP}),
     Role.APPROVER: frozenset({Power.SEE, Power.WRITE, Power.STOP, Power.LAUNCH, Power.HALT}),
-    Role.OPERATOR: frozenset({Power.SEE, Power.STOP, Power.HALT, Power.OPERATE}),
+    Role.OPERATOR: frozenset({Power.SEE, Power.STOP, Power.HALT, Power.OPERATE, Power.AUDIT}),
     Role.ADMINISTRATOR: frozenset(Power),
 }
 

@@ -19,7 +19,7 @@ JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
 ENGLISH = re.compile(r"[A-Za-z]{3,}")
 NAMES = re.compile(
     r"""(?ix)
-    .*zebra.* | admin(@example\.com)? | English | Deutsch | notifyhub | Hello        # data, and names of languages
+    .*zebra.* | (user:)?admin(@example\.com)? | English | Deutsch | notifyhub | Hello        # data, and names of languages
     | [0-9a-f]{8}-[0-9a-f-]{27} | .*[0-9a-f]{8} | [a-z_0-9.]+ | \{.*\} | https?:.*   # ids, codes and JSON
     | WebSocket | UID | UTC | Android(\ \(FCM\))? | iOS(\ \(APNs\))? | FCM | APNs | Web(\ Push)? | Webhook | Crontab
     | .*\(Android\) | OFFER | your-site\.example | 0\ 9\ \*\ \*\ mon-fri | HS256.* | EdDSA.*
@@ -65,7 +65,13 @@ def test_no_page_of_the_admin_shows_a_text_that_is_not_translated(admin_client: 
     admin_client.cookies["django_language"] = "ja"
     addresses = [
         reverse(f"admin:{name}")
-        for name in ("index", "campaigns_calendar", "campaigns_why", "delivery_run_compare")
+        for name in (
+            "index",
+            "campaigns_calendar",
+            "campaigns_why",
+            "delivery_run_compare",
+            "devices_second_factor",
+        )
     ]
     for row in world.rows:
         addresses += [*addresses_of(row), *lists_of(row)]

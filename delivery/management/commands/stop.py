@@ -1,6 +1,5 @@
 """`manage.py stop`: nothing more of an application, or of one of its lanes, is sent; `--resume` lets it go on."""
 
-import getpass
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -8,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from delivery import holds
 from delivery.lanes import LANES
 from delivery.models import Hold
+from devices import audit
 from devices.models import Application
 
 
@@ -28,26 +28,22 @@ class Command(BaseCommand):
         if application is None:
             known = ", ".join(Application.objects.order_by("slug").values_list("slug", flat=True)[:20])
             raise CommandError(f"There is no application “{slug}”; there are {known or 'none yet'}.")
-        by = f"{_person()} (manage.py stop)"
+        by = f"{audit.command().actor} (manage.py stop)"
         if options["resume"]:
             try:
                 lanes = holds.resume(application, lane=lane, by=by)
             except holds.NotHeldError as error:
                 raise CommandError(str(error)) from None
+            audit.note(audit.command(), "resume", application, says=lane or "every lane", path="pk")
             self.stdout.write(f"{application} goes on: {', '.join(one or 'every lane' for one in lanes)}.")
             left = Hold.objects.filter(application=application).values_list("lane", flat=True)
             if left:
                 self.stdout.write(f"Still stopped: {', '.join(one or 'every lane' for one in left)}.")
             return
         holds.stop(application, lane=lane, by=by, reason=options["reason"])
+        said = f"{lane or 'every lane'}: {options['reason']}"
+        audit.note(audit.command(), "stop", application, says=said, path="pk")
         self.stdout.write(
             f"{application} is stopped: {f'the lane {lane}' if lane else 'every lane'}. What waits is kept; "
             f"go on with: manage.py stop --application {slug}{f' --lane {lane}' if lane else ''} --resume"
         )
-
-
-def _person() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as in a container
-        return "somebody"
