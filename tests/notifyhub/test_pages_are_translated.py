@@ -19,7 +19,7 @@ JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
 ENGLISH = re.compile(r"[A-Za-z]{3,}")
 NAMES = re.compile(
     r"""(?ix)
-    .*zebra.* | (user:)?admin(@example\.com)? | English | Deutsch | notifyhub | Hello        # data, and names of languages
+    .*zebra.* | (user:)?admin(@example\.com)? | English | Deutsch | notifyhub | Hello   # data, and names of languages
     | [0-9a-f]{8}-[0-9a-f-]{27} | .*[0-9a-f]{8} | [a-z_0-9.]+ | \{.*\} | https?:.*   # ids, codes and JSON
     | WebSocket | UID | UTC | Android(\ \(FCM\))? | iOS(\ \(APNs\))? | FCM | APNs | Web(\ Push)? | Webhook | Crontab
     | .*\(Android\) | OFFER | your-site\.example | 0\ 9\ \*\ \*\ mon-fri | HS256.* | EdDSA.*
