@@ -73,6 +73,9 @@ MIDDLEWARE = [
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # nobody locks others out by guessing
+AXES_CLIENT_IP_CALLABLE = "devices.audit.address_of"
+AXES_LOCKOUT_CALLABLE = "notifyhub.lockout.answer"
 # "required": nobody approves or launches without a second factor; "optional": who has set one up is asked for it
 SECOND_FACTOR = env.str("NOTIFYHUB_SECOND_FACTOR", "")
 AUTH_PASSWORD_VALIDATORS = [
