@@ -118,6 +118,7 @@ def preview(
 def problems_of(snapshot: Snapshot, application: Application) -> list[Problem]:
     """Return what is wrong with a snapshot's texts, errors first."""
     names = [one.name for one in known_attributes(application.pk)]
+    allowed = application.link_schemes.split()
     found = [Problem(one.field, one.line, one.reason, "error") for one in rendering.check(snapshot)]
     found += [Problem(one.field, one.line, one.sentence, "warning") for one in suggest(snapshot, names)]
     for field, source in rendering.sources(snapshot):
@@ -134,14 +135,19 @@ def problems_of(snapshot: Snapshot, application: Application) -> list[Problem]:
             }
             found.append(Problem(field, line, said, "warning"))
         if name == "link" and source.startswith("http://"):
-            found.append(
-                Problem(field, 1, "It is not https://: browsers and phones may refuse to open it.", "warning")
-            )
+            said = _("It is not https://: browsers and phones may refuse to open it.")
+            found.append(Problem(field, 1, said, "warning"))
         elif name == "link" and source and not scheme_of(source) and not source.startswith(("{{", "{%", "/")):
             said = _("It has no scheme: write https:// or the app's own, as shop://offers.")
             found.append(Problem(field, 1, said, "warning"))
         elif name == "link" and (scheme := _slip(scheme_of(source))):
             said = _("“%(scheme)s:” is no scheme that is known: did you mean https:?") % {"scheme": scheme}
+            found.append(Problem(field, 1, said, "warning"))
+        elif name == "link" and scheme_of(source) not in ("", "https", *(allowed or [scheme_of(source)])):
+            said = _("“%(scheme)s:” is not among the application's link schemes: https, %(allowed)s.") % {
+                "scheme": scheme_of(source),
+                "allowed": ", ".join(allowed),
+            }
             found.append(Problem(field, 1, said, "warning"))
     return found
 

@@ -63,6 +63,7 @@ class ApplicationAdmin(ScopedAdmin):
         (None, {"fields": ["name", "slug", ("time_zone", "locale")]}),
         (_("Policy"), {"fields": ["quiet_hours", "caps"]}),
         (_("Approval"), {"fields": [("approval_from", "second_approval_from")]}),
+        (_("Links"), {"fields": ["link_schemes"]}),
         (_("WebSocket"), {"fields": ["origins"]}),
         (_("For developers"), {"fields": ["uid", "created_at"]}),
     ]

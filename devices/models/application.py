@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -58,6 +59,23 @@ class Application(models.Model):
         default=list,
         blank=True,
         help_text=_('Web origins that may open a WebSocket, as ["https://app.example.com"]; empty: any.'),
+    )
+    link_schemes = models.CharField(
+        _("link schemes"),
+        max_length=200,
+        blank=True,
+        validators=[
+            RegexValidator(
+                r"^[a-z][a-z0-9+.-]*( [a-z][a-z0-9+.-]*)*$",
+                _(
+                    "Write schemes in small letters with spaces between them and without a colon, as: shop shop-beta"
+                ),
+            )
+        ],
+        help_text=_(
+            "Of links that your apps open, besides https, as: shop shop-beta. Others are warned of before a launch. "
+            "Empty: any."
+        ),
     )
     quiet_hours = models.CharField(
         _("quiet hours"),

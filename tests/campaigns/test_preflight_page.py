@@ -75,6 +75,20 @@ def test_what_stands_out_is_said(meadow: World, changes: dict[str, Any], said: s
     assert said in warnings(campaign)
 
 
+@pytest.mark.parametrize(
+    ("link", "warned"),
+    [("shop://offers", False), ("https://shop.example", False), ("/offers", False), ("spam://offers", True)],
+)
+def test_a_link_whose_scheme_the_application_does_not_name_is_said(
+    meadow: World, link: str, warned: bool
+) -> None:
+    Campaign.objects.update(link=link)
+    assert "link schemes" not in warnings(meadow.of(Campaign)), "it names none: any will do"
+    Application.objects.update(link_schemes="shop shop-beta")
+    said = "“spam:” is not among the application's link schemes: https, shop, shop-beta."
+    assert (said in warnings(Campaign.objects.select_related("application").get())) is warned
+
+
 def test_quiet_hours_that_hold_many_are_said(meadow: World) -> None:
     Application.objects.update(quiet_hours="00:00-23:59")
     at_noon = timezone.now().replace(hour=12) + timedelta(days=1)
