@@ -34,6 +34,8 @@ class ScopedForm(forms.ModelForm):  # type: ignore[type-arg]  # it takes no para
     preset: ClassVar[int | None] = None
     paths: ClassVar[dict[str, str]] = {}
     names_application: ClassVar[bool] = False
+    in_a_row: ClassVar[bool] = False
+    """Whether the fields stand in a table, under headings that screen readers do not read as their labels."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -48,6 +50,9 @@ class ScopedForm(forms.ModelForm):  # type: ignore[type-arg]  # it takes no para
                 field.queryset = field.queryset.filter(**{path: settled})
             elif self.names_application:
                 _name_application(field, path)
+        if self.in_a_row:
+            for field in self.fields.values():
+                getattr(field.widget, "widget", field.widget).attrs.setdefault("aria-label", field.label)
 
     def _get_validation_exclusions(self) -> set[str]:
         """Keep `application` among what is validated: “one per application” must hold when it is not asked for."""

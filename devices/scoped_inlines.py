@@ -40,6 +40,7 @@ class ScopedTabularInline(Scoping, TabularInline):
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         formset = super().get_formset(request, obj, **kwargs)
+        formset.form.in_a_row = True
         if obj is not None and issubclass(formset.form, ScopedForm):
             application_id = application_id_of(obj, self.admin_site._registry[type(obj)].application_path)
             formset.form.preset = application_id if has_application(self.model) else None

@@ -1,5 +1,7 @@
 """Every page of the admin, found by its addresses: what is registered later is among them without being listed."""
 
+import re
+from collections import Counter
 from collections.abc import Iterator
 
 from django.contrib.auth.models import User
@@ -11,8 +13,10 @@ from devices.models import Subscriber
 from tests.admin_world import World
 from tests.test_isolation_admin import addresses_of, admin_patterns
 
-SAME = (b"module history", b"delete-confirmation", b"nh-confirm")
-"""Marks of pages that are one template for every model and button: three of each stand for all."""
+SAME = re.compile(r"/history/$|/delete/$")
+"""Pages that are one template for every model: the first two of each stand for all."""
+CONFIRMS = b" nh-confirm"
+"""In the page that asks before something is done, which is one template for every button."""
 FRAGMENTS = ("_numbers",)
 """Parts of a page, which scripts fetch."""
 
@@ -23,7 +27,7 @@ def pages(world: World, boss: User) -> list[tuple[str, str]]:
     browser.force_login(boss)
     found: list[tuple[str, str]] = []
     known: set[str] = set()
-    seen = dict.fromkeys(SAME, 0)
+    seen: Counter[str] = Counter()
     for name, address in _addresses(world, boss):
         if address in known or name.endswith(FRAGMENTS):
             continue
@@ -32,9 +36,10 @@ def pages(world: World, boss: User) -> list[tuple[str, str]]:
         text = b"" if answer.streaming else answer.content
         if answer.status_code != 200 or b"</html>" not in text:
             continue
-        for mark in SAME:
-            seen[mark] += mark in text
-        if not any(mark in text and seen[mark] > 3 for mark in SAME):
+        alike = SAME.search(address)
+        kind = alike[0] if alike else "confirm" if CONFIRMS in text else ""
+        seen[kind] += 1
+        if not kind or seen[kind] <= 2:
             found.append((name, address))
     return found
 

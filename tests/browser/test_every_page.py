@@ -101,6 +101,9 @@ class Walk:
         """Look at the page that is open: light and dark, on a laptop and a phone, with a mouse and without."""
         page = self.page
         page.evaluate(CALM)
+        # so high that the row of buttons, which sticks to the bottom, hides nothing
+        high = page.evaluate("document.documentElement.scrollHeight")
+        page.set_viewport_size({"width": LAPTOP["width"], "height": max(high + 100, LAPTOP["height"])})
         self._dress("light")
         self._axe(name, AXE)
         self._picture(name, "laptop-light")
