@@ -51,8 +51,9 @@ class ScopedForm(forms.ModelForm):  # type: ignore[type-arg]  # it takes no para
             elif self.names_application:
                 _name_application(field, path)
         if self.in_a_row:
-            for field in self.fields.values():
-                getattr(field.widget, "widget", field.widget).attrs.setdefault("aria-label", field.label)
+            for shown in self.fields.values():
+                widget: Any = getattr(shown.widget, "widget", shown.widget)
+                widget.attrs.setdefault("aria-label", shown.label)
 
     def _get_validation_exclusions(self) -> set[str]:
         """Keep `application` among what is validated: “one per application” must hold when it is not asked for."""
