@@ -1,6 +1,7 @@
 """Screenshots of a page as people have it: on a laptop and a phone, light and dark; kept in build/screenshots/."""
 
 from pathlib import Path
+from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
@@ -35,7 +36,7 @@ class Album:
         for device, size in (("laptop", LAPTOP), ("phone", PHONE)):
             self.page.set_viewport_size(size)  # type: ignore[arg-type]
             for scheme in ("light", "dark"):
-                self._dress(scheme)
+                dress(self.page, scheme)
                 self.page.screenshot(path=FOLDER / f"{name}-{device}-{scheme}.png", full_page=True)
                 if axe and device == "laptop":
                     self.wrong += self._faults(axe, f"{name}, {scheme}")
@@ -43,20 +44,25 @@ class Album:
             if wide > 0:
                 self.wrong.append(f"{self.page.url}: {wide} pixels wider than a {device}")
         self.page.set_viewport_size(LAPTOP)  # type: ignore[arg-type]
-        self._dress("light")
+        dress(self.page, "light")
 
     def _faults(self, part: str, where: str) -> list[str]:
         """Return what axe-core finds: rule and element."""
         found = Axe().run(self.page, context=part, options=AXE).response
         assert len(found["passes"]) > 3, "axe-core looked at nothing"
-        return [
-            f"{where}: {one['id']}: {node['html'][:200]} {node['failureSummary'][:300]}"
-            for one in found["violations"]
-            for node in one["nodes"]
-        ]
+        return faults(found, where)
 
-    def _dress(self, scheme: str) -> None:
-        self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        self.page.evaluate(
-            "dark => document.documentElement.classList.toggle('dark', dark)", scheme == "dark"
-        )
+
+def faults(found: Any, where: str) -> list[str]:
+    """Return what axe-core's answer says is wrong: rule, place and element."""
+    return [
+        f"{where}: {one['id']}: {node['target']} {node['html'][:200]} {node['failureSummary'][:300]}"
+        for one in found["violations"]
+        for node in one["nodes"]
+    ]
+
+
+def dress(page: Page, scheme: str) -> None:
+    """Show a page light or dark, whatever was chosen on it."""
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page.evaluate("dark => document.documentElement.classList.toggle('dark', dark)", scheme == "dark")

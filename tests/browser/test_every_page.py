@@ -12,7 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 from .admin_hub import PASSWORD, AdminHub
-from .album import AXE, FOLDER, LAPTOP, PHONE
+from .album import AXE, FOLDER, LAPTOP, PHONE, dress, faults
 
 pytestmark = pytest.mark.server
 
@@ -104,15 +104,15 @@ class Walk:
         # so high that the row of buttons, which sticks to the bottom, hides nothing
         high = page.evaluate("document.documentElement.scrollHeight")
         page.set_viewport_size({"width": LAPTOP["width"], "height": max(high + 100, LAPTOP["height"])})
-        self._dress("light")
+        dress(page, "light")
         self._axe(name, AXE)
         self._picture(name, "laptop-light")
         self.wrong += [f"{name}: {one}" for one in page.evaluate(KEYS)]
-        self._dress("dark")
+        dress(page, "dark")
         self._axe(f"{name}, dark", CONTRAST)
         self._picture(name, "laptop-dark")
         page.set_viewport_size(PHONE)  # type: ignore[arg-type]
-        self._dress("light")
+        dress(page, "light")
         self._fits(name)
         self._picture(name, "phone-light")
         page.set_viewport_size(LAPTOP)  # type: ignore[arg-type]
@@ -134,17 +134,7 @@ class Walk:
     def _axe(self, name: str, options: Any) -> None:
         found = Axe().run(self.page, options=options).response
         assert found["passes"], f"axe-core looked at nothing on {name}"
-        self.wrong += [
-            f"{name}: {one['id']}: {node['target']} {node['html'][:200]} {node['failureSummary'][:300]}"
-            for one in found["violations"]
-            for node in one["nodes"]
-        ]
-
-    def _dress(self, scheme: str) -> None:
-        self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        self.page.evaluate(
-            "dark => document.documentElement.classList.toggle('dark', dark)", scheme == "dark"
-        )
+        self.wrong += faults(found, name)
 
     def _picture(self, name: str, kind: str) -> None:
         self.page.screenshot(path=FOLDER / f"page-{name}-{kind}.png", full_page=True)

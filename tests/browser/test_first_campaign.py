@@ -2,29 +2,16 @@
 
 import io
 import re
-from collections.abc import Iterator
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.admin_hub import PASSWORD, PEOPLE, PUBLIC_URL, SUBSCRIBERS, AdminHub
-from tests.browser.album import LAPTOP, Album
-from tests.browser.chromium import WAIT_MS
+from tests.browser.album import Album
 
 pytestmark = pytest.mark.server
 expect.set_options(timeout=20_000)  # the machine may be busy
-
-
-@pytest.fixture
-def album(chromium: Browser) -> Iterator[Album]:
-    """A marketer's browser; at the end nothing may have gone wrong in it."""
-    context = chromium.new_context(viewport=LAPTOP, locale="en-GB", timezone_id="Europe/Berlin")  # type: ignore[arg-type]
-    context.set_default_timeout(3 * WAIT_MS)
-    found = Album(context.new_page())
-    yield found
-    context.close()
-    assert found.wrong == []
 
 
 def sign_in(page: Page, hub: AdminHub, name: str) -> None:
