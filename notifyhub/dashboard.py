@@ -18,10 +18,10 @@ from campaigns.models import Campaign, CampaignVersion, Schedule
 from delivery import ages, charts
 from delivery.lanes import LANES
 from delivery.models import Credential, Gate, Hold, Incident, Page, Parcel, Run, WorkState
-from delivery.models.run import LANE_CHOICES
 from delivery.reasons import outcome_sentence
 from devices import staff
 from devices.models import Application, Device, Power
+from devices.models.application import LANE_CHOICES
 from devices.words import number, within
 from notifyhub import census
 

@@ -9,9 +9,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.models.limits import LONGEST_DELAY, LONGEST_ONCE_DAYS, validate_condition
-from delivery.models.run import LANE_CHOICES
 from devices.models import Application, Category, Device, Segment
-from devices.models.application import validate_time_zone
+from devices.models.application import LANE_CHOICES, validate_time_zone
 
 
 class Campaign(models.Model):

@@ -3,8 +3,8 @@
 from django.db import models
 
 from campaigns.models.event import Event, Rule
-from delivery.models.run import LANE_CHOICES
 from devices.models import Subscriber
+from devices.models.application import LANE_CHOICES
 
 
 class Delayed(models.Model):

@@ -13,9 +13,8 @@ from django.utils.translation import gettext_lazy as _
 from campaigns.models.campaign import Campaign
 from campaigns.models.limits import LONGEST_DELAY, LONGEST_ONCE_DAYS, validate_condition
 from campaigns.schemas import SchemaError, check_schema
-from delivery.models.run import LANE_CHOICES
 from devices.models import Application, Platform
-from devices.models.application import validate_time_zone
+from devices.models.application import LANE_CHOICES, validate_time_zone
 
 SENDERS = ("keys", "clients", "clock")
 

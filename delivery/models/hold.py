@@ -6,8 +6,8 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from delivery.models.run import LANE_CHOICES
 from devices.models import Application
+from devices.models.application import LANE_CHOICES
 from devices.words import within
 
 

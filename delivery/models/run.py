@@ -8,13 +8,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from devices.models import Application, Category, Provider
-
-LANE_CHOICES = [
-    ("critical", _("Critical")),
-    ("high", _("High")),
-    ("normal", _("Normal")),
-    ("bulk", _("Bulk")),
-]
+from devices.models.application import LANE_CHOICES
 
 
 class Run(models.Model):

@@ -23,15 +23,9 @@ from devices import closing, keys
 from devices.confirmation import RefusedError, confirmed
 from devices.language import moment
 from devices.models import ApiKey, Power, SigningKey
+from devices.models.application import LANE_CHOICES
 from devices.scoped_admin import ScopedAdmin
 from devices.scoped_form import ChoicesField, ScopedForm
-
-LANE_LABELS = [
-    ("critical", _("Critical")),
-    ("high", _("High")),
-    ("normal", _("Normal")),
-    ("bulk", _("Bulk")),
-]
 
 
 def scope_choices() -> list[tuple[str, str]]:
@@ -45,7 +39,7 @@ class ApiKeyForm(ScopedForm):
     scopes = ChoicesField(label=_("Scopes"), choices=scope_choices)
     lanes = ChoicesField(
         label=_("Lanes"),
-        choices=LANE_LABELS,
+        choices=LANE_CHOICES,
         help_text=_("Lanes this key may use; an event in another is refused."),
     )
 

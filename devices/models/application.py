@@ -17,6 +17,12 @@ from devices.secrets import EncryptedJSONField
 from devices.wall_time import zone_names
 
 LANES = ("critical", "high", "normal", "bulk")
+LANE_CHOICES = [
+    ("critical", _("Critical")),
+    ("high", _("High")),
+    ("normal", _("Normal")),
+    ("bulk", _("Bulk")),
+]
 
 
 def validate_time_zone(name: str) -> None:
