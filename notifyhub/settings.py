@@ -76,8 +76,6 @@ AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # nobody locks others out by guessing
 AXES_CLIENT_IP_CALLABLE = "devices.audit.address_of"
 AXES_LOCKOUT_CALLABLE = "notifyhub.lockout.answer"
-# "required": nobody approves or launches without a second factor; "optional": who has set one up is asked for it
-SECOND_FACTOR = env.str("NOTIFYHUB_SECOND_FACTOR", "")
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
@@ -119,7 +117,8 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = env.int("NOTIFYHUB_BODY_LIMIT", 1024 * 1024)
 # -- databases: SQLite when nothing else is said; the log then has a file of its own
 DATABASES = {"default": env.db("DATABASE_URL", f"sqlite:///{DATA_DIR / 'notifyhub.sqlite3'}")}
 _ON_SQLITE = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
-SECOND_FACTOR = SECOND_FACTOR or ("optional" if _ON_SQLITE else "required")
+# "required": nobody approves or launches without a second factor; "optional": who has set one up is asked for it
+SECOND_FACTOR = env.str("NOTIFYHUB_SECOND_FACTOR", "") or ("optional" if _ON_SQLITE else "required")
 _SQLITE_OPTIONS = {
     "transaction_mode": "IMMEDIATE",
     "timeout": 20,

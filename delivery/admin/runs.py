@@ -150,10 +150,9 @@ class RunAdmin(ReadOnlyAdmin):
         return frozenset(
             name
             for name in BUTTONS
-            if (
-                self.has_retire_permission(request, run)
-                if name == "retire_and_resume"
-                else self.has_operate_permission(request, run)
+            if all(
+                getattr(self, f"has_{needed}_permission")(request, run)
+                for needed in getattr(self, name).allowed_permissions
             )
         )
 
