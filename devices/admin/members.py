@@ -8,7 +8,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
-from django.utils.translation import gettext, gettext_lazy
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextInputWidget
@@ -62,7 +62,7 @@ class MembershipAdmin(ScopedAdmin):
     radio_fields = {"role": admin.VERTICAL}
     actions_detail = ["reset_second_factor"]
 
-    @display(description=_("Power"), ordering="role")
+    @display(description=_("Role"), ordering="role")
     def role_shown(self, member: Membership) -> str:
         return member.get_role_display()
 
@@ -78,9 +78,7 @@ class MembershipAdmin(ScopedAdmin):
     def offers(self, action: str, obj: Any) -> bool:
         return SecondFactor.objects.filter(user_id=obj.user_id, confirmed=True).exists()
 
-    @action(
-        description=gettext_lazy("Reset the second factor"), permissions=["reset"], icon="phonelink_erase"
-    )
+    @action(description=_("Reset the second factor"), permissions=["reset"], icon="phonelink_erase")
     def reset_second_factor(self, request: HttpRequest, object_id: str) -> HttpResponse:
         member: Membership = self.get_object(request, object_id)
 
