@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db.models import ForeignKey, Model, QuerySet
 from django.http import HttpRequest
 
-from devices.models import AuditEntry
+from devices.models import Application, AuditEntry
 from devices.scoped_form import application_id_of
 from devices.secrets import EncryptedJSONField
 
@@ -99,18 +99,9 @@ def difference(before: State, after: State) -> dict[str, list[str]]:
     }
 
 
-def note(
-    by: By,
-    action: str,
-    obj: Model,
-    *,
-    says: str = "",
-    changes: Mapping[str, list[str]] | None = None,
-    application_id: int | None = None,
-    path: str = "application",
-) -> None:
-    """Write that something was done to an object."""
-    write(entry(by, action, obj, says=says, changes=changes, application_id=application_id, path=path))
+def note(by: By, action: str, obj: Model, **how: Any) -> None:
+    """Write that something was done to an object; `how` is as `entry` takes it."""
+    write(entry(by, action, obj, **how))
 
 
 def entry(
@@ -120,12 +111,11 @@ def entry(
     *,
     says: str = "",
     changes: Mapping[str, list[str]] | None = None,
-    application_id: int | None = None,
     path: str = "application",
 ) -> AuditEntry:
-    """Return an entry that is not written yet."""
+    """Return an entry that is not written yet; `path` leads from the object to its application as in a lookup."""
     return AuditEntry(
-        application_id=application_id if application_id is not None else application_id_of(obj, path),
+        application_id=application_id_of(obj, "pk" if isinstance(obj, Application) else path),
         actor=by.actor[:160],
         origin=by.origin,
         address=by.address,
@@ -136,6 +126,16 @@ def entry(
         says=says[:MOST_TEXT],
         changes=dict(changes or {}),
     )
+
+
+def made(by: By, obj: Model, **how: Any) -> None:
+    """Write that an object was made, with what it holds."""
+    note(by, CREATED, obj, changes=difference({}, state_of(obj)), **how)
+
+
+def gone(by: By, obj: Model, **how: Any) -> AuditEntry:
+    """Return the entry of an object that is deleted, with what it holds still, to be written once it is gone."""
+    return entry(by, DELETED, obj, changes=difference(state_of(obj), {}), **how)
 
 
 def write(*entries: AuditEntry) -> None:
@@ -151,16 +151,10 @@ def of(obj: Model) -> QuerySet[AuditEntry]:
 def _text(value: Any) -> str:
     if value is None or value == "":
         return ""
-    if isinstance(value, str):
-        return value[:MOST_TEXT]
     if isinstance(value, dict | list | tuple):
-        return (
-            msgspec.json.encode(value, enc_hook=str, order="deterministic").decode()[:MOST_TEXT]
-            if value
-            else ""
-        )
-    return str(value)[:MOST_TEXT]
+        return msgspec.json.encode(value, enc_hook=str, order="deterministic").decode() if value else ""
+    return str(value)
 
 
 def _shown(text: str) -> str:
-    return HIDDEN if text.startswith(HIDDEN) else text
+    return HIDDEN if text.startswith(HIDDEN) else text[:MOST_TEXT]

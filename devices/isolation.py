@@ -57,16 +57,11 @@ class ScopedViewSet(Scoped, viewsets.GenericViewSet[Any]):
         rows = self.model._default_manager.filter(**{self.application_path: self.application})
         return rows.select_related(*self.related) if self.related else rows
 
-
-class ScopedModelViewSet(ScopedViewSet, viewsets.ModelViewSet[Any]):
-    """The five ways with a resource of the application."""
-
-    http_method_names = ["get", "post", "patch", "delete", "head", "options"]
+    # -- what the ways that a resource offers come to, which the audit log tells
 
     def perform_create(self, serializer: Any) -> None:
         serializer.save(application=self.application)
-        made = serializer.instance
-        self.note(audit.CREATED, made, changes=audit.difference({}, audit.state_of(made)))
+        audit.made(audit.service(self.request), serializer.instance)
 
     def perform_update(self, serializer: Any) -> None:
         before = audit.stored(serializer.instance)
@@ -75,10 +70,7 @@ class ScopedModelViewSet(ScopedViewSet, viewsets.ModelViewSet[Any]):
             self.note(audit.CHANGED, serializer.instance, changes=changes)
 
     def perform_destroy(self, instance: Any) -> None:
-        who = audit.service(self.request)
-        gone = audit.entry(
-            who, audit.DELETED, instance, changes=audit.difference(audit.state_of(instance), {})
-        )
+        gone = audit.gone(audit.service(self.request), instance)
         try:
             instance.delete()
         except ProtectedError as error:
@@ -89,6 +81,12 @@ class ScopedModelViewSet(ScopedViewSet, viewsets.ModelViewSet[Any]):
                 f"It is used by {users_of(error)}; change that first.",
             ) from None
         audit.write(gone)
+
+
+class ScopedModelViewSet(ScopedViewSet, viewsets.ModelViewSet[Any]):
+    """The five ways with a resource of the application."""
+
+    http_method_names = ["get", "post", "patch", "delete", "head", "options"]
 
 
 MOST_USERS = 5

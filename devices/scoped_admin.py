@@ -15,7 +15,7 @@ from unfold.admin import ModelAdmin
 from unfold.dataclasses import UnfoldAction
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from devices import audit, staff
+from devices import audit, history, staff
 from devices.models import Application, AuditEntry, Power
 from devices.scoped_form import ScopedForm, application_id_of
 
@@ -67,8 +67,8 @@ class ScopedAdmin(Scoping, ModelAdmin):
     """A page of objects that belong to applications.
 
     Every queryset starts from the member's applications, so another's object is a 404 everywhere.
-    `application_path` leads to the application as in a lookup; `changed_with` is the least role that
-    may add, change and delete; `secret_fields` are never looked up by, whatever the address says.
+    `application_path` leads to the application as in a lookup; `changed_with` is the power that it
+    takes to add, change and delete; `secret_fields` are never looked up by, whatever the address says.
     """
 
     form = ScopedForm
@@ -113,13 +113,13 @@ class ScopedAdmin(Scoping, ModelAdmin):
 
     # -- what may be done
 
-    def _may(self, request: HttpRequest, role: Power, obj: Any = None) -> bool:
-        """Return whether the member has the role where `obj` (an object, its key, or None: anywhere) belongs."""
+    def _may(self, request: HttpRequest, power: Power, obj: Any = None) -> bool:
+        """Return whether the member has the power where `obj` (an object, its key, or None: anywhere) belongs."""
         if obj is None:
-            return staff.may(request, role)
+            return staff.may(request, power)
         if not isinstance(obj, Model):  # Unfold asks with the key that stands in the address
             obj = self.get_object(request, str(obj))
-        return staff.may(request, role, application_id_of(obj, self.application_path))
+        return staff.may(request, power, application_id_of(obj, self.application_path))
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return staff.may(request, Power.SEE)
@@ -160,15 +160,12 @@ class ScopedAdmin(Scoping, ModelAdmin):
             self._note(request, audit.CHANGED, form.instance, changes=changes)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        gone = self._entry(request, audit.DELETED, obj, changes=audit.difference(audit.state_of(obj), {}))
+        gone = self._gone(request, obj)
         super().delete_model(request, obj)
         audit.write(gone)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        gone = [
-            self._entry(request, audit.DELETED, obj, changes=audit.difference(audit.state_of(obj), {}))
-            for obj in queryset
-        ]
+        gone = [self._gone(request, obj) for obj in queryset]
         super().delete_queryset(request, queryset)
         audit.write(*gone)
 
@@ -189,16 +186,13 @@ class ScopedAdmin(Scoping, ModelAdmin):
         obj = self.get_object(request, object_id)
         if not self.has_view_permission(request, obj):
             raise PermissionDenied
-        from devices.admin.audit import history  # which is made of this
-
-        return history(self, request, obj)
+        return history.show(self, request, obj)
 
     def _note(self, request: HttpRequest, action: str, obj: Any, **how: Any) -> None:
-        audit.write(self._entry(request, action, obj, **how))
+        audit.note(audit.staff(request), action, obj, path=self.application_path, **how)
 
-    def _entry(self, request: HttpRequest, action: str, obj: Any, **how: Any) -> AuditEntry:
-        path = "pk" if isinstance(obj, Application) else self.application_path
-        return audit.entry(audit.staff(request), action, obj, path=path, **how)
+    def _gone(self, request: HttpRequest, obj: Any) -> AuditEntry:
+        return audit.gone(audit.staff(request), obj, path=self.application_path)
 
     def offers(self, action: str, obj: Any) -> bool:
         """Return whether a button of the object's page makes sense in its present state."""

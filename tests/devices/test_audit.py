@@ -16,7 +16,7 @@ from django.urls import reverse
 from campaigns.models import Campaign, Experiment
 from delivery.models import Credential, Run
 from devices import audit, keys
-from devices.admin.audit import difference
+from devices.history import difference
 from devices.models import ApiKey, AppendOnlyError, AuditEntry, Category, Membership, Role
 from tests import on_postgresql
 from tests.admin_world import World, build, member
@@ -109,6 +109,12 @@ def test_of_a_secret_only_that_it_changed_is_told(meadow: World) -> None:
     assert changes["secret"] == [audit.HIDDEN, audit.HIDDEN] and "another" not in str(changes)
 
 
+def test_a_change_behind_what_is_kept_of_a_long_text_is_told_too() -> None:
+    before, after = ({"body": "x" * audit.MOST_TEXT + end} for end in ("old", "new"))
+    (pair,) = audit.difference(before, after).values()
+    assert [len(text) for text in pair] == [audit.MOST_TEXT] * 2
+
+
 def test_a_button_is_told_with_its_sentence(meadow: World) -> None:
     key = meadow.of(ApiKey)
     chief(meadow).post(reverse("admin:devices_apikey_revoke", args=[key.pk]))
@@ -168,7 +174,7 @@ def test_operators_and_administrators_read_it(meadow: World, role: Role, reads: 
     audit.note(audit.command(), "stop", meadow.application, says="=cmd", path="pk")
     client = signed_in(member("x", meadow.application, role))
     page = client.get(reverse("admin:devices_auditentry_changelist"))
-    file = client.get(reverse("admin:devices_audit_download"))
+    file = client.get(reverse("admin:devices_auditentry_download"))
     if reads:
         assert "Stop" in page.content.decode()
         assert "'=cmd" in b"".join(file.streaming_content).decode()  # type: ignore[attr-defined]

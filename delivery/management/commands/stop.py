@@ -34,7 +34,7 @@ class Command(BaseCommand):
                 lanes = holds.resume(application, lane=lane, by=by)
             except holds.NotHeldError as error:
                 raise CommandError(str(error)) from None
-            audit.note(audit.command(), "resume", application, says=lane or "every lane", path="pk")
+            audit.note(audit.command(), "resume", application, says=lane or "every lane")
             self.stdout.write(f"{application} goes on: {', '.join(one or 'every lane' for one in lanes)}.")
             left = Hold.objects.filter(application=application).values_list("lane", flat=True)
             if left:
@@ -42,7 +42,7 @@ class Command(BaseCommand):
             return
         holds.stop(application, lane=lane, by=by, reason=options["reason"])
         said = f"{lane or 'every lane'}: {options['reason']}"
-        audit.note(audit.command(), "stop", application, says=said, path="pk")
+        audit.note(audit.command(), "stop", application, says=said)
         self.stdout.write(
             f"{application} is stopped: {f'the lane {lane}' if lane else 'every lane'}. What waits is kept; "
             f"go on with: manage.py stop --application {slug}{f' --lane {lane}' if lane else ''} --resume"

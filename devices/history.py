@@ -1,0 +1,77 @@
+"""The history of an object: what was done to it, by whom, from where, with the differences word by word."""
+
+import difflib
+import re
+from typing import Any
+
+from django.core.exceptions import FieldDoesNotExist
+from django.core.paginator import Paginator
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from devices import audit
+from devices.models import AuditEntry
+
+ON_A_PAGE = 50
+WORDS = {
+    audit.CREATED: _("Made"),
+    audit.CHANGED: _("Changed"),
+    audit.DELETED: _("Deleted"),
+}
+_PIECES = re.compile(r"\w+|\s+|[^\w\s]")
+
+
+def word_of(name: str) -> str:
+    """Return an action for people; what a button did is called by its name."""
+    return str(WORDS.get(name) or capfirst(name.replace("_", " ")))
+
+
+def difference(before: str, after: str) -> SafeString:
+    """Return two texts as one, word by word, with what went and what came marked."""
+    old, new = _PIECES.findall(before), _PIECES.findall(after)
+    if len(old) + len(new) > 4_000:
+        old, new = [before], [after]
+    pieces: list[SafeString] = []
+    for kind, a, b, c, d in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if kind == "equal":
+            pieces.append(format_html("{}", "".join(old[a:b])))
+            continue
+        if b > a:
+            pieces.append(format_html("<del>{}</del>", "".join(old[a:b])))
+        if d > c:
+            pieces.append(format_html("<ins>{}</ins>", "".join(new[c:d])))
+    return format_html_join("", "{}", ((piece,) for piece in pieces))
+
+
+def changes_of(entry: AuditEntry, model: type[Model] | None) -> list[tuple[str, SafeString]]:
+    """Return the fields that an entry says have changed, by the names that their pages use."""
+    return [(_field_name(model, name), difference(*pair)) for name, pair in entry.changes.items()]
+
+
+def _field_name(model: type[Model] | None, name: str) -> str:
+    if model is not None:
+        try:
+            return str(capfirst(str(getattr(model._meta.get_field(name), "verbose_name", name))))
+        except FieldDoesNotExist:
+            pass
+    return name
+
+
+def show(page: Any, request: HttpRequest, obj: Model) -> HttpResponse:
+    """Return the page of what was done to an object, newest first."""
+    found = Paginator(audit.of(obj), ON_A_PAGE).get_page(request.GET.get("p"))
+    context = {
+        **page.admin_site.each_context(request),
+        "title": gettext("History of “%(name)s”") % {"name": obj},
+        "opts": page.opts,
+        "object": obj,
+        "rows": [(one, word_of(one.action), changes_of(one, type(obj))) for one in found],
+        "found": found,
+    }
+    return TemplateResponse(request, "admin/devices/history.html", context)
