@@ -141,9 +141,8 @@ class ScopedAdmin(Scoping, ModelAdmin):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         before = audit.stored(obj) if change else {}
         super().save_model(request, obj, form, change)
-        changes = audit.difference(before, audit.state_of(obj))
-        if changes or not change:
-            self._note(request, audit.CHANGED if change else audit.CREATED, obj, changes=changes)
+        if change and (changes := audit.difference(before, audit.state_of(obj))):
+            self._note(request, audit.CHANGED, obj, changes=changes)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         before = {row.pk: audit.stored(row) for row in formset.queryset} if change else {}
@@ -170,9 +169,9 @@ class ScopedAdmin(Scoping, ModelAdmin):
         audit.write(*gone)
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """Note what was made by another way than the form, which is noted with its fields already."""
-        if isinstance(message, str):
-            self._note(request, audit.CREATED, obj, says=message)
+        """Note what was made: here, as some pages make their objects by another way than saving them."""
+        says = message if isinstance(message, str) else ""
+        audit.made(audit.staff(request), obj, says=says, path=self.application_path)
         return super().log_addition(request, obj, message)
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:

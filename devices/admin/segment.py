@@ -130,7 +130,7 @@ class SegmentAdmin(ScopedAdmin):
     def _delete(self, request: HttpRequest, queryset: Any) -> None:
         applications = set(queryset.values_list("application_id", flat=True))
         try:
-            queryset.delete()
+            super().delete_queryset(request, queryset)
         except ProtectedError as error:
             # somebody began to use it since the page that asks was shown
             messages.error(

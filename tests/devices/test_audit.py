@@ -17,7 +17,7 @@ from campaigns.models import Campaign, Experiment
 from delivery.models import Credential, Run
 from devices import audit, keys
 from devices.history import difference
-from devices.models import ApiKey, AppendOnlyError, AuditEntry, Category, Membership, Role
+from devices.models import ApiKey, AppendOnlyError, AuditEntry, Category, Membership, Role, Segment
 from tests import on_postgresql
 from tests.admin_world import World, build, member
 
@@ -84,6 +84,29 @@ def test_what_is_made_and_deleted_is_told_with_what_it_held(meadow: World) -> No
     assert (newest().action, newest().object_name) == ("delete", str(other))
 
 
+def test_what_is_made_or_deleted_by_another_way_than_djangos_is_told_too(meadow: World) -> None:
+    client = chief(meadow)
+    client.post(
+        reverse("admin:devices_apikey_add"), {"name": "shop", "scopes": ["runs:read"], "lanes": ["bulk"]}
+    )
+    assert (newest().action, newest().model) == ("create", "devices.apikey")
+    assert newest().object_key == str(ApiKey.objects.get(name="shop").pk)
+    assert newest().changes["name"] == ["", "shop"] and newest().changes["digest"] == ["", audit.HIDDEN]
+    client.post(reverse("admin:delivery_hold_add"), {"lane": "bulk", "reason": "wrong price"})
+    assert (newest().action, newest().model) == ("create", "delivery.hold")
+    segment = Segment.objects.create(application=meadow.application, name="Old", predicate={"locale": "de"})
+    client.post(reverse("admin:devices_segment_delete", args=[segment.pk]), {"post": "yes"})
+    assert (newest().action, newest().changes["name"]) == ("delete", ["Old", ""])
+
+
+def test_a_segment_that_somebody_uses_is_not_told_as_deleted(meadow: World) -> None:
+    segment = meadow.of(Segment)
+    Campaign.objects.update(segment=segment)
+    chief(meadow).post(reverse("admin:devices_segment_delete", args=[segment.pk]), {"post": "yes"})
+    assert Segment.objects.filter(pk=segment.pk).exists()
+    assert not AuditEntry.objects.filter(action="delete").exists()
+
+
 def test_the_variants_of_an_experiment_are_told_with_it(meadow: World) -> None:
     experiment = meadow.of(Experiment)
     before = {"id": str(experiment.pk)}
@@ -122,8 +145,6 @@ def test_a_button_is_told_with_its_sentence(meadow: World) -> None:
 
 
 def test_who_exports_people_is_told(meadow: World) -> None:
-    from devices.models import Segment
-
     segment = meadow.of(Segment)
     client = signed_in(member("vera", meadow.application, Role.VIEWER))
     b"".join(client.get(reverse("admin:devices_segment_export", args=[segment.pk])).streaming_content)  # type: ignore[attr-defined]
