@@ -15,6 +15,14 @@ SUBSCRIBES = """(given) => {
   };
 }"""
 ENABLE = """() => new Promise((done) => hub.enablePush((problem) => done(problem && problem.detail)))"""
+# Chromium forgets a notification that is asked for while it is being shown: what is shown is counted instead.
+COUNTS = """() => {
+  const show = ServiceWorkerRegistration.prototype.showNotification;
+  self.shows = 0;
+  ServiceWorkerRegistration.prototype.showNotification = function () {
+    return show.apply(this, arguments).then((answer) => { self.shows += 1; return answer; });
+  };
+}"""
 SHOWN = """() => navigator.serviceWorker.ready.then((ready) => ready.getNotifications())
   .then((all) => all.map((one) => ({title: one.title, body: one.body, tag: one.tag, data: one.data})))"""
 DISPATCH = """(kind) => self.registration.getNotifications().then((all) => {
@@ -37,6 +45,7 @@ class Worker:
         self._cdp.send("ServiceWorker.enable")
         while not self._registrations:
             page.evaluate("1")  # lets events through
+        self.run(COUNTS)
 
     def push(self, message: object) -> None:
         """Deliver a push message, as the push service does."""
@@ -52,9 +61,12 @@ class Worker:
         return found
 
     def wait_for_shown(self, count: int) -> list[dict[str, Any]]:
-        """Return the notifications on the screen as soon as there are so many."""
-        self._page.wait_for_function(f"() => ({SHOWN})().then((all) => all.length === {count})", polling=20)
-        return self.shown()
+        """Return the notifications on the screen once so many were shown; there are so many."""
+        while self.run("self.shows") < count:
+            self._page.evaluate("1")
+        found = self.shown()
+        assert len(found) == count
+        return found
 
     def dispatch(self, kind: str) -> int:
         """Click or close every notification: `notificationclick` or `notificationclose`; return how many."""
