@@ -95,6 +95,7 @@
     var older = null;                               // where older entries begin
     var archived = null;                            // the one that can be brought back
     var isOpen = false, isLoaded = false, stops = [];
+    var changes = 0;                                // of what the hub's answers tell
     var bell, badge, spoken, status, panel, heading, list, nothing, olderButton, undo, listView, choices;
 
     Object.keys(TEXTS).forEach(function (name) { texts[name] = (given.texts || {})[name] || TEXTS[name]; });
@@ -243,10 +244,13 @@
       hub.receipt(fresh.map(function (entry) { entry.isNew = false; return entry.id; }), "displayed");
     }
     function load(before) {
+      var asked = changes;
       hub.ask("GET", "inbox/latest?limit=" + PAGE + (before ? "&before=" + encodeURIComponent(before) : ""), null,
         function (problem, answer) {
           var place = items.length, kept;
           if (problem) { nothing.textContent = texts.failed; return say(texts.failed); }
+          // What came or was marked while the answer was under way is not in it.
+          if (!before && changes !== asked) { return isLoaded ? refreshSoon() : refresh(); }
           nothing.textContent = texts.empty;
           isLoaded = true;
           if (!before) {
@@ -274,10 +278,13 @@
         });
     }
     function refresh() { load(null); }
+    /* Many that learn the same thing in one instant do not ask in one. */
+    function refreshSoon() { setTimeout(refresh, Math.random() * SPREAD); }
 
     function setState(item, state) {
       var was = item.entry.state;
       if (was === state) { return; }
+      changes += 1;
       item.entry.state = state;
       if (was === "unread") { unread = Math.max(0, unread - 1); }
       if (state === "unread") { unread += 1; }
@@ -288,6 +295,7 @@
       draw();
       hub.ask("POST", "inbox/marks", {state: state, ids: some.map(function (item) { return item.entry.id; })},
         function (problem) {
+          changes += 1;
           if (problem) { say(texts.failed); return refresh(); }
           if (done) { done(); }
           if (more) { refresh(); }                  // 99 of more: only the hub knows how many are left
@@ -300,6 +308,7 @@
     function bringBack() {
       var back = archived, item;
       archived = null;
+      changes += 1;
       back.item.entry.state = back.state;
       item = card(back.item.entry);
       items.splice(back.place, 0, item);
@@ -308,12 +317,14 @@
       draw();
       item.main.focus();
       hub.ask("POST", "inbox/marks", {state: back.state, ids: [item.entry.id]}, function (problem) {
+        changes += 1;
         if (problem) { say(texts.failed); refresh(); }
       });
     }
     function readAll() {
       hub.ask("POST", "inbox/marks", {state: "read", all: true}, function (problem) {
         if (problem) { return say(texts.failed); }
+        changes += 1;
         items.forEach(function (item) { setState(item, "read"); });
         unread = 0;
         more = false;
@@ -330,6 +341,7 @@
 
     function onEntry(entry) {
       if (find(entry.id)) { return; }
+      changes += 1;
       entry.state = "unread";
       entry.isNew = true;
       put(entry, true);
@@ -346,16 +358,17 @@
       draw();
     }
     function onMarked(ids, state) {
+      var further = false;
       ids.forEach(function (one) {
         var item = find(one);
-        if (item) { setState(item, state); }
+        if (item) { setState(item, state); } else if (!archived || archived.item.entry.id !== one) { further = true; }
       });
       draw();
+      if (further) { refreshSoon(); }               // how many are left there only the hub knows
     }
     function onState(state) {
       if (state !== "connected") { return; }
-      // After a cut, when many come back at once, not all ask in one instant.
-      if (isLoaded) { setTimeout(refresh, Math.random() * SPREAD); } else { refresh(); }
+      if (isLoaded) { refreshSoon(); } else { refresh(); }
     }
 
     /* -- opening and closing -- */

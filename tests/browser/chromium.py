@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,14 @@ def find_chromium() -> Path:
     raise ChromiumError(
         "no Chromium on PATH: run `apt-get install chromium`, or set CHROMIUM to the path of one"
     )
+
+
+def wait_until(page: Page, look: Callable[[], object]) -> None:
+    """Let the page's events through until `look` is true; asserts that this happens within `WAIT_MS`."""
+    until = time.monotonic() + WAIT_MS / 1000
+    while not look():
+        assert time.monotonic() < until, "it did not come"
+        page.evaluate("1")
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import APIResponse, Browser, Locator, Page, Route, expect
 
+from .chromium import wait_until
 from .fake_hub import FakeHub
 
 pytestmark = pytest.mark.server
@@ -187,6 +188,47 @@ def test_what_is_marked_or_recalled_elsewhere_changes_here_at_once(page: Page, h
     hub.say({"type": "recall", "run": "run-2"})
     expect(titles(page)).to_have_text(["read on the phone"])
     expect(bell(page)).to_have_accessible_name("Notifications, none unread")
+
+
+def test_what_is_marked_elsewhere_further_back_than_the_list_is_counted(page: Page, hub: FakeHub) -> None:
+    first = fill(hub, *(f"number {number}" for number in range(30)))[0]
+    open_inbox(page, hub, unread=30)
+    hub.states[first] = "read"
+    hub.say({"type": "marked", "ids": [first], "state": "read"})
+    expect(bell(page)).to_have_accessible_name("Notifications, 29 unread")
+
+
+def test_what_comes_or_is_marked_while_the_inbox_is_asked_stays(page: Page, hub: FakeHub) -> None:
+    early = fill(hub, "early")[0]
+    held: list[tuple[Route, APIResponse]] = []
+    page.route("**/inbox/latest*", lambda route: held.append((route, route.fetch())))
+
+    def answer() -> None:
+        wait_until(page, lambda: held)
+        route, response = held.pop(0)
+        route.fulfill(response=response)
+
+    page.goto(hub.widget_url())
+    hub.wait_for_connection(1)
+    hub.push("late")
+    expect(bell(page)).to_have_accessible_name("Notifications, 1 unread")
+    bell(page).click()
+    answer()
+    answer()
+    expect(titles(page)).to_have_text(["late", "early"])
+    expect(bell(page)).to_have_accessible_name("Notifications, 2 unread")
+    hub.push("later")
+    hub.cut()
+    wait_until(page, lambda: held)
+    hub.push("last")
+    expect(titles(page).first).to_have_text("last")
+    hub.states[early] = "read"
+    hub.say({"type": "marked", "ids": [early], "state": "read"})
+    expect(bell(page)).to_have_accessible_name("Notifications, 3 unread")
+    answer()
+    answer()
+    expect(titles(page)).to_have_text(["last", "later", "late", "early"])
+    expect(bell(page)).to_have_accessible_name("Notifications, 3 unread")
 
 
 def test_what_was_missed_stands_in_its_place_after_a_cut(page: Page, hub: FakeHub) -> None:

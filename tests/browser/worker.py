@@ -5,6 +5,8 @@ from typing import Any
 
 from playwright.sync_api import CDPSession, Page
 
+from .chromium import wait_until
+
 # What a browser's push manager gives, without a push service: a subscription that is handed in.
 SUBSCRIBES = """(given) => {
   window.subscribedWith = [];
@@ -43,8 +45,7 @@ class Worker:
             lambda event: self._registrations.extend(event["registrations"]),
         )
         self._cdp.send("ServiceWorker.enable")
-        while not self._registrations:
-            page.evaluate("1")  # lets events through
+        wait_until(page, lambda: self._registrations)
         self.run(COUNTS)
 
     def push(self, message: object) -> None:
@@ -62,8 +63,7 @@ class Worker:
 
     def wait_for_shown(self, count: int) -> list[dict[str, Any]]:
         """Return the notifications on the screen once so many were shown; there are so many."""
-        while self.run("self.shows") < count:
-            self._page.evaluate("1")
+        wait_until(self._page, lambda: self.run("self.shows") >= count)
         found = self.shown()
         assert len(found) == count
         return found
