@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 import structlog
@@ -9,9 +10,10 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from campaigns.composing import field_of
 from campaigns.content import ContentError, build
 from campaigns.models import Campaign, Experiment, Rule
-from delivery import experiments, reports, statistics
+from delivery import experiments, rendering, reports, statistics
 from delivery.models import Run
 from delivery.snapshot import Experiment as Frozen
 from delivery.snapshot import Goal, Snapshot, Variant
@@ -37,6 +39,23 @@ def of(campaign: Campaign) -> Experiment | None:
         return None
     found = Experiment.objects.filter(campaign=campaign).select_related("goal").prefetch_related("variants")
     return found.first()
+
+
+def problems_of(texts: dict[str, str], locales: dict[str, Any], locale: str) -> list[tuple[str, str]]:
+    """Return what is wrong with a variant's texts: `title`, `body` or `locales`, and a sentence."""
+    try:
+        content = build({name: text for name, text in texts.items() if text}, locale=locale, locales=locales)
+    except ContentError as error:
+        field, place = field_of(error.field, locale=locale)
+        return [(field, f"{place or field}: {error.reason}.")]
+    if not any(text.title or text.body for text in content.texts.values()):
+        return []  # it says what the campaign says
+    found = []
+    for problem in rendering.check(Snapshot(texts=content.texts, locale=locale)):
+        field, place = field_of(problem.field, locale=locale)
+        said = _("line %(line)s: %(reason)s") % {"line": problem.line, "reason": problem.reason}
+        found.append((field, f"{place or field}, {said}"))
+    return found
 
 
 def frozen(experiment: Experiment, locale: str) -> tuple[Goal | None, Frozen | None]:

@@ -337,15 +337,20 @@ def _check_override(campaign: Campaign, may_override: bool) -> None:
 
 
 def rehearse(campaign: Campaign, *, everybody: bool = False) -> dryrun.Rehearsal:
-    """Return what a launch would come to, at once or at `send_at`; raises `LaunchError` (`delivery.dryrun`)."""
+    """Return what a launch would come to, at once, at `send_at` or at the first of its times.
+
+    Raises `LaunchError` (`delivery.dryrun`).
+    """
     now = timezone.now()
-    at = campaign.send_at.timestamp() if campaign.send_at and campaign.send_at > now else None
+    begins = campaign.send_at if campaign.send_at and campaign.send_at > now else None
+    if campaign.repeat:
+        begins = _next_time(campaign, after=begins or now) or begins
     return dryrun.rehearse(
         application=campaign.application,
         snapshot=checked_snapshot(campaign),
         lane=campaign.lane,
         category=campaign.category,
-        at=at,
+        at=begins.timestamp() if begins else None,
         everybody=everybody,
     )
 
@@ -519,6 +524,9 @@ def _run_of(
             share = msgspec.structs.replace(share, low=share.high, high=WHOLE)
         snapshot = msgspec.structs.replace(snapshot, share=share)
     snapshot = experimenting.with_winner(snapshot)
+    if begun is not None:
+        policy = msgspec.structs.replace(snapshot.policy, begun=begun.timestamp())
+        snapshot = msgspec.structs.replace(snapshot, policy=policy)
     return runs.launch(
         application=campaign.application,
         origin=origin(version),

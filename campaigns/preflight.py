@@ -12,12 +12,12 @@ from django.utils.translation import gettext as _
 from campaigns import approval, composing, launching, previewing
 from campaigns.approval import Standing
 from campaigns.models import Campaign, CampaignVersion
-from delivery import runs
+from delivery import experiments, runs
 from delivery.dryrun import Rehearsal
 from delivery.models import Credential, Gate, Page, Run
 from delivery.snapshot import Snapshot
 from devices.known_zones import known_locales
-from devices.models import Preference, Provider, Subscriber
+from devices.models import Application, Preference, Provider, Subscriber
 from devices.words import number, percent
 
 LONG_TTL = 7 * 86_400
@@ -125,13 +125,29 @@ def canary_of(campaign: Campaign) -> Canary | None:
     return Canary(version, run, runs.progress(run), sum(share.holds(uid.bytes) for uid in left))
 
 
+def _about_texts(snapshot: Snapshot, application: Application) -> list[Warning]:
+    """Return what is odd in the campaign's texts, and then in those of the variants that are tried."""
+    found: list[Warning] = []
+    said = previewing.problems_of(snapshot, application)
+    for problem in said:
+        field, place = composing.field_of(problem.field, locale=application.locale)
+        found.append(Warning(f"{_place(field, place)}: {problem.text}", field))
+    for variant in snapshot.experiment.variants if snapshot.experiment else ():
+        for problem in previewing.problems_of(experiments.told(snapshot, variant.key), application):
+            if problem not in said:
+                field, place = composing.field_of(problem.field, locale=application.locale)
+                where = {"variant": variant.key, "place": _place(field, place), "text": problem.text}
+                found.append(Warning(_("variant %(variant)s, %(place)s: %(text)s") % where))
+    return found
+
+
+def _place(field: str, place: str) -> str:
+    return f"{field.replace('__', ', ')}{', ' + place if place else ''}"
+
+
 def _warnings(campaign: Campaign, snapshot: Snapshot, rehearsal: Rehearsal) -> list[Warning]:
     application = campaign.application
-    found: list[Warning] = []
-    for problem in previewing.problems_of(snapshot, application):
-        field, place = composing.field_of(problem.field, locale=application.locale)
-        where = f"{field.replace('__', ', ')}{', ' + place if place else ''}"
-        found.append(Warning(f"{where}: {problem.text}", field))
+    found = _about_texts(snapshot, application)
     found += _about_languages(campaign, snapshot)
     if (snapshot.experiment or snapshot.goal) and not (snapshot.experiment and snapshot.experiment.control):
         found.append(

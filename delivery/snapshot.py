@@ -43,6 +43,8 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     application's clock until the launch's time of day. `jitter`: spread over so many seconds.
     `best`: told at each person's best hour, in the hours of their day from `best_from` to before
     `best_until`; the number is the hour (0 to 23) for those of whom nothing is known, -1: not so.
+    `begun`: the instant (epoch seconds) for which a run was planned: people's own times count from it,
+    however much later the clock came; 0: from when the run begins.
     """
 
     transactional: bool = False
@@ -59,6 +61,7 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     best: int = -1
     best_from: int = 0
     best_until: int = 24
+    begun: float = 0.0
 
     @property
     def own_times(self) -> bool:

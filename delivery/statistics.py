@@ -113,13 +113,19 @@ def decide(arms: list[Arm], *, look: int = 0) -> Decision:
                 "No winner: %(best)s is ahead, but the difference to %(listed)s may be chance"
                 " (its %(confidence)s interval holds 0)."
             )
-            % {"best": best.key, "listed": ", ".join(level), "confidence": percent(confidence, 2)},
+            % {"best": best.key, "listed": ", ".join(level), "confidence": _level(confidence)},
         )
     return Decision(
         best.key,
         _("%(best)s wins: the %(confidence)s interval of its difference to every other variant lies above 0.")
-        % {"best": best.key, "confidence": percent(confidence, 2)},
+        % {"best": best.key, "confidence": _level(confidence)},
     )
+
+
+def _level(confidence: float) -> str:
+    """Say a level of confidence without digits that say nothing: 95 %, 97.5 %."""
+    digits = next((digits for digits in (0, 1) if round(confidence, 2 + digits) == round(confidence, 6)), 2)
+    return percent(confidence, digits)
 
 
 def _z(confidence: float) -> float:

@@ -148,7 +148,8 @@ def circumstances_of(
         policy=snapshot.policy,
         zone=application.time_zone,
         quiet=application.quiet_hours,
-        started=run.started_at.timestamp() if by_audience and run.started_at else now,
+        started=snapshot.policy.begun
+        or (run.started_at.timestamp() if by_audience and run.started_at else now),
         ttl=float(snapshot.ttl),
         overriding=overriding(run),
         best_hour=best_hours.of_application(run.application_id) if snapshot.policy.best >= 0 else -1,

@@ -4,14 +4,14 @@ from typing import Any, ClassVar
 
 from django.forms import ModelChoiceField
 from django.http import HttpRequest
-from unfold.admin import TabularInline
+from unfold.admin import StackedInline, TabularInline
 
 from devices.models import Power
 from devices.scoped_admin import Scoping, has_application
 from devices.scoped_form import ScopedForm, application_id_of
 
 
-class ScopedTabularInline(Scoping, TabularInline):
+class _Inline(Scoping):
     """Rows inside a page: they take their application, and who may change them, from the page's object."""
 
     model: Any
@@ -39,7 +39,7 @@ class ScopedTabularInline(Scoping, TabularInline):
         return not self.read_only and self._may(request, self.changed_with, obj)
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
-        formset = super().get_formset(request, obj, **kwargs)
+        formset = super().get_formset(request, obj, **kwargs)  # type: ignore[misc]
         formset.form.in_a_row = True
         if obj is not None and issubclass(formset.form, ScopedForm):
             application_id = application_id_of(obj, self.admin_site._registry[type(obj)].application_path)
@@ -52,3 +52,11 @@ class ScopedTabularInline(Scoping, TabularInline):
             field = form.base_fields.get(name)
             if isinstance(field, ModelChoiceField) and field.queryset is not None:
                 field.queryset = field.queryset.filter(**{path: application_id})
+
+
+class ScopedTabularInline(_Inline, TabularInline):
+    """Rows of a table."""
+
+
+class ScopedStackedInline(_Inline, StackedInline):
+    """Rows with a field a line, for those that hold much."""

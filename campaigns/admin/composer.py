@@ -63,7 +63,9 @@ FIELDSETS: list[tuple[Any, dict[str, Any]]] = [
                 "local_time",
                 "local_date",
                 "local_late",
-                ("best_hour", "best_from", "best_until"),
+                "best_hour",
+                "best_from",
+                "best_until",
                 "ttl",
             ],
             "classes": ["when"],
@@ -75,7 +77,8 @@ FIELDSETS: list[tuple[Any, dict[str, Any]]] = [
             "fields": [
                 "event_type",
                 "event_condition",
-                ("event_delay", "event_unless"),
+                "event_delay",
+                "event_unless",
                 "event_once_days",
             ],
             "classes": ["event"],
@@ -85,7 +88,10 @@ FIELDSETS: list[tuple[Any, dict[str, Any]]] = [
         _("How fast, and what may hold it back"),
         {
             "fields": [
-                ("rate", "rate_per", "ramp", "window_end"),
+                "rate",
+                "rate_per",
+                "ramp",
+                "window_end",
                 "jitter",
                 "when_capped",
                 "transactional",

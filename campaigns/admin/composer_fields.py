@@ -190,7 +190,7 @@ class _LocalesWidget(RowsWidget):
     def rows_of(self, value: Any) -> list[Row]:
         if isinstance(value, dict):
             return [
-                {"tag": tag, "was": tag, **{name: str(said.get(name, "")) for name in LOCALE_TEXTS}}
+                {**{one.name: str(said.get(one.name, "")) for one in self.columns}, "tag": tag, "was": tag}
                 for tag, said in value.items()
                 if isinstance(said, dict)
             ]
@@ -198,10 +198,11 @@ class _LocalesWidget(RowsWidget):
 
 
 class LocalesField(RowsField):
-    """Languages with their texts, as a dict by tag; what has no input is kept from `before`."""
+    """Languages with some of `LOCALE_TEXTS`, as a dict by tag; what has no input is kept from `before`."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, texts: Sequence[str] = LOCALE_TEXTS, **options: Any) -> None:
         self.before: Mapping[str, Any] = {}
+        self.texts = texts
         columns = [
             Column("tag", _("Language"), "de, pt-BR", 35),
             Column("title", _("Title")),
@@ -212,7 +213,7 @@ class LocalesField(RowsField):
             Column("was", "", "", 35, "hidden"),
         ]
         widget = _LocalesWidget(
-            columns,
+            [one for one in columns if one.name in ("tag", "was", *texts)],
             add=_("Add a language"),
             most=LOCALES_LIMIT,
             empty=_("No other language: everybody reads the texts above."),
@@ -223,7 +224,7 @@ class LocalesField(RowsField):
         found: dict[str, dict[str, Any]] = {}
         for row in rows:
             tag = row["tag"].strip()
-            texts = {name: row[name] for name in LOCALE_TEXTS if row[name].strip()}
+            texts = {name: row[name] for name in self.texts if row[name].strip()}
             if not tag and not texts:
                 continue
             if not tag:
@@ -233,6 +234,6 @@ class LocalesField(RowsField):
             if tag.lower() in (one.lower() for one in found):
                 raise ValidationError(_("The language “%(tag)s” stands there twice.") % {"tag": tag})
             kept = self.before.get(row["was"]) or {}
-            more = {name: value for name, value in kept.items() if name not in LOCALE_TEXTS}
+            more = {name: value for name, value in kept.items() if name not in self.texts}
             found[tag] = {**texts, **more}
         return found

@@ -1,6 +1,6 @@
 """The page of a campaign's goal and experiment: variants, control group, and the winner."""
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin
@@ -15,6 +15,7 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from campaigns import editing, experimenting
+from campaigns.admin.composer_fields import LocalesField
 from campaigns.models import Experiment, Variant
 from delivery import statistics
 from delivery.experiments import CONTROL
@@ -23,7 +24,7 @@ from devices.language import moment
 from devices.models import Power
 from devices.scoped_admin import ScopedAdmin
 from devices.scoped_form import ScopedForm
-from devices.scoped_inlines import ScopedTabularInline
+from devices.scoped_inlines import ScopedStackedInline
 from devices.words import number, percent
 
 
@@ -40,10 +41,21 @@ class ExperimentForm(ScopedForm):
 class VariantForm(ScopedForm):
     """One of the texts that are tried."""
 
+    locales = LocalesField(
+        ("title", "body"),
+        label=_("languages"),
+        help_text=_("What is left empty is read as the campaign has it in that language."),
+    )
+
     class Meta:
         model = Variant
         fields: list[str] = []
         widgets = {"body": UnfoldAdminTextareaWidget(attrs={"rows": 2})}
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        if "locales" in self.fields:  # a viewer's page shows it as text
+            cast(LocalesField, self.fields["locales"]).before = self.instance.locales or {}
 
     def clean_key(self) -> str:
         key: str = self.cleaned_data["key"]
@@ -60,6 +72,11 @@ class VariantFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
     def clean(self) -> None:
         super().clean()
         kept = [form for form in self.forms if form.cleaned_data and not form.cleaned_data.get("DELETE")]
+        for form in kept:
+            said, locale = form.cleaned_data, self.instance.campaign.application.locale
+            texts = {name: said.get(name, "") for name in ("title", "body")}
+            for field, problem in experimenting.problems_of(texts, said.get("locales") or {}, locale):
+                form.add_error(field, problem)
         if len(kept) > experimenting.MOST_VARIANTS:
             raise ValidationError(
                 gettext("At most %(most)s variants.") % {"most": experimenting.MOST_VARIANTS}
@@ -70,18 +87,24 @@ class VariantFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
             )
 
 
-class VariantInline(ScopedTabularInline):
+class VariantInline(ScopedStackedInline):
     """The variants; without any, the campaign's text is compared with the control group."""
 
     model = Variant
     form = VariantForm
     formset = VariantFormSet
-    fields = ["key", "weight", "title", "body", "locales"]
+    fields = [("key", "weight"), "title", "body", "locales"]
 
 
 @admin.register(Experiment)
 class ExperimentAdmin(ScopedAdmin):
     """Experiments: one a campaign."""
+
+    class Media:
+        """The rows of languages."""
+
+        css = {"all": ["campaigns/composer.css"]}
+        js = ["campaigns/rows.js"]
 
     form = ExperimentForm
     inlines = [VariantInline]

@@ -118,11 +118,12 @@ def bar(ended: dict[str, int]) -> Any:
 
 
 def done_percent(progress: runs.Progress, pace: runs.Pace) -> float:
-    """Return how much of the run is done, in per cent: planned, and of what is planned, settled."""
+    """Return how much of the run is done, in per cent: planned, not put off, and of what is planned, settled."""
     if progress.complete:
         return 100.0
     settled = 1 - progress.waiting / progress.messages if progress.messages else 0.0
-    return min(99.9, 100 * pace.planned * settled)
+    told = progress.audience / (progress.audience + progress.deferred) if progress.deferred else 1.0
+    return min(99.9, 100 * pace.planned * told * settled)
 
 
 def platforms(run: Run, told: spread.Spread) -> list[dict[str, Any]]:

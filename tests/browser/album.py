@@ -28,13 +28,16 @@ class Album:
             self.wrong.append(f"{self.page.url}: {text} ({place})")
 
     def take(self, name: str, *, axe: str = "") -> None:
-        """Take four pictures, and look that nothing is wider than the screen.
+        """Take four pictures, as high as the page, and look that nothing is wider than the screen.
 
         With `axe`, a CSS selector, axe-core may find nothing against WCAG 2.2 AA in that part of the page.
         """
         FOLDER.mkdir(parents=True, exist_ok=True)
         for device, size in (("laptop", LAPTOP), ("phone", PHONE)):
             self.page.set_viewport_size(size)  # type: ignore[arg-type]
+            high = self.page.evaluate("document.documentElement.scrollHeight")
+            # so that what sticks to the screen's end covers nothing
+            self.page.set_viewport_size({"width": size["width"], "height": max(high + 60, size["height"])})
             for scheme in ("light", "dark"):
                 dress(self.page, scheme)
                 self.page.screenshot(path=FOLDER / f"{name}-{device}-{scheme}.png", full_page=True)

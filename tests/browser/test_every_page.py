@@ -61,6 +61,29 @@ KEYS = """
   return wrong;
 }
 """
+STRAIT = """
+() => {
+  const wrong = [];
+  const shown = one => one.checkVisibility({visibilityProperty: true}) && one.getClientRects().length;
+  for (const one of document.querySelectorAll("body *")) {
+    const told = [...one.childNodes].filter(part => part.nodeType === 3).map(part => part.data.trim()).join(" ");
+    const {width, height} = one.getBoundingClientRect();
+    if (told.length > 40 && width < 90 && height > 60 && shown(one) && !one.closest("script, style, .sr-only")) {
+      wrong.push(`in ${Math.round(width)} pixels: ${told}`);
+    }
+  }
+  for (const row of document.querySelectorAll("fieldset .field-row, fieldset .form-row, fieldset .field-line")) {
+    const box = row.getBoundingClientRect();
+    for (const one of row.querySelectorAll("input, select, textarea, button")) {
+      const part = one.getBoundingClientRect();
+      if (shown(one) && part.width && part.right > box.right + 1 && !one.closest(".overflow-x-auto, .absolute")) {
+        wrong.push(`${Math.round(part.right - box.right)} pixels out of its row: ${one.outerHTML.slice(0, 120)}`);
+      }
+    }
+  }
+  return wrong;
+}
+"""
 IN_OTHER_LANGUAGES = (
     "index",
     "campaigns_campaign_add",
@@ -108,6 +131,7 @@ class Walk:
         self._axe(name, AXE)
         self._picture(name, "laptop-light")
         self.wrong += [f"{name}: {one}" for one in page.evaluate(KEYS)]
+        self.wrong += [f"{name}: {one}" for one in page.evaluate(STRAIT)]
         dress(page, "dark")
         self._axe(f"{name}, dark", CONTRAST)
         self._picture(name, "laptop-dark")

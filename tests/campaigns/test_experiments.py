@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from campaigns import experimenting, launching
+from campaigns import experimenting, launching, preflight
 from campaigns.models import Campaign, EventType, Experiment, Variant
 from delivery.models import Page, Run, Tally, WorkState
 from delivery.statistics import Arm, decide
@@ -231,7 +231,7 @@ def save(client: Client, shop: World, **values: Any) -> Any:
         "variants-INITIAL_FORMS": 0,
     }
     for at, (key, title) in enumerate(rows):
-        row = {"key": key, "title": title, "weight": 1, "body": "", "locales": "{}"}
+        row = {"key": key, "title": title, "weight": 1, "body": "", "locales-rows": "1"}
         fields |= {f"variants-{at}-{name}": value for name, value in row.items()}
     return client.post(reverse("admin:campaigns_experiment_add"), {**fields, **values}, follow=True)
 
@@ -243,6 +243,13 @@ def save(client: Client, shop: World, **values: Any) -> Any:
         ({"rows": [("A", "")]}, "compared with nothing"),
         ({"rows": [("control", ""), ("B", "")]}, "told nothing; choose another name"),
         ({"control": 60}, "less than or equal to 50"),
+        ({"rows": [("A", ""), ("B", "{% if %}")]}, "title, line 1: "),
+        ({"variants-1-locales-0-tag": "deutsch!", "variants-1-locales-0-title": "Hallo"}, "as de or pt-BR"),
+        (
+            {"variants-1-locales-0-tag": "", "variants-1-locales-0-title": "Hallo"},
+            "which language “Hallo” is",
+        ),
+        ({"variants-1-locales-3-tag": "de", "variants-1-locales-3-body": "{{ x | y }}"}, "de.body, line 1: "),
     ],
 )
 def test_a_wrong_experiment_is_refused_beside_its_field(
@@ -260,6 +267,29 @@ def test_an_editor_makes_an_experiment(shop: World) -> None:
     save(client, shop, goal=shop.event_type.pk, control=5)
     made = Experiment.objects.get()
     assert made.application == shop.application and made.variants.count() == 2
+
+
+def test_a_variant_says_it_in_other_languages(shop: World) -> None:
+    client = Client()
+    client.force_login(member("ed", shop.application, Role.MARKETER))
+    german = {"variants-1-locales-0-tag": "de", "variants-1-locales-0-title": "Nur für dich"}
+    save(client, shop, **german)
+    made = Experiment.objects.get()
+    assert made.variants.get(key="B").locales == {"de": {"title": "Nur für dich"}}
+    page = client.get(reverse("admin:campaigns_experiment_change", args=[made.pk])).content.decode()
+    assert 'name="variants-1-locales-0-title" value="Nur für dich"' in page
+    viewer = Client()
+    viewer.force_login(member("vi", shop.application, Role.VIEWER))
+    seen = viewer.get(reverse("admin:campaigns_experiment_change", args=[made.pk]))
+    assert seen.status_code == 200 and 'name="variants-1-title' not in seen.content.decode()
+
+
+def test_a_variants_text_is_looked_at_before_the_launch_too(shop: World) -> None:
+    made = tried(shop)
+    made.variants.filter(key="B").update(title="<b>Now</b>", locales={"de": {"title": "<b>Jetzt</b>"}})
+    warnings = [one.text for one in preflight.look(shop.campaign).warnings]
+    said = [one for one in warnings if "HTML" in one]
+    assert [one.partition(":")[0] for one in said] == ["variant B, title", "variant B, locales, de.title"]
 
 
 def test_the_goal_cannot_be_another_applications_event(shop: World) -> None:

@@ -1,7 +1,8 @@
 """A campaign's policy, from its fields to the run; who may override, and what is refused beside which field."""
 
-from datetime import date, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.utils import timezone
@@ -54,6 +55,7 @@ def test_what_the_campaign_says_is_frozen_in_the_run(application: Application) -
         ramp=60,
         window_end="18:00",
         jitter=30,
+        begun=campaign.versions.get().launch_at.timestamp(),
     )
     assert run.expires_at is not None and run.expires_at.date() >= date(2030, 12, 24)
 
@@ -114,6 +116,19 @@ def test_a_rehearsal_is_of_the_instant_of_the_launch(application: Application, a
     rehearsal = launching.rehearse(campaign)
     assert rehearsal.at == tomorrow.timestamp()
     assert (rehearsal.told, rehearsal.later) == (0, {"quiet_hours": 1})
+
+
+def test_a_rehearsal_of_one_that_repeats_is_of_its_first_time(
+    application: Application, anna: Subscriber
+) -> None:
+    application.time_zone = "Europe/Berlin"
+    application.save()
+    tokyo = Subscriber.objects.create(application=application, external_id="tokyo", time_zone="Asia/Tokyo")
+    assert tokyo.pk != anna.pk
+    campaign = campaign_of(application, repeat="0 19 * * *", local_time=time(19), local_late="tomorrow")
+    rehearsal = launching.rehearse(campaign)
+    assert f"{datetime.fromtimestamp(rehearsal.at, ZoneInfo('Europe/Berlin')):%H:%M:%S}" == "19:00:00"
+    assert (rehearsal.told, rehearsal.later) == (1, {"local_time": 1})
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,12 @@ def test_it_waits_for_its_first_time_and_then_for_the_next(daily: Campaign) -> N
     assert Run.objects.count() == 2 and len(set(Run.objects.values_list("uid", flat=True))) == 2
 
 
+def test_peoples_own_times_count_from_the_planned_time_however_late_the_clock_comes(daily: Campaign) -> None:
+    first = waits_for()
+    launching.launch_due(first + timedelta(seconds=90))
+    assert Run.objects.get().snapshot["policy"]["begun"] == first.timestamp()
+
+
 def test_times_missed_for_long_are_not_made_up(daily: Campaign) -> None:
     first = waits_for()
     late = first + timedelta(days=4, hours=1)

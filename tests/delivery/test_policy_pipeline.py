@@ -172,6 +172,19 @@ def test_named_people_wait_for_their_time_too(
     assert runs.progress(run).outcomes == {"sent": 1}
 
 
+def test_a_clock_that_comes_late_puts_nobody_off_to_the_next_day(
+    clock: Clock, provider: world.FakeSender, work_all: Work
+) -> None:
+    planned = datetime(2026, 6, 15, 19, 0, tzinfo=UTC).timestamp()
+    clock.at = planned + 90
+    app = world.application()
+    world.people(app, 3, "fcm")
+    policy = Policy(local_time="19:00", late="tomorrow", begun=planned)
+    run = world.launch(app, snapshot=world.snapshot(policy=policy, ttl=600))
+    work_all()
+    assert runs.progress(run).outcomes == {"sent": 3}
+
+
 def test_pages_of_a_throttled_run_keep_its_pace(
     clock: Clock, provider: world.FakeSender, work_all: Work
 ) -> None:

@@ -80,7 +80,7 @@ def test_a_report_has_definitions_pictures_and_their_tables(meadow: World, run: 
         "Which platforms report what",
         "within 2 hours after they were told",
         "800 · 20.0%",
-        "B wins: the 95.00% interval",
+        "B wins: the 95% interval",
         "10.0% (8.8% … 11.4%)",
         "2.5% (1.4% … 4.5%)",
         "+300.0%",

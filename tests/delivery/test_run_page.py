@@ -10,8 +10,8 @@ from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 
-from delivery import presence
-from delivery.admin import live
+from delivery import presence, runs
+from delivery.admin import live, run_numbers
 from delivery.models import Page, Parcel, Run, WorkState
 from devices.models import Membership, Role
 from tests.admin_world import World, build, member
@@ -248,6 +248,21 @@ def test_the_numbers_say_what_became_of_each_platform_and_language(meadow: World
     assert platforms["TV"]["open"] == 9
     assert page.context["languages"] == [("de", 39), ("en", 1)]
     assert page.context["done_percent"] == pytest.approx(25.0)
+
+
+def test_who_is_put_off_is_not_done() -> None:
+    so_far = runs.Progress(
+        audience=12,
+        stopped={},
+        logged=12,
+        messages=12,
+        outcomes={"stored": 12},
+        reasons={},
+        waiting=0,
+        deferred=36,
+        planned=False,
+    )
+    assert run_numbers.done_percent(so_far, runs.Pace(1.0, 1.0, None)) == 25.0
 
 
 def test_a_small_run_is_recalled_without_words(

@@ -8,37 +8,7 @@
   const one = (selector, within = root) => within.querySelector(selector);
   const words = JSON.parse(one("[data-words]").textContent);
 
-  // -- rows
-
-  for (const rows of all("[data-rows]")) {
-    const list = one(".nh-list", rows);
-    const empty = one(".nh-empty", rows);
-    const add = one("[data-add]", rows);
-    const count = () => list.children.length;
-    const settle = () => {
-      empty.hidden = count() > 0;
-      add.hidden = count() >= Number(rows.dataset.most);
-    };
-    add.addEventListener("click", () => {
-      const made = one("template", rows).content.firstElementChild.cloneNode(true);
-      for (const input of all("[name]", made)) input.name = input.name.replace("__row__", rows.dataset.next);
-      rows.dataset.next = Number(rows.dataset.next) + 1;
-      list.append(made);
-      settle();
-      const first = one("input:not([type=hidden]), textarea", made);
-      if (first) first.focus();
-      fallbacks();
-    });
-    rows.addEventListener("click", (event) => {
-      const button = event.target.closest("[data-remove]");
-      if (!button) return;
-      button.closest("[data-row]").remove();
-      settle();
-      add.focus();
-      later();
-    });
-    settle();
-  }
+  root.addEventListener("nh:rows", () => later());
 
   // -- what is left empty is read from the texts above
 
