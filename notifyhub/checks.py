@@ -16,7 +16,7 @@ _PREPARE = "Run `manage.py prepare`, which makes it in the data folder, or set {
 
 @register(Tags.security)
 def check_secrets(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """The secrets stand and can be used (E001 to E003)."""
+    """The secrets stand and can be used, and it is known who needs a second factor (E001 to E003, E015)."""
     found: list[CheckMessage] = []
     if not settings.KEY_RING:
         hint = _PREPARE.format(name="NOTIFYHUB_KEY_RING")
@@ -34,6 +34,14 @@ def check_secrets(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                     id="notifyhub.E002",
                 )
             )
+    if settings.SECOND_FACTOR not in ("required", "optional"):
+        found.append(
+            Error(
+                f"NOTIFYHUB_SECOND_FACTOR is {settings.SECOND_FACTOR!r}, which says neither.",
+                hint="Write required or optional; left out it is required, with SQLite optional.",
+                id="notifyhub.E015",
+            )
+        )
     # Read from the environment's copy: the attribute of Django's settings raises when it is empty.
     from notifyhub import settings as module
 

@@ -43,7 +43,7 @@ class VariantForm(ScopedForm):
 
     locales = LocalesField(
         ("title", "body"),
-        label=_("languages"),
+        label=_("Other languages"),
         help_text=_("What is left empty is read as the campaign has it in that language."),
     )
 

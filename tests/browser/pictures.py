@@ -18,8 +18,13 @@ PICTURES = {
     "check": "preflight-of-an-approver-laptop-light",
     "run": "run-laptop-light",
     "repeat": "composer-recurring-laptop-light",
+    "repeat-void": "story-repeat-void-laptop-light",
+    "repeat-run": "story-repeat-run-laptop-light",
     "mistake": "story-mistake-laptop-light",
     "recall": "run-recall-laptop-light",
+    "experiment": "story-experiment-written-laptop-light",
+    "experiment-no-evidence": "story-experiment-no-evidence-laptop-light",
+    "experiment-report": "story-experiment-report-laptop-light",
 }
 """Pictures by name, and the screenshots they are made from."""
 

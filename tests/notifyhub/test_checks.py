@@ -28,6 +28,12 @@ def test_a_key_that_is_none_is_named_by_its_number(settings):
     assert "Key 2" in message.msg
 
 
+def test_a_second_factor_that_is_misspelt_is_found(settings):
+    settings.SECOND_FACTOR = "requird"
+    (message,) = checks.check_secrets(None)
+    assert message.id == "notifyhub.E015" and "'requird'" in message.msg
+
+
 def test_a_missing_secret_key_is_found(monkeypatch):
     monkeypatch.setattr(module, "SECRET_KEY", "")
     assert _ids(checks.check_secrets(None)) == ["notifyhub.E003"]
