@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
 
 FOLDER = Path(__file__).parents[2] / "build" / "screenshots"
 AXE = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
@@ -48,6 +48,21 @@ class Album:
                 self.wrong.append(f"{self.page.url}: {wide} pixels wider than a {device}")
         self.page.set_viewport_size(LAPTOP)  # type: ignore[arg-type]
         dress(self.page, "light")
+
+    def take_part(self, name: str, first: Locator, last: Locator) -> None:
+        """Take one picture of what lies between two elements of the page, on a laptop in the light."""
+        high = self.page.evaluate("document.documentElement.scrollHeight")
+        self.page.set_viewport_size({"width": LAPTOP["width"], "height": high + 60})
+        top, end = first.bounding_box(), last.bounding_box()
+        assert top and end
+        clip = {
+            "x": min(top["x"], end["x"]) - 16,
+            "y": top["y"] - 16,
+            "width": max(top["width"], end["width"]) + 32,
+            "height": end["y"] + end["height"] - top["y"] + 32,
+        }
+        self.page.screenshot(path=FOLDER / f"{name}-laptop-light.png", clip=clip, full_page=True)  # type: ignore[arg-type]
+        self.page.set_viewport_size(LAPTOP)  # type: ignore[arg-type]
 
     def _faults(self, part: str, where: str) -> list[str]:
         """Return what axe-core finds: rule and element."""

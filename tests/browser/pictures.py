@@ -17,7 +17,7 @@ PICTURES = {
     "compose": "composer-tv-laptop-light",
     "check": "preflight-of-an-approver-laptop-light",
     "run": "run-laptop-light",
-    "repeat": "composer-recurring-laptop-light",
+    "repeat": "story-repeat-when-laptop-light",
     "repeat-void": "story-repeat-void-laptop-light",
     "repeat-run": "story-repeat-run-laptop-light",
     "mistake": "story-mistake-laptop-light",
@@ -33,8 +33,9 @@ def make(name: str, source: str) -> int:
     """Make a picture; return its bytes."""
     with Image.open(FOLDER / f"{source}.png") as taken:
         picture = taken.convert("RGB")
-    picture = picture.crop((0, 0, picture.width, min(picture.height, picture.width * HEIGHT // WIDTH)))
-    picture.thumbnail((WIDTH, HEIGHT))
+    if picture.width > WIDTH:  # a whole page, and no part of one
+        picture = picture.crop((0, 0, picture.width, min(picture.height, picture.width * HEIGHT // WIDTH)))
+        picture.thumbnail((WIDTH, HEIGHT))
     path = DOCS / f"{name}.webp"
     for quality in (80, 65, 50, 35, 20):
         picture.save(path, quality=quality, method=6)
