@@ -17,7 +17,7 @@ import structlog
 from django.db import transaction
 
 from delivery import experiments, goals, heard, positions
-from delivery.log.store import ReceiptRow, log_store
+from delivery.log.store import NewReceipt, ReceiptRow, log_store
 from delivery.models import Heard, Recount, Run, Stopped, Tally
 from delivery.snapshot import Experiment, best_locale
 from devices import best_hours
@@ -98,7 +98,7 @@ def step(now: float | None = None) -> bool:
             log.error("counting.unreadable", row=row.pk, error=str(error))
     converted = goals.conversions(events)
     if converted:
-        log_store().write_receipts([row for row, _ in converted])
+        log_store().write_receipts([_new(row) for row, _ in converted])
     counts, held = _count(receipts, converted)
     with transaction.atomic():
         deleted, _ = Heard.objects.filter(pk__in=[row.pk for row in rows]).delete()
@@ -106,7 +106,7 @@ def step(now: float | None = None) -> bool:
             # the losing branch: another worker has counted some of them
             transaction.set_rollback(True)
             return True
-        heard.keep(held)
+        heard.note_receipts(held)
         best_hours.learn(counts.opens)
         _write(counts)
     return True
@@ -124,8 +124,8 @@ def _take(now: float) -> list[Heard]:
 
 
 def _count(
-    receipts: Iterable[heard.Receipt], converted: Sequence[tuple[ReceiptRow, UUID]]
-) -> tuple[_Counts, list[heard.Receipt]]:
+    receipts: Iterable[NewReceipt], converted: Sequence[tuple[ReceiptRow, UUID]]
+) -> tuple[_Counts, list[NewReceipt]]:
     """Return the counts of what is counted for the first time, and the receipts of runs that are being recounted."""
     mine: dict[tuple[UUID, UUID, UUID, str], ReceiptRow] = {}
     for one in receipts:
@@ -152,11 +152,7 @@ def _count(
             if of is None or row.at < of.as_of:
                 continue
             if of.held:
-                held.append(
-                    heard.Receipt(
-                        row.subscriber.bytes, row.notification.bytes, row.device.bytes, row.kind, row.at
-                    )
-                )
+                held.append(_new(row))
             elif first.device(row):
                 counts.add(
                     of,
@@ -166,6 +162,10 @@ def _count(
                     person=first.person(row),
                 )
     return counts, held
+
+
+def _new(row: ReceiptRow) -> NewReceipt:
+    return NewReceipt(row.subscriber.bytes, row.notification.bytes, row.device.bytes, row.kind, row.at)
 
 
 def _earliest(rows: dict[tuple[UUID, UUID, UUID, str], ReceiptRow], row: ReceiptRow) -> None:

@@ -10,18 +10,8 @@ from uuid import UUID
 
 import msgspec
 
-from delivery.log.store import ReceiptRow
+from delivery.log.store import NewReceipt
 from delivery.models import Heard
-
-
-class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A receipt to be counted; ids are 16 bytes, `at` is in epoch seconds."""
-
-    subscriber: bytes
-    notification: bytes
-    device: bytes
-    kind: str
-    at: float
 
 
 class Met(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -33,20 +23,9 @@ class Met(msgspec.Struct, frozen=True, array_like=True, gc=False):
     at: float
 
 
-def note_receipts(rows: Sequence[ReceiptRow]) -> None:
+def note_receipts(rows: Sequence[NewReceipt]) -> None:
     """Keep receipts to be counted, whichever run they belong to."""
-    _keep(
-        Heard.Kind.RECEIPTS,
-        [
-            Receipt(row.subscriber.bytes, row.notification.bytes, row.device.bytes, row.kind, row.at)
-            for row in rows
-        ],
-    )
-
-
-def keep(receipts: Sequence[Receipt]) -> None:
-    """Keep receipts that cannot be counted yet."""
-    _keep(Heard.Kind.RECEIPTS, receipts)
+    _keep(Heard.Kind.RECEIPTS, rows)
 
 
 def note_events(met: Sequence[Met]) -> None:
@@ -54,16 +33,16 @@ def note_events(met: Sequence[Met]) -> None:
     _keep(Heard.Kind.EVENTS, met)
 
 
-def _keep(kind: str, items: Sequence[Receipt] | Sequence[Met]) -> None:
+def _keep(kind: str, items: Sequence[NewReceipt] | Sequence[Met]) -> None:
     if items:
         Heard.objects.create(kind=kind, body=msgspec.msgpack.encode(items), created_at=time.time())
 
 
-_receipts = msgspec.msgpack.Decoder(list[Receipt])
+_receipts = msgspec.msgpack.Decoder(list[NewReceipt])
 _met = msgspec.msgpack.Decoder(list[Met])
 
 
-def receipts_of(row: Heard) -> list[Receipt]:
+def receipts_of(row: Heard) -> list[NewReceipt]:
     """Return the receipts of a row; raises `msgspec.DecodeError`."""
     return _receipts.decode(bytes(row.body)) if row.kind == Heard.Kind.RECEIPTS else []
 

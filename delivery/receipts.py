@@ -8,7 +8,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from delivery import heard, presence
-from delivery.log.store import ReceiptRow, log_store
+from delivery.log.store import NewReceipt, log_store
 from devices import facts
 from devices.models import Device, Subscriber
 
@@ -45,7 +45,7 @@ def record(
     when = time.time() if at is None else at
     if kind == "opened":
         _count_opened(subscriber, ids)
-    store([ReceiptRow(subscriber, item, device, kind, when) for item in ids])
+    store([NewReceipt(subscriber.bytes, item.bytes, device.bytes, kind, when) for item in ids])
     if kind in MARKING:
         known = {} if archived_too else log_store().marks(subscriber, ids)
         if unread := [item for item in ids if known.get(item) != "archived"]:
@@ -53,7 +53,7 @@ def record(
     return len(ids)
 
 
-def store(rows: Sequence[ReceiptRow]) -> None:
+def store(rows: Sequence[NewReceipt]) -> None:
     """Write receipts to the log, and keep them to be counted for the reports of their runs."""
     log_store().write_receipts(rows)
     heard.note_receipts(rows)

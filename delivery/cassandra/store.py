@@ -15,7 +15,7 @@ from delivery import positions
 from delivery.cassandra import batches, connection
 from delivery.cassandra.models import TABLES
 from delivery.cassandra.months import month_of, rising
-from delivery.log.store import SEEN, LogEntry, NewEntry, NewOutcome, OutcomeRow, ReceiptRow
+from delivery.log.store import SEEN, LogEntry, NewEntry, NewOutcome, NewReceipt, OutcomeRow, ReceiptRow
 
 DAY = 86_400.0
 READS = 32
@@ -181,17 +181,11 @@ class CassandraLogStore:
 
     # -- receipts and marks
 
-    def write_receipts(self, rows: Sequence[ReceiptRow]) -> None:
+    def write_receipts(self, rows: Sequence[NewReceipt]) -> None:
         self._write(
             self._insert("log_receipts", "subscriber, notification, device, kind, at"),
             [
-                (
-                    row.subscriber.bytes,
-                    row.notification.bytes,
-                    row.device.bytes,
-                    row.kind.encode(),
-                    _double(row.at),
-                )
+                (row.subscriber, row.notification, row.device, row.kind.encode(), _double(row.at))
                 for row in rows
             ],
             key=batches.of_two,

@@ -10,7 +10,7 @@ from django.db import connections, transaction
 from django.db.models import Count, Exists, OuterRef
 
 from delivery import positions
-from delivery.log.store import SEEN, LogEntry, NewEntry, NewOutcome, OutcomeRow, ReceiptRow
+from delivery.log.store import SEEN, LogEntry, NewEntry, NewOutcome, NewReceipt, OutcomeRow, ReceiptRow
 from delivery.models import Entry, Mark, Outcome, Receipt
 
 DAY = 86_400.0
@@ -108,14 +108,21 @@ class RelationalLogStore:
         rows = Outcome.objects.using(self.alias).filter(subscriber=subscriber, run=run)
         return [OutcomeRow(*row) for row in rows.order_by("at").values_list(*OutcomeRow.__struct_fields__)]
 
-    def write_receipts(self, rows: Sequence[ReceiptRow]) -> None:
+    def write_receipts(self, rows: Sequence[NewReceipt]) -> None:
         forgotten = time.time() + settings.LOG_DAYS * DAY
         self._insert(
             "delivery_receipt (subscriber, notification, device, kind, at, expires_at)",
             # in one order everywhere: two nodes that hold a device write the same, and would wait for each other
             sorted(
                 [
-                    (row.subscriber.hex, row.notification.hex, row.device.hex, row.kind, row.at, forgotten)
+                    (
+                        row.subscriber.hex(),
+                        row.notification.hex(),
+                        row.device.hex(),
+                        row.kind,
+                        row.at,
+                        forgotten,
+                    )
                     for row in rows
                 ]
             ),

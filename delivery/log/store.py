@@ -41,6 +41,16 @@ class NewOutcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
     provider_id: str = ""
 
 
+class NewReceipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a device said about a notification, to be written; ids are 16 bytes, `at` is in epoch seconds."""
+
+    subscriber: bytes
+    notification: bytes
+    device: bytes
+    kind: str
+    at: float
+
+
 class OutcomeRow(msgspec.Struct, frozen=True, gc=False):
     """What sending one message came to."""
 
@@ -97,7 +107,7 @@ class LogStore(Protocol):
 
     def outcomes(self, subscriber: UUID, run: UUID) -> list[OutcomeRow]: ...
 
-    def write_receipts(self, rows: Sequence[ReceiptRow]) -> None:
+    def write_receipts(self, rows: Sequence[NewReceipt]) -> None:
         """Store receipts; of the same kind for the same message the first stands."""
         ...
 

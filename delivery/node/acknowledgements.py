@@ -10,7 +10,7 @@ import structlog
 from django.db import connections, router
 
 from delivery import positions
-from delivery.log.store import ReceiptRow
+from delivery.log.store import NewReceipt
 from delivery.node.database import blocking
 from delivery.receipts import store
 from devices.models import Device
@@ -37,7 +37,7 @@ class Acknowledgements:
     """
 
     def __init__(self) -> None:
-        self._receipts: list[ReceiptRow] = []
+        self._receipts: list[NewReceipt] = []
         self._marks: dict[UUID, bytes] = {}
         self._task: asyncio.Task[None] | None = None
         self._cursors_at = 0.0
@@ -47,9 +47,8 @@ class Acknowledgements:
     def add(self, *, subscriber: UUID, device: UUID, ids: list[bytes], mark: bytes | None) -> None:
         """Note that a device has stored notifications, and everything up to its low-water mark."""
         now = time.time()
-        self._receipts += [
-            ReceiptRow(subscriber, UUID(bytes=item), device, "acknowledged", now) for item in ids
-        ]
+        whose, where = subscriber.bytes, device.bytes
+        self._receipts += [NewReceipt(whose, item, where, "acknowledged", now) for item in ids]
         if mark is not None and mark > self._marks.get(device, positions.START):
             self._marks[device] = mark
         if self._task is None:
@@ -77,7 +76,7 @@ class Acknowledgements:
                 pause = LONGEST  # only cursors are left
         self._task = None
 
-    def _put_back(self, receipts: list[ReceiptRow], marks: Mapping[UUID, bytes]) -> None:
+    def _put_back(self, receipts: list[NewReceipt], marks: Mapping[UUID, bytes]) -> None:
         """Keep what could not be written for the next time; of receipts the newest, as many as there is room for."""
         self._receipts = [*receipts, *self._receipts][-KEPT:]
         self._marks = {**marks, **self._marks}
@@ -87,7 +86,7 @@ class Acknowledgements:
             _write(self._receipts, self._marks)
 
 
-def _write(receipts: list[ReceiptRow], marks: Mapping[UUID, bytes]) -> None:
+def _write(receipts: list[NewReceipt], marks: Mapping[UUID, bytes]) -> None:
     if receipts:
         store(receipts)
     if marks:

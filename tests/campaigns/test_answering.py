@@ -14,11 +14,11 @@ from campaigns import engine, launching, why
 from campaigns.intake import Sender, accept
 from campaigns.models import Campaign
 from delivery import holds, runs
-from delivery.log.store import OutcomeRow, ReceiptRow, log_store
+from delivery.log.store import OutcomeRow, ReceiptRow
 from delivery.models import Page, Run, Shard, Stopped
 from delivery.positions import notification_id
 from devices.models import ApiKey, Application, Category, Device, Preference, Segment, Subscriber
-from tests.delivery.log.writing import write_outcomes
+from tests.delivery.log.writing import write_outcomes, write_receipts
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -193,7 +193,7 @@ def test_who_got_it_hears_on_which_device_and_what_they_did(anna: Subscriber, ca
             ),
         ]
     )
-    log_store().write_receipts([ReceiptRow(anna.uid, note, first.uid, "opened", at + 60)])
+    write_receipts([ReceiptRow(anna.uid, note, first.uid, "opened", at + 60)])
     told = ask(anna, campaign)
     when = f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
     assert told["answer"]["told"] is True

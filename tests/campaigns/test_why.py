@@ -10,11 +10,11 @@ from django.test.utils import CaptureQueriesContext
 from campaigns import engine, launching, why
 from campaigns.intake import Sender, accept
 from campaigns.models import Campaign
-from delivery.log.store import OutcomeRow, ReceiptRow, log_store
+from delivery.log.store import OutcomeRow, ReceiptRow
 from delivery.models import Page, Run, Stopped
 from delivery.positions import notification_id
 from devices.models import ApiKey, Application, Subscriber
-from tests.delivery.log.writing import write_outcomes
+from tests.delivery.log.writing import write_outcomes, write_receipts
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -36,7 +36,7 @@ def test_decision_policy_outcome_and_receipt_stand_in_one_answer(
     notification, device = notification_id(run.uid, anna.uid, "x"), uuid4()
     Stopped.objects.create(run=run, page=Page.objects.get(), subscriber_id=anna.pk, reason="no_consent")
     write_outcomes([OutcomeRow(anna.uid, notification, device, run.uid, "sent", "accepted", "p", 1, 1.0)])
-    log_store().write_receipts([ReceiptRow(anna.uid, notification, device, "opened", 2.0)])
+    write_receipts([ReceiptRow(anna.uid, notification, device, "opened", 2.0)])
     campaign = Campaign.objects.select_related("segment").get()
     default, log = (CaptureQueriesContext(connections[alias]) for alias in ("default", "log"))
     with default, log:

@@ -9,7 +9,7 @@ import pytest
 from django.core.management import call_command
 
 from delivery import counting, goals, heard, receipts, reports, runs
-from delivery.log.store import ReceiptRow, log_store
+from delivery.log.store import NewReceipt, log_store
 from delivery.models import Goal as GoalRow
 from delivery.models import Heard, Run, Stopped, Tally
 from delivery.positions import notification_id
@@ -290,7 +290,7 @@ def test_a_receipt_is_written_before_it_is_kept_to_be_counted(
 
     monkeypatch.setattr(type(log_store()), "write_receipts", lambda self, rows: away(rows))
     with pytest.raises(OSError, match="away"):
-        receipts.store([ReceiptRow(UUID(int=1), UUID(int=2), UUID(int=3), "opened", 1.0)])
+        receipts.store([NewReceipt(bytes(16), bytes(16), bytes(16), "opened", 1.0)])
     assert not Heard.objects.exists()
 
 

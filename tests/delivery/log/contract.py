@@ -7,7 +7,7 @@ import pytest
 
 from delivery import positions
 from delivery.log.store import LogEntry, LogStore, OutcomeRow, ReceiptRow
-from tests.delivery.log.writing import append, write_outcomes
+from tests.delivery.log.writing import append, write_outcomes, write_receipts
 
 NOW = float(int(time.time()))
 
@@ -151,10 +151,10 @@ class LogStoreContract:
     def test_a_receipt_is_kept_once_with_its_first_time(self, store: LogStore, subscriber: uuid.UUID) -> None:
         notification, device = uuid.uuid4(), uuid.uuid4()
         first = ReceiptRow(subscriber, notification, device, "acknowledged", NOW)
-        store.write_receipts([first])
-        store.write_receipts([ReceiptRow(subscriber, notification, device, "acknowledged", NOW + 9)])
+        write_receipts([first], store)
+        write_receipts([ReceiptRow(subscriber, notification, device, "acknowledged", NOW + 9)], store)
         opened = ReceiptRow(subscriber, notification, device, "opened", NOW + 1)
-        store.write_receipts([opened])
+        write_receipts([opened], store)
         found = store.receipts(subscriber, [notification])
         assert [(row.kind, row.device) for row in found] == [("acknowledged", device), ("opened", device)]
         assert found[0].at == pytest.approx(NOW, abs=0.002)
@@ -164,7 +164,7 @@ class LogStoreContract:
         mine = ReceiptRow(subscriber, shared, device, "acknowledged", NOW)
         theirs = ReceiptRow(other, uuid.uuid4(), device, "displayed", NOW)
         of_nobody_asked = ReceiptRow(other, shared, device, "read", NOW)
-        store.write_receipts([mine, theirs, of_nobody_asked])
+        write_receipts([mine, theirs, of_nobody_asked], store)
         found = store.receipts_of([(subscriber, shared), (other, theirs.notification), (other, uuid.uuid4())])
         assert {(row.subscriber, row.notification, row.device, row.kind) for row in found} == {
             (row.subscriber, row.notification, row.device, row.kind) for row in (mine, theirs)

@@ -3,7 +3,16 @@
 from collections.abc import Sequence
 
 from delivery import positions
-from delivery.log.store import LogEntry, LogStore, NewEntry, NewOutcome, OutcomeRow, log_store
+from delivery.log.store import (
+    LogEntry,
+    LogStore,
+    NewEntry,
+    NewOutcome,
+    NewReceipt,
+    OutcomeRow,
+    ReceiptRow,
+    log_store,
+)
 
 
 def append(entries: Sequence[LogEntry], store: LogStore | None = None) -> None:
@@ -22,3 +31,12 @@ def write_outcomes(rows: Sequence[OutcomeRow], store: LogStore | None = None) ->
         ids = (row.subscriber.bytes, row.notification.bytes, row.device.bytes)
         new = NewOutcome(*ids, row.outcome, row.reason, row.provider_id)
         (store or log_store()).write_outcomes([new], run=row.run, version=row.version, at=row.at)
+
+
+def write_receipts(rows: Sequence[ReceiptRow], store: LogStore | None = None) -> None:
+    """Write receipts."""
+    new = [
+        NewReceipt(row.subscriber.bytes, row.notification.bytes, row.device.bytes, row.kind, row.at)
+        for row in rows
+    ]
+    (store or log_store()).write_receipts(new)

@@ -10,7 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from delivery import positions
-from delivery.log.store import ReceiptRow
+from delivery.log.store import NewReceipt
 from delivery.node import acknowledgements
 from delivery.node.acknowledgements import Acknowledgements, write_cursors
 from devices.models import Application, Device, Platform, Provider, Subscriber
@@ -59,10 +59,10 @@ class Store:
 
     def __init__(self) -> None:
         self.away = 0
-        self.rows: list[ReceiptRow] = []
+        self.rows: list[NewReceipt] = []
         self.writes = 0
 
-    def write_receipts(self, rows: list[ReceiptRow]) -> None:
+    def write_receipts(self, rows: list[NewReceipt]) -> None:
         if self.away:
             self.away -= 1
             raise OSError("away")
@@ -102,7 +102,7 @@ def test_acknowledgements_that_come_together_are_one_write(store: Store) -> None
         return ids
 
     ids = asyncio.run(course())
-    assert [row.notification for row in store.rows] == ids
+    assert [uuid.UUID(bytes=row.notification) for row in store.rows] == ids
     assert {row.kind for row in store.rows} == {"acknowledged"}
     assert store.writes == 1
 
@@ -117,7 +117,7 @@ def test_a_log_that_is_away_gets_them_when_it_is_back(store: Store) -> None:
         return ids
 
     ids = asyncio.run(course())
-    assert [row.notification for row in store.rows] == ids
+    assert [uuid.UUID(bytes=row.notification) for row in store.rows] == ids
 
 
 def test_what_waits_for_a_log_that_is_away_is_bounded(
@@ -133,4 +133,4 @@ def test_what_waits_for_a_log_that_is_away_is_bounded(
         return ids
 
     ids = asyncio.run(course())
-    assert [row.notification for row in store.rows] == ids[-3:]
+    assert [uuid.UUID(bytes=row.notification) for row in store.rows] == ids[-3:]
