@@ -206,7 +206,7 @@ def approve(
         version = save_version(campaign)
         if campaign.state not in IN_FORCE:
             move(campaign, "approve")
-        _hand_on(campaign, version)
+        _hand_on(campaign, version, audience if found.needed else None)
         if campaign.state == State.LIVE:
             triggering.arm(campaign)
         _settle(campaign)
@@ -214,13 +214,15 @@ def approve(
     return version
 
 
-def _hand_on(campaign: Campaign, version: CampaignVersion) -> None:
-    """Let the next time of a recurring campaign be told in the words approved now."""
+def _hand_on(campaign: Campaign, version: CampaignVersion, approved: int | None) -> None:
+    """Let the next time of a recurring campaign be told in the words approved now, to as many as were `approved`."""
     waiting = (
         campaign.versions.filter(launch_at__isnull=False, launched_at=None).exclude(pk=version.pk).first()
     )
     if campaign.repeat and waiting is not None:
-        CampaignVersion.objects.filter(pk=version.pk).update(launch_at=waiting.launch_at)
+        CampaignVersion.objects.filter(pk=version.pk).update(
+            launch_at=waiting.launch_at, approved_audience=approved
+        )
         CampaignVersion.objects.filter(pk=waiting.pk).update(launch_at=None)
         version.refresh_from_db()
 
@@ -407,7 +409,13 @@ def _plan_next(version: CampaignVersion, now: datetime) -> None:
     at = _next_time(campaign, after=max(version.launch_at or now, now))
     newest = campaign.versions.first()
     if at is not None and newest is not None:
-        _new_version(campaign, from_json(newest.snapshot), newest, launch_at=at)
+        _new_version(
+            campaign,
+            from_json(newest.snapshot),
+            newest,
+            launch_at=at,
+            approved_audience=newest.approved_audience,
+        )
 
 
 def go_on(version: CampaignVersion, *, by: object) -> Run:

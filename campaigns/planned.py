@@ -44,7 +44,10 @@ class Plan(NamedTuple):
 
 
 class Collision(NamedTuple):
-    """Two campaigns of one day that the same people hear: the share of the sample that does, from 0 to 1."""
+    """Two campaigns of one day that the same people hear: the share of the sample that does, from 0 to 1.
+
+    It may be 0 where it is certain that some do: the sample holds few of a small audience.
+    """
 
     first: Campaign
     second: Campaign
@@ -141,7 +144,7 @@ def collisions(application: Application, planned: Sequence[Plan]) -> dict[date, 
         day: [
             Collision(one, other, share)
             for one, other in several
-            if (share := shares.get(_key(one, other), 0.0)) > 0
+            if (share := shares.get(_key(one, other), 0.0)) > 0 or _certain(one, other)
         ]
         for day, several in pairs.items()
         if several
@@ -163,6 +166,11 @@ def _times(campaign: Campaign, after: datetime, begin: datetime, end: datetime) 
     except (CrontabError, ZoneError):
         return []
     return times
+
+
+def _certain(one: Campaign, other: Campaign) -> bool:
+    """Return whether the same people hear both, however few they are: one segment, or one is for everybody."""
+    return one.segment_id == other.segment_id or None in (one.segment_id, other.segment_id)
 
 
 def _key(one: Campaign, other: Campaign) -> tuple[int, int]:

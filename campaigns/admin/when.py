@@ -13,7 +13,7 @@ from campaigns.timetable import shown, timetable
 from delivery.snapshot import Snapshot
 from devices.known_zones import known_zones
 from devices.viewer_zone import browser_zone
-from devices.wall_time import zone_names
+from devices.wall_time import offset, zone_names, zone_or
 from devices.words import number
 
 
@@ -30,7 +30,7 @@ def when_sentences(campaign: Campaign, snapshot: Snapshot, zone: str) -> list[st
     home = campaign.application.time_zone
     now = datetime.now(UTC)
     begins = campaign.send_at if campaign.send_at and campaign.send_at > now else now
-    zones = known_zones(campaign.application_id) if snapshot.policy.own_times else []
+    zones = known_zones(campaign.application_id)
     try:
         plan = timetable(
             policy=snapshot.policy,
@@ -63,7 +63,18 @@ def when_sentences(campaign: Campaign, snapshot: Snapshot, zone: str) -> list[st
                 "yours": shown(plan.last, zone),
             }
         )
+    if not snapshot.policy.own_times:
+        said += _where_people_live(plan.first, {one or home for one in zones})
     return [*said, *plan.notes]
+
+
+def _where_people_live(at: datetime, zones: set[str]) -> list[str]:
+    """Return what the clocks of the recipients say when all of them are told at one instant."""
+    clocks = sorted(zones, key=lambda zone: (offset(at.astimezone(zone_or(zone))), zone))
+    if len({offset(at.astimezone(zone_or(zone))) for zone in clocks}) < 2:
+        return []
+    told = {"first": shown(at, clocks[0]), "last": shown(at, clocks[-1])}
+    return [_("By the clocks of its recipients that is between %(first)s and %(last)s.") % told]
 
 
 def _after_events(campaign: Campaign, zone: str) -> list[str]:

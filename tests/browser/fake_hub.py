@@ -93,7 +93,7 @@ class FakeHub:
         self.port: int = self._run(self._serve())
 
     def stop(self) -> None:
-        self._run(self._runner.cleanup())
+        self._run(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -242,6 +242,16 @@ class FakeHub:
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
         return int(self._runner.addresses[0][1])
+
+    async def _end(self) -> None:
+        server = self._runner.server
+        assert server is not None
+        transports = [one.transport for one in server.connections if one.transport is not None]
+        await self._runner.cleanup()
+        for transport in transports:
+            transport.abort()
+        for _ in range(3):  # in the next turns of the loop they are closed
+            await asyncio.sleep(0)
 
     async def _page(self, request: web.Request) -> web.Response:
         html = render_device_page(

@@ -1,6 +1,6 @@
 """Approvals: signed for what was seen, void when it changes, never one's own."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -164,6 +164,29 @@ def test_an_approval_changed_in_the_database_does_not_hold(draft: Campaign, forg
     launching.approve(draft, by="user:anton")
     Approval.objects.update(**forged)
     assert "signature does not hold" in refused(launching.launch, draft, by="user:eva")
+
+
+def test_a_recurring_campaign_stops_before_the_time_at_which_its_audience_is_another(draft: Campaign) -> None:
+    draft.repeat = "0 9 * * *"
+    draft.save()
+    launching.approve(draft, by="user:anton")
+    launching.launch(draft, by="user:eva")
+
+    def due() -> datetime:
+        at = draft.versions.get(launched_at=None, launch_at__isnull=False).launch_at
+        assert at is not None
+        return at
+
+    assert launching.launch_due(due()) == 1
+    draft.title = "Another text"
+    draft.save()
+    launching.approve(draft, by="user:anton")  # it stays live
+    assert launching.launch_due(due()) == 1
+    people(draft.application, 10)
+    assert launching.launch_due(due()) == 0
+    draft.refresh_from_db()
+    assert draft.state == "in_review" and Run.objects.count() == 2
+    assert not draft.versions.filter(launched_at=None, launch_at__isnull=False).exists()
 
 
 def test_a_planned_launch_is_taken_back_when_its_audience_is_another(draft: Campaign) -> None:

@@ -1,10 +1,12 @@
 """A canary: a part of the people first, the others when somebody says so, nobody twice."""
 
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 
 from campaigns import launching, preflight
@@ -15,6 +17,7 @@ from delivery.log.store import log_store
 from delivery.models import Run
 from delivery.snapshot import WHOLE, Share
 from devices.models import Application, Subscriber
+from notifyhub import dashboard
 
 pytestmark = pytest.mark.django_db(databases=["default", "log"])
 
@@ -55,6 +58,16 @@ def test_the_others_wait_for_a_decision_and_nobody_is_told_twice(launched: Campa
     assert not first & rest and len(first | rest) == 300
     Run.objects.update(state="done")
     assert launching.end_finished() == 1
+
+
+def test_the_dashboard_says_that_it_waits(launched: CampaignVersion) -> None:
+    since = timezone.now() - timedelta(days=1)
+    here = [launched.campaign.application_id]
+    [(said, path, _)] = dashboard.trouble(here, since)
+    assert said == "“Careful” has told its canary and waits: go on, or stop it."
+    assert path == reverse("admin:campaigns_campaign_preflight", args=[launched.campaign_id])
+    launching.go_on(launched, by="eve")
+    assert dashboard.trouble(here, since) == []
 
 
 def test_two_who_press_at_once_tell_the_others_once(launched: CampaignVersion) -> None:

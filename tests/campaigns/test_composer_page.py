@@ -12,7 +12,7 @@ from django.urls import reverse
 from PIL import Image
 
 from campaigns.models import Campaign
-from devices import known_attributes
+from devices import known_attributes, known_zones
 from devices.models import Role, Subscriber
 from tests.admin_world import World, build, member
 from tests.campaigns.test_admin import add, content, errors
@@ -171,6 +171,23 @@ def test_the_preview_says_when_it_is_really_told(meadow: World) -> None:
     )
     assert "It starts for you at Fri 1 Mar 2030, 13:00 (Europe/Berlin)." in found["when"]
     assert any("Asia/Tokyo" in sentence for sentence in found["when"])
+
+
+def test_the_preview_says_what_the_recipients_clocks_say(meadow: World) -> None:
+    Subscriber.objects.update(time_zone="Asia/Tokyo")
+    other = Subscriber.objects.create(
+        application=meadow.application, external_id="la", time_zone="America/New_York"
+    )
+    at = {"send_at_0": "2030-03-01", "send_at_1": "12:00:00", "viewer_zone": "Europe/Berlin"}
+    between = (
+        "By the clocks of its recipients that is between Fri 1 Mar 2030, 07:00 (America/New_York) and Fri 1 Mar"
+        " 2030, 21:00 (Asia/Tokyo)."
+    )
+    assert between in shown(editor_of(meadow), **at)["when"]
+    known_zones.forget()
+    other.delete()
+    found = shown(editor_of(meadow, "tom"), **at)["when"]
+    assert not any("By the clocks" in sentence for sentence in found)
 
 
 def test_only_members_may_look_and_only_at_their_own(meadow: World) -> None:

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from campaigns import preflight
+from campaigns import planned, preflight
 from campaigns.models import Approval, Campaign, CampaignVersion, EventType, Experiment
 from campaigns.models import TestDevice as NamedDevice  # pytest would take it for a test
 from delivery.models import Page, Run
@@ -301,6 +301,24 @@ def test_the_calendar_shows_launches_drafts_and_recurring_times_with_who_hears_t
     assert "<strong>12:00</strong> Meadow campaign" in page  # the instant in Europe/Berlin
     assert page.count("</strong> Weekly") == 5  # the Tuesdays of the weeks that May touches
     assert "⚠ 50 % hear both “Meadow campaign” and “Other”" in page
+
+
+def test_two_to_the_same_few_are_named_though_the_sample_holds_none_of_them(
+    meadow: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planned, "SAMPLE", 3)
+    people(meadow, 9)
+    few = Segment.objects.create(
+        application=meadow.application,
+        name="few",
+        predicate={"external_id": meadow.of(Subscriber).external_id},
+    )
+    day = datetime(2031, 5, 6, 10, tzinfo=UTC)
+    Campaign.objects.update(send_at=day, segment=few)
+    Campaign.objects.create(application=meadow.application, name="Other", title="x", segment=few, send_at=day)
+    page = sign_in(meadow, "anton", Role.APPROVER).get(reverse("admin:campaigns_calendar") + "?month=2031-05")
+    said = html.unescape(page.content.decode())
+    assert "⚠ < 1 % hear both “Meadow campaign” and “Other”" in said
 
 
 def test_an_empty_calendar_says_what_to_do_and_odd_months_are_this_one(meadow: World) -> None:
