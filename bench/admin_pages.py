@@ -54,8 +54,9 @@ def main(path: str) -> int:
 def addresses() -> Iterator[tuple[str, str]]:
     """Yield the name and address of every page that can be looked at: lists, an object of each kind, buttons."""
     from django.contrib import admin
-    from django.urls import NoReverseMatch, reverse
+    from django.urls import reverse
 
+    from campaigns.models import Campaign
     from delivery.models import Run
     from devices.models import Subscriber
 
@@ -83,11 +84,11 @@ def addresses() -> Iterator[tuple[str, str]]:
     )
     person = Subscriber.objects.order_by("pk")[777]
     yield "why", reverse("admin:campaigns_why") + f"?run={run.pk}&subscriber={person.external_id}"
-    for name in ("campaigns_campaign_preflight", "campaigns_campaign_calendar", "campaigns_calendar"):
-        try:
-            yield name, reverse(f"admin:{name}")
-        except NoReverseMatch:
-            continue
+    yield "why, a person", reverse("admin:campaigns_why") + f"?person={person.pk}"
+    yield "calendar", reverse("admin:campaigns_calendar")
+    everybody = Campaign.objects.filter(segment=None).order_by("-pk")[0]
+    yield "check and launch", reverse("admin:campaigns_campaign_preflight", args=[everybody.pk])
+    yield "new campaign", reverse("admin:campaigns_campaign_add")
 
 
 def fetch(client: Any, name: str, address: str, rounds: int) -> Fetched | str:

@@ -126,7 +126,7 @@ def _campaigns(
                 title="Hi {{ first_name }}",
                 body="News",
                 category=category,
-                segment=segments[number % len(segments)],
+                segment=segments[number % len(segments)] if number else None,  # the first is for everybody
                 state=next(states),
             )
             for number in range(count)

@@ -156,16 +156,15 @@ def trouble(applications: list[int], since: datetime) -> list[tuple[str, str, da
         if path not in known:
             words = {"run": run.title, "state": within(run.get_state_display()), "reason": run.reason}
             found.append((gettext("“%(run)s” is %(state)s: %(reason)s") % words, path, run.created_at))
-    canaries = CampaignVersion.objects.filter(
-        campaign__application__in=applications, canary_state="waiting", launched_at__isnull=False
-    )
+    canaries = CampaignVersion.objects.filter(campaign__application__in=applications, canary_state="waiting")
     for key, name, at in canaries.order_by("-launched_at").values_list(
         "campaign", "campaign__name", "launched_at"
     )[:3]:
         said = gettext("“%(campaign)s” has told its canary and waits: go on, or stop it.") % {
             "campaign": name
         }
-        found.append((said, reverse("admin:campaigns_campaign_preflight", args=[key]), at))
+        path = reverse("admin:campaigns_campaign_preflight", args=[key])
+        found.append((said, path, at or timezone.now()))
     reasons: Counter[str] = Counter()
     closed = Parcel.objects.filter(
         application__in=applications, closed_at__gte=since.timestamp(), failed__gt=0
