@@ -12,8 +12,7 @@ from delivery.node.horizon import horizon
 from delivery.node.wire import Wire
 
 HELD_LIMIT = 1_000
-"""Live entries kept back while a replay runs; more and the device reads them from the log again.
-So many other frames may come before the first one, too; more and it comes back."""
+"""Live entries kept back while a replay runs; more and the device reads them from the log again."""
 REMEMBERED = 256
 """Ids of the last entries written, so that a replay and a live entry do not both arrive; a device drops repeats too."""
 UNACKNOWLEDGED = 256
@@ -56,40 +55,22 @@ class Connection:
         self.behind = False
         """Something may have passed by: until its log is read again, its cursor stays where it is."""
         self._given_up = False
-        self._early: list[bytes] | None = []
         self._held: list[Piece] = []
         self._unacknowledged: deque[tuple[int, list[bytes], bytes, bytes]] = deque(maxlen=UNACKNOWLEDGED)
         self._written: dict[bytes, None] = {}
 
-    def greet(self, hello: bytes) -> None:
-        """Write the first frame, and behind it what came for the device since its presence is known."""
-        early, self._early = self._early or [], None
-        for payload in (hello, *early):
-            self.send(payload)
-
     def send(self, payload: bytes) -> None:
         """Write a frame, unless the device reads so slowly that it is better off with its log."""
-        if self._early is not None:
-            self._early.append(payload)
-            if len(self._early) > HELD_LIMIT:
-                self._early.clear()
-                self.close(frames.TRY_AGAIN_LATER)
-        elif self._given_up:
+        if self._given_up:
             return  # a frame is missing: none may follow, though it reads again
-        elif self.wire.waiting <= WAITING_LIMIT:
+        if self.wire.waiting <= WAITING_LIMIT:
             self.wire.write(payload)
         else:
-            self.give_up()
-
-    def give_up(self) -> None:
-        """Tell a device that does not read to come back, and write it nothing more."""
-        if self._given_up:
-            return
-        self._given_up = True
-        counts["given_up"] += 1
-        self.wire.write(frames.RESYNC)
-        self.close(frames.TRY_AGAIN_LATER)
-        asyncio.get_running_loop().call_later(ABORT_SECONDS, self.wire.abort)
+            self._given_up = True
+            counts["given_up"] += 1
+            self.wire.write(frames.RESYNC)
+            self.close(frames.TRY_AGAIN_LATER)
+            asyncio.get_running_loop().call_later(ABORT_SECONDS, self.wire.abort)
 
     def deliver(self, pieces: Sequence[Piece]) -> None:
         """Write live entries, or keep them back until the replay is done."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from uuid import UUID
 
@@ -11,7 +11,7 @@ import structlog
 from delivery import positions, reading, receipts
 from delivery.node import frames, lookups
 from delivery.node.acknowledgements import Acknowledgements
-from delivery.node.connection import Connection, Piece
+from delivery.node.connection import Connection
 from delivery.node.table import Node
 from delivery.node.wire import Wire
 from devices.tokens import Identity
@@ -19,13 +19,7 @@ from devices.tokens import Identity
 log = structlog.get_logger(__name__)
 
 ACK_SECONDS = 30.0
-"""How long a replay waits for the acknowledgement of a frame before it sends the next."""
-STALLED_SECONDS = 10.0
-"""How long a device may take no byte of what waits for it during a replay."""
-FRAME_BYTES = 65_536
-"""Of a replay's frame; what is larger goes as several, unless it is one entry."""
-LOOK_EVERY = 0.05
-"""Seconds between two looks whether a line that acknowledges nothing has taken what it was given."""
+"""How long a replay waits for the acknowledgement of one page before it sends the next."""
 
 acknowledgements = Acknowledgements()
 
@@ -50,7 +44,7 @@ class Session:
         self._node = node
         self._wire = wire
         self._close = close
-        self._acknowledges = listens
+        self._listens = listens
         self._acknowledged = asyncio.Event()
         self._replaying: asyncio.Task[None] | None = None
         self._seen: Callable[[bytes], bool] = _nothing
@@ -71,7 +65,7 @@ class Session:
             try:
                 after, self._seen = positions.decode_seen(cursor)
             except positions.CursorError as error:
-                self.connection.send(frames.error("The cursor was not understood.", str(error)))
+                self._wire.write(frames.error("The cursor was not understood.", str(error)))
         # presence first, then the log: an entry that is written in between arrives live
         await self._node.add(self.connection)
         if after is None:
@@ -80,7 +74,7 @@ class Session:
         if not recovered:
             after = reading.oldest(time.time())
         self.connection.safe = after
-        self.connection.greet(
+        self._wire.write(
             frames.hello(
                 device=str(self.identity.device_uid),
                 node=self._node.name,
@@ -107,7 +101,6 @@ class Session:
 
     def acknowledge(self, seq: int | None, ids: Sequence[str]) -> None:
         """Note what the device has stored: everything up to `seq`, or single ids."""
-        self._acknowledges = True
         covered, mark = self.connection.acknowledge(seq) if seq is not None else ([], None)
         if ids:
             covered += uuids(ids[: receipts.MOST_IDS])
@@ -135,17 +128,14 @@ class Session:
         self._replaying.add_done_callback(self._replayed)
 
     async def _replay(self, after: bytes) -> None:
-        """Write what the log holds behind a position, frame by frame, then let live entries through."""
+        """Write what the log holds behind a position, page by page, then let live entries through."""
         connection = self.connection
         while True:
             while True:
                 found = await lookups.replay((connection.subscriber, connection.platform, after))
+                self._acknowledged.clear()
+                connection.write([piece for piece in found.pieces if not self._seen(piece[0])])
                 after = found.last
-                *frames_before, last = _parts([piece for piece in found.pieces if not self._seen(piece[0])])
-                for part in frames_before:
-                    connection.write(part)
-                    await self._stored()
-                connection.write(last)
                 if not found.more:
                     break
                 await self._stored()
@@ -154,43 +144,19 @@ class Session:
             after = connection.safe
 
     async def _stored(self) -> None:
-        """Wait until the device has acknowledged everything, but not for ever.
-
-        One that acknowledges nothing is waited for as long as it takes to hand over what it was given; one that takes
-        nothing either is given up.
-        """
-        before, since = self._wire.waiting, time.monotonic()
-        if self._acknowledges:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(ACK_SECONDS):
-                    while not self.connection.settled:
-                        self._acknowledged.clear()
-                        await self._acknowledged.wait()
-            self._acknowledges = self.connection.settled
-        while not self._acknowledges and (waiting := self._wire.waiting):
-            if waiting < before:
-                before, since = waiting, time.monotonic()
-            elif time.monotonic() - since > STALLED_SECONDS:
-                return self.connection.give_up()
-            await asyncio.sleep(LOOK_EVERY)
+        """Wait until the device has acknowledged everything, but not for ever."""
+        if not self._listens:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ACK_SECONDS):
+                while not self.connection.settled:
+                    await self._acknowledged.wait()
+                    self._acknowledged.clear()
 
     def _replayed(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("node.replay_failed", error=repr(error))
             self._close(frames.FAILED)
-
-
-def _parts(pieces: list[Piece]) -> Iterator[list[Piece]]:
-    """Yield the pieces of a frame each; one list at least, which may be empty."""
-    part: list[Piece] = []
-    size = 0
-    for piece in pieces:
-        size += len(piece[2])
-        if part and size > FRAME_BYTES:
-            yield part
-            part, size = [], len(piece[2])
-        part.append(piece)
-    yield part
 
 
 def _nothing(identity: bytes) -> bool:

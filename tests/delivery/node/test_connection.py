@@ -34,8 +34,6 @@ class Device:
             close=self.close,
             catch_up=lambda: None,
         )
-        self.connection.greet(b'{"type":"hello"}')
-        self.frames.clear()
 
     def write(self, payload: bytes) -> None:
         self.frames.append(json.loads(payload))
@@ -145,21 +143,3 @@ def test_a_device_that_does_not_read_is_told_to_come_back_and_then_let_go() -> N
     assert [frame["type"] for frame in device.frames] == ["entries", "resync"]
     assert device.codes == [1013]
     assert device.aborted
-
-
-def test_what_comes_before_the_greeting_follows_it() -> None:
-    device = Device()
-    connection = Connection(
-        device=b"d" * 16,
-        subscriber=uuid.uuid4(),
-        application="a",
-        platform="web",
-        wire=device,
-        close=device.close,
-        catch_up=lambda: None,
-    )
-    connection.send(b'{"type":"recall","run":"r"}')
-    assert device.frames == []
-    connection.greet(b'{"type":"hello"}')
-    connection.send(b'{"type":"marked"}')
-    assert [frame["type"] for frame in device.frames] == ["hello", "recall", "marked"]
