@@ -58,12 +58,17 @@ REPORTING = [
     (_("Web Push"), _("what the page's service worker sends")),
 ]
 """Which platforms report what."""
-KINDS = {
+COLUMNS = {
+    "addressed": _("Messages"),
+    "told": _("Told"),
+    "accepted": _("Accepted"),
     "acknowledged": _("Delivered"),
     "displayed": _("Displayed"),
     "opened": _("Opened"),
+    "dismissed": _("Dismissed"),
     "converted": _("Converted"),
 }
+HOURLY = ("acknowledged", "displayed", "opened", "converted")
 
 
 def page(admin: Any, request: HttpRequest, run: Run) -> HttpResponse:
@@ -80,13 +85,11 @@ def page(admin: Any, request: HttpRequest, run: Run) -> HttpResponse:
         "funnel": _funnel(report),
         "reporting": REPORTING,
         "tables": [
-            (
-                gettext("By platform"),
-                gettext("Platform"),
-                report.platforms,
-                _bars(report.platforms, "addressed"),
+            _table(
+                report, gettext("By platform"), gettext("Platform"), report.platforms, "addressed", "accepted"
             ),
-            (gettext("By language"), gettext("Language"), report.locales, _bars(report.locales, "told")),
+            _table(report, gettext("By language"), gettext("Language"), report.locales, "told"),
+            _table(report, gettext("By variant"), gettext("Variant"), report.variants, "told"),
         ],
         "hours": [(parse_datetime(hour.at), hour) for hour in report.hours],
         "hourly": _hourly(report),
@@ -162,6 +165,22 @@ def _funnel(report: reports.Report) -> Any:
     return charts.bars(rows, says=said)
 
 
+def _table(
+    report: reports.Report, name: str, column: str, lines: list[reports.Line], base: str, *more: str
+) -> dict[str, Any]:
+    """Return a table of what was said of each value of a dimension; `base` counts whom its shares are of."""
+    names = [base, *more, "acknowledged", "displayed", "opened", "dismissed"]
+    if report.goal is not None:
+        names.append("converted")
+    return {
+        "name": name,
+        "column": column,
+        "columns": [COLUMNS[one] for one in names],
+        "lines": [(line.label, [getattr(line, one) for one in names]) for line in lines],
+        "picture": _bars(lines, base),
+    }
+
+
 def _bars(lines: list[reports.Line], base: str) -> Any:
     """Return the opened of each value, as a share of those told there, or of its messages."""
     rows = []
@@ -181,8 +200,8 @@ def _said(count: int, share: float) -> dict[str, str]:
 def _series(report: reports.Report) -> list[tuple[str, list[int]]]:
     """Return what people did, hour by hour; conversions where there is a goal."""
     return [
-        (str(word), [getattr(hour, kind) for hour in report.hours])
-        for kind, word in KINDS.items()
+        (str(COLUMNS[kind]), [getattr(hour, kind) for hour in report.hours])
+        for kind in HOURLY
         if kind != "converted" or report.goal is not None
     ]
 

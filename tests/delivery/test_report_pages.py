@@ -86,6 +86,9 @@ def test_a_report_has_definitions_pictures_and_their_tables(meadow: World, run: 
         "+300.0%",
     ):
         assert said in page, said
+    columns = ["Told", "Delivered", "Displayed", "Opened", "Dismissed", "Converted"]
+    heads = "".join(f'<th scope="col" class="nh-n">{one}</th>' for one in columns)
+    assert f'<th scope="col">Language</th>{heads}' in page and f'<th scope="col">Variant</th>{heads}' in page
     assert page.count("<svg viewBox") >= 4 and page.count('role="img" aria-label="') >= 4
 
 
