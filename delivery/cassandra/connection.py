@@ -54,6 +54,9 @@ def options(
                 "retry_connect": True,
                 "connection_class": LibevConnection,
                 "compression": False,
+                # The driver's 10 s are short for `sync_cassandra` on a busy ring: the next table meets a node that has
+                # no keyspace yet.
+                "max_schema_agreement_wait": 60,
                 "sockopts": [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
                 "execution_profiles": {EXEC_PROFILE_DEFAULT: profile},
             },

@@ -40,6 +40,9 @@ _HELLOS = {
     "cassandra": b"\x04\x00\x00\x00\x05\x00\x00\x00\x00",  # OPTIONS of protocol version 4
 }
 
+_SECONDS_TO_AGREE = 90.0
+"""For the nodes of a ring that has just started, on a busy machine, to have a new table all."""
+
 
 @pytest.fixture(scope="module")
 def ring(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Cassandra]:
@@ -69,8 +72,11 @@ def make_table(session: Session, *, copies: int) -> str:
     keyspace = f"k{uuid4().hex}"
     replication = f"{{'class': 'NetworkTopologyStrategy', 'datacenter1': {copies}}}"
     session.execute(f"CREATE KEYSPACE {keyspace} WITH replication = {replication}")
+    # The driver goes on after ten seconds whether the nodes agree or not, and the next statement goes to another.
+    assert session.wait_for_schema_agreement(wait_time=_SECONDS_TO_AGREE)
     # One partition: a read of many that meets a dead replica waits until the ring has noticed (up to 20 s).
     session.execute(f"CREATE TABLE {keyspace}.words (page int, number int, PRIMARY KEY (page, number))")
+    assert session.wait_for_schema_agreement(wait_time=_SECONDS_TO_AGREE)
     return f"{keyspace}.words"
 
 
