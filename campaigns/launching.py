@@ -338,10 +338,13 @@ def _check_override(campaign: Campaign, may_override: bool) -> None:
         )
 
 
-def rehearse(campaign: Campaign, *, everybody: bool = False) -> dryrun.Rehearsal:
+def rehearse(
+    campaign: Campaign, *, looked_at: int = dryrun.LOOKED_AT, everybody: bool = False
+) -> dryrun.Rehearsal:
     """Return what a launch would come to, at once, at `send_at` or at the first of its times.
 
-    Raises `LaunchError` (`delivery.dryrun`).
+    Of more than `looked_at` people it is estimated from about as many, unless `everybody` is asked for. Raises
+    `LaunchError` (`delivery.dryrun`).
     """
     now = timezone.now()
     begins = campaign.send_at if campaign.send_at and campaign.send_at > now else None
@@ -353,6 +356,7 @@ def rehearse(campaign: Campaign, *, everybody: bool = False) -> dryrun.Rehearsal
         lane=campaign.lane,
         category=campaign.category,
         at=begins.timestamp() if begins else None,
+        looked_at=looked_at,
         everybody=everybody,
     )
 

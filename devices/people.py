@@ -37,15 +37,30 @@ def page_after(
 
     Fewer than `limit` people mean that the shard has no more. Consent and preference are read, not judged.
     """
-    condition, values = condition_on(Subscriber, predicate)
-    rows = _people(
-        "devices_subscriber.application_id = %s AND devices_subscriber.id > %s AND devices_subscriber.id <= %s"
-        + condition,
-        [application_id, cursor, last, *values],
-        category_id,
-        limit,
-    )
-    return _with_devices(rows, predicate)
+    sql, values = _behind(application_id, cursor, last, limit, predicate, category_id)
+    return _with_devices(fetch(sql, values), predicate)
+
+
+def pages_after(
+    application_id: int,
+    places: Sequence[tuple[int, int]],
+    *,
+    limit: int,
+    predicate: Any = None,
+    category_id: int | None = None,
+) -> list[list[Person]]:
+    """Return what `page_after` returns for each of several places (`cursor`, `last`), in two queries for all."""
+    parts, values = [], []
+    for number, (cursor, last) in enumerate(places):
+        sql, more = _behind(application_id, cursor, last, limit, predicate, category_id)
+        parts.append(f"SELECT {number} AS place, page.* FROM ({sql}) AS page")
+        values += more
+    found: list[list[Person]] = [[] for _ in places]
+    if parts:
+        rows = sorted(fetch(" UNION ALL ".join(parts), values), key=_by_second)
+        for row, person in zip(rows, _with_devices([row[1:] for row in rows], predicate), strict=True):
+            found[row[0]].append(person)
+    return found
 
 
 def named(
@@ -60,16 +75,30 @@ def named(
         return []
     condition, values = among("devices_subscriber.id", wanted)
     chosen, more = condition_on(Subscriber, predicate)
-    rows = _people(
+    sql, values = _people(
         f"devices_subscriber.application_id = %s AND {condition}{chosen}",
         [application_id, *values, *more],
         category_id,
         len(wanted),
     )
-    return _with_devices(rows, predicate)
+    return _with_devices(fetch(sql, values), predicate)
 
 
-def _people(where: str, values: list[Any], category_id: int | None, limit: int) -> list[tuple[Any, ...]]:
+def _behind(
+    application_id: int, cursor: int, last: int, limit: int, predicate: Any, category_id: int | None
+) -> tuple[str, list[Any]]:
+    condition, values = condition_on(Subscriber, predicate)
+    return _people(
+        "devices_subscriber.application_id = %s AND devices_subscriber.id > %s AND devices_subscriber.id <= %s"
+        + condition,
+        [application_id, cursor, last, *values],
+        category_id,
+        limit,
+    )
+
+
+def _people(where: str, values: list[Any], category_id: int | None, limit: int) -> tuple[str, list[Any]]:
+    """Return the statement for people in order of id, and its values."""
     allowed, join, joined = "NULL", "", []
     if category_id is not None:
         allowed = "chosen.allowed"
@@ -81,7 +110,7 @@ def _people(where: str, values: list[Any], category_id: int | None, limit: int) 
     attributes = "devices_subscriber.attributes"
     if connection.vendor == "postgresql":
         attributes += "::text"
-    return fetch(
+    return (
         f"SELECT devices_subscriber.id, {uuid_bytes('devices_subscriber.uid')}, devices_subscriber.external_id,"
         f" devices_subscriber.locale, devices_subscriber.time_zone, {attributes},"
         f" devices_subscriber.consent, {allowed}, devices_subscriber.quiet_hours,"
@@ -129,6 +158,7 @@ def _with_devices(rows: Sequence[tuple[Any, ...]], predicate: Any) -> list[Perso
 
 
 _by_id = operator.attrgetter("id")
+_by_second = operator.itemgetter(1)
 
 
 def _held_by(subscribers: list[int]) -> Where:

@@ -11,14 +11,13 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from campaigns import approval, launching, preflight, trying
-from campaigns.admin.reach import willing
 from campaigns.admin.when import viewer_zone, when_sentences
 from campaigns.models import Campaign, TestDevice
 from campaigns.preflight import Preflight
 from campaigns.timetable import shown
+from delivery.dryrun import Rehearsal
 from delivery.reasons import deferred_sentence, stopped_sentence
-from delivery.snapshot import Snapshot
-from devices import segments, staff
+from devices import staff
 from devices.admin import second_factor
 from devices.confirmation import RefusedError
 from devices.models import Power, Provider
@@ -26,6 +25,8 @@ from devices.words import number
 
 CANARY = 1
 """Per cent of the people who are told first."""
+UNWILLING = ("no_consent", "category_off", "not_opted_in")
+"""Reasons for which people are stopped who do not want to be told."""
 SALT = "campaigns.preflight"
 FRESH = 3_600
 """Seconds for which numbers that were looked at may be approved."""
@@ -69,7 +70,7 @@ def show(admin: Any, request: HttpRequest, campaign: Campaign) -> HttpResponse:
         "weights": _weights(found),
         "hours": _hours(found),
         "span": _span(found.rehearsal.seconds) if found.rehearsal else "",
-        "who": _who(campaign, found.snapshot) if found.snapshot else "",
+        "who": _who(campaign, found.rehearsal) if found.rehearsal else "",
         "when": _when(found, viewer_zone(request, campaign.application.time_zone)),
         "devices": TestDevice.objects.filter(application=campaign.application_id).select_related("device")[
             : trying.MOST * 5
@@ -207,10 +208,10 @@ def _weights(found: Preflight) -> list[Weight]:
     return lines
 
 
-def _who(campaign: Campaign, snapshot: Snapshot) -> str:
+def _who(campaign: Campaign, rehearsal: Rehearsal) -> str:
     """Say whom it reaches, and who does not want it."""
-    audience = segments.subscribers(campaign.application, snapshot.predicate)
-    total, people = audience.count(), willing(audience, campaign.category).count()
+    total = rehearsal.audience
+    people = total - sum(rehearsal.stopped.get(reason, 0) for reason in UNWILLING)
     whom = (
         _("the segment “%(segment)s”") % {"segment": campaign.segment}
         if campaign.segment

@@ -5,6 +5,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -166,9 +168,7 @@ def test_the_throttle_says_how_long_it_takes(db: None) -> None:
     assert rehearsed(app, snapshot=slow).seconds == pytest.approx(20)
 
 
-def test_a_large_audience_is_sampled_and_it_says_so(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("COUNTED_PEOPLE", 1_000), ("PAGE_PEOPLE", 20)):
-        monkeypatch.setattr(dryrun, name, value)
+def test_a_large_audience_is_sampled_and_it_says_so(db: None) -> None:
     app = world.application()
     Subscriber.objects.bulk_create(
         Subscriber(application=app, external_id=f"s{number}", consent=number % 10 >= 3)
@@ -178,16 +178,48 @@ def test_a_large_audience_is_sampled_and_it_says_so(db: None, monkeypatch: pytes
         Device(application=app, subscriber=person, platform="android", provider="fcm", token=f"t{person.pk}")
         for person in Subscriber.objects.filter(external_id__endswith="7")
     )
-    found = rehearsed(app)
+    found = rehearsed(app, looked_at=800)
     assert found.sampled and found.audience == 4_000
     assert 700 <= found.looked_at <= 800
     assert 0 < found.margin < 0.1
     assert abs(found.stopped["no_consent"] - 1_200) <= found.margin * 4_000
     assert abs(found.messages["fcm"] - 400) <= 2 * found.margin * 4_000
     assert found.audience == found.told + sum(found.stopped.values())
-    counted = rehearsed(app, everybody=True)
+    counted = rehearsed(app, looked_at=800, everybody=True)
     assert (counted.sampled, counted.margin, counted.looked_at) == (False, 0.0, 4_000)
     assert counted.stopped == {"no_consent": 1_200}
+
+
+def test_people_count_for_as_many_as_live_where_they_were_found(db: None) -> None:
+    """Ids close together and ids far apart hold as many people as were counted, whatever lies between them."""
+    app, other = world.application(), world.application(slug="other")
+    Subscriber.objects.bulk_create(
+        Subscriber(
+            application=app if number < 2_000 or number % 20 == 0 else other,
+            external_id=f"s{number}",
+            consent=number < 2_000,
+        )
+        for number in range(4_000)
+    )
+    found = rehearsed(app, looked_at=800)
+    assert found.sampled and found.audience == 2_100
+    assert abs(found.stopped["no_consent"] - 100) <= 40
+    assert found.audience == found.told + found.stopped["no_consent"]
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_twice_the_people_are_looked_at_in_as_many_queries(db: None, counted: bool) -> None:
+    app = world.application()
+    most = 10_000 if counted else 80
+    asked = []
+    for prefix in "ab":
+        Subscriber.objects.bulk_create(
+            Subscriber(application=app, external_id=f"{prefix}{number}") for number in range(1_200)
+        )
+        with CaptureQueriesContext(connection) as queries:
+            rehearsed(app, looked_at=most)
+        asked.append(len(queries))
+    assert asked[0] == asked[1] <= 4
 
 
 def test_nobody_is_an_audience_too(db: None) -> None:
