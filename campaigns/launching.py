@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
 
-from campaigns import approval, experimenting, recurrence, triggering
+from campaigns import approval, composing, experimenting, recurrence, triggering
 from campaigns.content import BASE, ContentError, build
 from campaigns.models import Campaign, CampaignVersion
 from campaigns.policy import PolicyError
@@ -52,6 +52,8 @@ VERBS = {
 
 NOT_APPROVED = "approval"
 """The field of a `LaunchError` for an approval that is missing or not allowed."""
+CHANGED = "changed"
+"""The field of a `LaunchError` for a campaign that is another by now than somebody saw."""
 IN_FORCE = (State.APPROVED, State.LIVE)
 """States in which rules and requests may use a campaign's newest version."""
 
@@ -132,11 +134,7 @@ def checked_snapshot(campaign: Campaign) -> Snapshot:
     """Return `snapshot_of` when its texts render and fit; raises `LaunchError` with the first field and reason."""
     snapshot = snapshot_of(campaign)
     for problem in rendering.check(snapshot):
-        field = problem.field.removeprefix("texts.")
-        if field.startswith(f"{snapshot.locale}."):
-            field = field.removeprefix(f"{snapshot.locale}.")
-        elif problem.field.startswith("texts."):
-            field = f"locales.{field}"
+        field = composing.place_of(problem.field, locale=snapshot.locale)
         raise LaunchError(
             field,
             _("%(field)s, line %(line)s: %(reason)s.")
@@ -183,10 +181,13 @@ def approve(
 
     Returns the approved version, or None while the application wants somebody else's approval too. A live campaign
     stays live and goes on with the new version. `may_override`: whoever approves it may let it override preferences
-    and quiet hours. `numbers` are those of the dry run that the approver saw (`campaigns.preflight`).
+    and quiet hours. `numbers` are those of the dry run that the approver saw (`approval.numbers_of`), those of one
+    now for who saw none.
     """
     _check_override(campaign, may_override)
     snapshot = checked_snapshot(campaign)
+    if numbers is None:
+        numbers = approval.numbers_of(rehearse(campaign))
     author, audience = approval.author_of(by), approval.audience_of(campaign.application, snapshot)
     signed = approval.digest_of(campaign, snapshot)
     with transaction.atomic():
@@ -194,9 +195,7 @@ def approve(
         found = approval.standing(campaign, digest=signed, audience=audience)
         if refusal := approval.refusal(campaign, author, found):
             raise LaunchError(NOT_APPROVED, refusal)
-        approval.record(
-            campaign, digest=signed, numbers={**(numbers or {}), "audience": audience}, author=author
-        )
+        approval.record(campaign, digest=signed, numbers={**numbers, "audience": audience}, author=author)
         found = approval.standing(campaign, digest=signed, audience=audience)
         if not found.complete:
             if campaign.state == State.DRAFT:

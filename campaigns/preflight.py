@@ -4,7 +4,7 @@ from datetime import timedelta
 from statistics import median
 from typing import Any, NamedTuple
 
-import msgspec
+from django.core import signing
 from django.db.models import Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -29,17 +29,31 @@ LOOKED_AT = 10
 """Runs that say how large an audience is usual."""
 OPTED_OUT = 10_000
 """People who opted out lately that are looked through for a canary's."""
+FRESH = 3_600
+"""Seconds for which numbers that were looked at may be approved."""
+
+_SALT = "campaigns.preflight"
 
 
 class Warning(NamedTuple):
-    """Something to think about before a launch: a sentence, and the composer's field to change (or empty)."""
+    """Something to think about before a launch: a sentence, the composer's field to change, the campaign's place.
+
+    Both may be empty; the place (as `locales.de.title`) is empty where it is the field.
+    """
 
     text: str
     field: str = ""
+    place: str = ""
+
+    @property
+    def pointer(self) -> str:
+        """Where it stands in the campaign as a document (RFC 6901), empty for the whole of it."""
+        place = self.place or self.field
+        return f"/{place.replace('.', '/')}" if place else ""
 
 
 class Preflight(NamedTuple):
-    """What a launch would come to. With `problems` nothing can be launched; `rehearsal` is None then."""
+    """What a launch would come to. With `problems` nothing can be launched; `rehearsal` is None with the worst."""
 
     campaign: Campaign
     rehearsal: Rehearsal | None
@@ -51,24 +65,16 @@ class Preflight(NamedTuple):
 
     @property
     def numbers(self) -> dict[str, Any]:
-        """What an approval signs besides the content: people by reason, messages and bytes by provider, duration."""
-        if self.rehearsal is None:
-            return {}
-        found = msgspec.to_builtins(self.rehearsal)
-        kept = (
-            "at",
-            "audience",
-            "told",
-            "no_device",
-            "stopped",
-            "later",
-            "messages",
-            "seconds",
-            "sampled",
-            "margin",
-        )
-        weights = {name: one["largest"] for name, one in found["bytes"].items()}
-        return {**{name: found[name] for name in kept}, "largest_bytes": weights}
+        """What an approval signs besides the content."""
+        return approval.numbers_of(self.rehearsal) if self.rehearsal else {}
+
+    @property
+    def seal(self) -> str:
+        """What says later which text and numbers somebody looked at (`seen`), empty while something is in the way."""
+        if self.problems or self.rehearsal is None:
+            return ""
+        said = {"campaign": str(self.campaign.uid), "digest": self.digest, "numbers": self.numbers}
+        return signing.dumps(said, salt=_SALT, compress=True)
 
 
 class Canary(NamedTuple):
@@ -84,20 +90,29 @@ class Canary(NamedTuple):
         return self.progress.outcomes.get("failed", 0) / max(1, self.progress.messages)
 
 
-def look(campaign: Campaign) -> Preflight:
-    """Return what stands before a launch of what the campaign says now."""
+def look(campaign: Campaign, *, everybody: bool = False) -> Preflight:
+    """Return what stands before a launch of what the campaign says now; `everybody`: no audience is sampled."""
     try:
         snapshot = launching.checked_snapshot(campaign)
     except launching.LaunchError as error:
         field = composing.field_of(error.field, locale=campaign.application.locale)[0]
-        return Preflight(campaign, None, [Warning(str(error), field)], [], None, "")
-    rehearsal = launching.rehearse(campaign)
+        return Preflight(campaign, None, [Warning(str(error), field, error.field)], [], None, "")
+    rehearsal = launching.rehearse(campaign, everybody=everybody)
     digest = approval.digest_of(campaign, snapshot)
     standing = approval.standing(campaign, digest=digest, audience=rehearsal.audience)
     problems = [
         Warning(
-            _("%(count)s of %(weighed)s messages to %(provider)s are too large even with their texts cut.")
-            % {"count": one.too_large, "weighed": one.weighed, "provider": Provider(name).label},
+            _(
+                "%(count)s of %(weighed)s messages to %(provider)s are too large even with their texts cut: the largest"
+                " has %(largest)s bytes, %(limit)s are taken. Make the data smaller."
+            )
+            % {
+                "count": number(one.too_large),
+                "weighed": number(one.weighed),
+                "provider": Provider(name).label,
+                "largest": number(one.largest),
+                "limit": number(one.limit),
+            },
             "data",
         )
         for name, one in rehearsal.bytes.items()
@@ -105,6 +120,36 @@ def look(campaign: Campaign) -> Preflight:
     ]
     warnings = _warnings(campaign, snapshot, rehearsal)
     return Preflight(campaign, rehearsal, problems, warnings, standing, digest, snapshot)
+
+
+def seen(campaign: Campaign, seal: str = "") -> dict[str, Any]:
+    """Return the numbers that somebody acts on: those of a `Preflight.seal`, without one those counted now.
+
+    Raises `LaunchError` when what was sealed is too old or something else by now, and when something is in the way.
+    """
+    if not seal:
+        found = look(campaign)
+        for one in found.problems:
+            raise launching.LaunchError(one.place or one.field, one.text)
+        return found.numbers
+    try:
+        said: dict[str, Any] = signing.loads(seal, salt=_SALT, max_age=FRESH)
+    except signing.BadSignature:
+        raise launching.LaunchError(
+            launching.CHANGED, _("These numbers are too old: look again, nothing was done.")
+        ) from None
+    snapshot = launching.checked_snapshot(campaign)
+    if said["campaign"] != str(campaign.uid) or said["digest"] != approval.digest_of(campaign, snapshot):
+        raise launching.LaunchError(
+            launching.CHANGED, _("It was edited while you looked: look again, nothing was done.")
+        )
+    numbers: dict[str, Any] = said["numbers"]
+    if approval.drifted(int(numbers["audience"]), approval.audience_of(campaign.application, snapshot)):
+        raise launching.LaunchError(
+            launching.CHANGED,
+            _("Its audience changed by more than a tenth while you looked: look again, nothing was done."),
+        )
+    return numbers
 
 
 def canary_of(campaign: Campaign) -> Canary | None:
@@ -131,13 +176,15 @@ def _about_texts(snapshot: Snapshot, application: Application) -> list[Warning]:
     said = previewing.problems_of(snapshot, application)
     for problem in said:
         field, place = composing.field_of(problem.field, locale=application.locale)
-        found.append(Warning(f"{_place(field, place)}: {problem.text}", field))
+        kept = composing.place_of(problem.field, locale=application.locale)
+        found.append(Warning(f"{_place(field, place)}: {problem.text}", field, kept))
     for variant in snapshot.experiment.variants if snapshot.experiment else ():
         for problem in previewing.problems_of(experiments.told(snapshot, variant.key), application):
             if problem not in said:
                 field, place = composing.field_of(problem.field, locale=application.locale)
                 where = {"variant": variant.key, "place": _place(field, place), "text": problem.text}
-                found.append(Warning(_("variant %(variant)s, %(place)s: %(text)s") % where))
+                said_so = _("variant %(variant)s, %(place)s: %(text)s") % where
+                found.append(Warning(said_so, place="experiment"))
     return found
 
 

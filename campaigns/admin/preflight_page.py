@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from django.contrib import messages
-from django.core import signing
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -20,15 +19,11 @@ from delivery.reasons import deferred_sentence, stopped_sentence
 from delivery.snapshot import Snapshot
 from devices import segments, staff
 from devices.admin import second_factor
-from devices.confirmation import RefusedError
 from devices.models import Power, Provider
 from devices.words import number
 
 CANARY = 1
 """Per cent of the people who are told first."""
-SALT = "campaigns.preflight"
-FRESH = 3_600
-"""Seconds for which numbers that were looked at may be approved."""
 
 
 class Line(NamedTuple):
@@ -86,41 +81,10 @@ def show(admin: Any, request: HttpRequest, campaign: Campaign) -> HttpResponse:
         "refusal": refusal,
         "second_factor": second_factor.notice(request, page_of(campaign)) if may_approve else "",
         "approvers": approval.names(found.standing.valid) if found.standing else "",
-        "seen": signing.dumps(
-            {"campaign": str(campaign.uid), "digest": found.digest, "numbers": found.numbers},
-            salt=SALT,
-            compress=True,
-        ),
+        "seen": found.seal,
         "back": reverse("admin:campaigns_campaign_change", args=[campaign.pk]),
     }
     return TemplateResponse(request, "admin/campaigns/campaign/preflight.html", context)
-
-
-def seen(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
-    """Return the numbers of the page that somebody acts on; raises `RefusedError` when it shows something else by now.
-
-    Without a page, as from a script, the numbers are counted now.
-    """
-    sent = request.POST.get("seen", "")
-    found: dict[str, Any]
-    if not sent:
-        return preflight.look(campaign).numbers
-    try:
-        found = signing.loads(sent, salt=SALT, max_age=FRESH)
-    except signing.BadSignature:
-        raise RefusedError(_("This page is too old: look at the numbers again.")) from None
-    try:
-        snapshot = launching.checked_snapshot(campaign)
-    except launching.LaunchError as error:
-        raise RefusedError(str(error)) from None
-    if found["campaign"] != str(campaign.uid) or found["digest"] != approval.digest_of(campaign, snapshot):
-        raise RefusedError(_("It was edited while you looked: look again, nothing was done."))
-    numbers: dict[str, Any] = found["numbers"]
-    if approval.drifted(int(numbers["audience"]), approval.audience_of(campaign.application, snapshot)):
-        raise RefusedError(
-            _("Its audience changed by more than a tenth while you looked: look again, nothing was done.")
-        )
-    return numbers
 
 
 def send_test(admin: Any, request: HttpRequest, campaign: Campaign) -> HttpResponse:
