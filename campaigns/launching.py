@@ -54,6 +54,8 @@ NOT_APPROVED = "approval"
 """The field of a `LaunchError` for an approval that is missing or not allowed."""
 CHANGED = "changed"
 """The field of a `LaunchError` for a campaign that is another by now than somebody saw."""
+MOST_CANARY = 50
+"""Per cent of an audience: the largest share that may be told first."""
 IN_FORCE = (State.APPROVED, State.LIVE)
 """States in which rules and requests may use a campaign's newest version."""
 
@@ -276,6 +278,8 @@ def launch(
     when approvals are missing and when the campaign's state does not allow it, as when somebody else has launched it
     just now.
     """
+    if not 0 <= canary <= MOST_CANARY:
+        raise LaunchError("canary", canary_wanted())
     _check_override(campaign, may_override)
     snapshot = checked_snapshot(campaign)
     now = timezone.now()
@@ -310,6 +314,11 @@ def launch(
             by=str(by),
         )
         return version if later else _begin(version, now)
+
+
+def canary_wanted() -> str:
+    """Return what is said of a canary's share that is none."""
+    return _("Write a whole number of per cent, from 1 to %(most)s.") % {"most": MOST_CANARY}
 
 
 def _launch_on_events(campaign: Campaign, snapshot: Snapshot, *, by: object, canary: int) -> CampaignVersion:
@@ -417,6 +426,14 @@ def _plan_next(version: CampaignVersion, now: datetime) -> None:
         )
 
 
+def waiting_canary(campaign: Campaign) -> CampaignVersion:
+    """Return the version whose canary waits for a decision; raises `LaunchError` when none does."""
+    found = campaign.versions.filter(canary_state="waiting").select_related("campaign__application").first()
+    if found is None:
+        raise LaunchError("state", _("No canary waits: somebody has decided already."))
+    return found
+
+
 def go_on(version: CampaignVersion, *, by: object) -> Run:
     """Tell the others after a canary; raises `LaunchError` when it does not wait for that any more."""
     campaign = version.campaign
@@ -501,6 +518,11 @@ def origin(version: CampaignVersion) -> str:
 def run_uid(version: CampaignVersion) -> UUID:
     """Return the uid of a version's run, the same whoever starts it."""
     return uuid5(version.campaign.uid, f"v{version.number}")
+
+
+def first_uid(version: CampaignVersion) -> UUID:
+    """Return the uid of the run that a version begins with: its canary's, if it has one."""
+    return canary_uid(version) if version.canary else run_uid(version)
 
 
 def canary_uid(version: CampaignVersion) -> UUID:

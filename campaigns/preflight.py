@@ -9,13 +9,13 @@ from django.db.models import Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from campaigns import approval, composing, launching, previewing
+from campaigns import approval, composing, experimenting, launching, previewing
 from campaigns.approval import Standing
-from campaigns.models import Campaign, CampaignVersion
+from campaigns.models import Campaign, CampaignVersion, Experiment
 from delivery import experiments, runs
 from delivery.dryrun import Rehearsal
 from delivery.models import Credential, Gate, Page, Run
-from delivery.snapshot import Snapshot
+from delivery.snapshot import Snapshot, from_json
 from devices.known_zones import known_locales
 from devices.models import Application, Preference, Provider, Subscriber
 from devices.words import number, percent
@@ -78,12 +78,17 @@ class Preflight(NamedTuple):
 
 
 class Canary(NamedTuple):
-    """How a canary went: people told, messages and failures by reason, people who opted out since."""
+    """How a canary went: people told, messages and failures by reason, people who opted out since.
+
+    `experiment` is the one whose variants it compares, `winner` the variant that the others will be told alone.
+    """
 
     version: CampaignVersion
     run: Run
     progress: runs.Progress
     opted_out: int
+    experiment: Experiment | None = None
+    winner: str = ""
 
     @property
     def failed_share(self) -> float:
@@ -154,9 +159,12 @@ def seen(campaign: Campaign, seal: str = "") -> dict[str, Any]:
 
 def canary_of(campaign: Campaign) -> Canary | None:
     """Return the canary that waits for somebody to decide, None when there is none."""
-    version = campaign.versions.filter(canary_state="waiting").select_related("campaign").first()
-    run = Run.objects.filter(uid=launching.canary_uid(version)).first() if version else None
-    if version is None or run is None:
+    try:
+        version = launching.waiting_canary(campaign)
+    except launching.LaunchError:
+        return None
+    run = Run.objects.filter(uid=launching.canary_uid(version)).first()
+    if run is None:
         return None
     since = run.started_at or run.created_at
     share = launching.canary_share(version)
@@ -167,7 +175,18 @@ def canary_of(campaign: Campaign) -> Canary | None:
     if campaign.category_id is not None:
         off = Preference.objects.filter(category=campaign.category_id, allowed=False, changed_at__gte=since)
         left |= set(off.values_list("subscriber__uid", flat=True)[:OPTED_OUT])
-    return Canary(version, run, runs.progress(run), sum(share.holds(uid.bytes) for uid in left))
+    opted_out = sum(share.holds(uid.bytes) for uid in left)
+    return Canary(version, run, runs.progress(run), opted_out, *_compared(version))
+
+
+def _compared(version: CampaignVersion) -> tuple[Experiment | None, str]:
+    """Return the experiment whose variants a canary's people were told, and the winner chosen since, if any."""
+    snapshot = from_json(version.snapshot)
+    trial = snapshot.experiment
+    if trial is None or trial.winner or len(trial.variants) < 2:
+        return None, ""
+    now = experimenting.with_winner(snapshot).experiment
+    return Experiment.objects.filter(uid=trial.key).first(), now.winner if now else ""
 
 
 def _about_texts(snapshot: Snapshot, application: Application) -> list[Warning]:

@@ -229,7 +229,10 @@ class CampaignAdmin(ScopedAdmin):
             return HttpResponseRedirect(preflight_page.page_of(campaign))
         if step := second_factor.asked_first(request, preflight_page.page_of(campaign)):
             return step
-        canary = preflight_page.CANARY if request.POST.get("canary") else 0
+        try:
+            canary = preflight_page.canary_of_form(request)
+        except launching.LaunchError as error:
+            return preflight_page.show(self, request, campaign, canary_error=str(error))
 
         def done() -> str:
             people = preflight.seen(campaign, request.POST.get("seen", ""))["told"]

@@ -22,9 +22,6 @@ from devices.admin import second_factor
 from devices.models import Power, Provider
 from devices.words import number
 
-CANARY = 1
-"""Per cent of the people who are told first."""
-
 
 class Line(NamedTuple):
     """A line of a table: a count, its share of all in per cent, and a sentence."""
@@ -45,8 +42,8 @@ class Weight(NamedTuple):
     note: str
 
 
-def show(admin: Any, request: HttpRequest, campaign: Campaign) -> HttpResponse:
-    """Return the page."""
+def show(admin: Any, request: HttpRequest, campaign: Campaign, *, canary_error: str = "") -> HttpResponse:
+    """Return the page; with an error of a canary's share as it was sent."""
     found = preflight.look(campaign)
     author = approval.author_of(request.user)
     may_approve = staff.may(request, Power.LAUNCH, campaign.application_id)
@@ -70,6 +67,11 @@ def show(admin: Any, request: HttpRequest, campaign: Campaign) -> HttpResponse:
             : trying.MOST * 5
         ],
         "canary": preflight.canary_of(campaign),
+        "canary_ticked": bool(request.POST.get("canary")),
+        "canary_share": request.POST.get("canary_share", "1"),
+        "canary_most": launching.MOST_CANARY,
+        "canary_error": canary_error,
+        "compares": _compares(found),
         "planned": waiting,
         "may_edit": staff.may(request, Power.WRITE, campaign.application_id),
         "may_approve": may_approve,
@@ -107,12 +109,21 @@ def send_test(admin: Any, request: HttpRequest, campaign: Campaign) -> HttpRespo
     return HttpResponseRedirect(page_of(campaign))
 
 
+def canary_of_form(request: HttpRequest) -> int:
+    """Return how many per cent are to be told first, 0 for all at once; raises `LaunchError` for what is no share."""
+    if not request.POST.get("canary"):
+        return 0
+    said = request.POST.get("canary_share", "1").strip()
+    share = int(said) if said.isascii() and said.isdecimal() and len(said) < 4 else 0
+    if not 1 <= share <= launching.MOST_CANARY:
+        raise launching.LaunchError("canary", launching.canary_wanted())
+    return share
+
+
 def decide_canary(admin: Any, request: HttpRequest, campaign: Campaign, *, go_on: bool) -> HttpResponse:
     """Tell the others after a canary, or end it."""
-    version = campaign.versions.filter(canary_state="waiting").select_related("campaign__application").first()
     try:
-        if version is None:
-            raise launching.LaunchError("state", _("No canary waits: somebody has decided already."))
+        version = launching.waiting_canary(campaign)
         if go_on:
             launching.go_on(version, by=request.user)
             said = _("It goes on: the others are being told.")
@@ -136,6 +147,12 @@ def _can(campaign: Campaign, move: str) -> bool:
     return campaign.state in launching.MOVES[move][0] or (
         move == "approve" and campaign.state in launching.IN_FORCE
     )
+
+
+def _compares(found: Preflight) -> bool:
+    """Return whether variants are compared, of which a winner may be chosen while a canary waits."""
+    trial = found.snapshot.experiment if found.snapshot else None
+    return trial is not None and not trial.winner and len(trial.variants) > 1
 
 
 def _people(found: Preflight) -> list[Line]:

@@ -12,8 +12,13 @@ from rest_framework.response import Response
 
 from campaigns import approval, editing, launching, preflight
 from campaigns.api.campaign_document import CampaignSerializer, at_field
-from campaigns.api.preflight_document import PreflightSerializer, SeenSerializer, as_document
-from campaigns.models import Campaign
+from campaigns.api.preflight_document import (
+    LaunchSerializer,
+    PreflightSerializer,
+    SeenSerializer,
+    as_document,
+)
+from campaigns.models import Campaign, CampaignVersion
 from campaigns.notifications import OVERRIDE
 from delivery.api.runs import RunSerializer, do
 from delivery.models import Run
@@ -145,25 +150,56 @@ class CampaignViewSet(ScopedModelViewSet):
         self.note("approve", campaign)
         return Response(self.get_serializer(campaign).data)
 
-    @extend_schema(request=SeenSerializer, responses={202: LaunchedSerializer})
+    @extend_schema(request=LaunchSerializer, responses={202: LaunchedSerializer})
     @action(detail=True, methods=["post"])
     def launch(self, request: Request, uid: Any) -> Response:
-        """Launch the campaign to its audience: at once, or at `send_at` when that is to come."""
+        """Launch the campaign to its audience, or a `canary` of it first: at once, or at a `send_at` to come."""
         campaign = self.get_object()
         self.require_lane(campaign.lane)
-        if seal := self._asked(SeenSerializer)["seen"]:
-            _tried(preflight.seen, campaign, seal=seal)
-        _tried(launching.launch, campaign, by=self._author, may_override=self._may_override)
+        asked = self._asked(LaunchSerializer)
+        if asked["seen"]:
+            _tried(preflight.seen, campaign, seal=asked["seen"])
+        _tried(
+            launching.launch,
+            campaign,
+            by=self._author,
+            may_override=self._may_override,
+            canary=asked["canary"],
+        )
         self.note("launch", campaign)
         version = campaign.versions.first()
         return Response(
             {
-                "run": None if campaign.event_type_id else str(launching.run_uid(version)),
+                "run": None if campaign.event_type_id else str(launching.first_uid(version)),
                 "version": version.number,
                 "launch_at": version.launch_at if version.launched_at is None else None,
             },
             status=202,
         )
+
+    @extend_schema(request=None, responses={202: LaunchedSerializer})
+    @action(detail=True, methods=["post"], url_path="go-on")
+    def go_on(self, request: Request, uid: Any) -> Response:
+        """Tell the others after a canary; the winner alone, if one of an experiment's variants was chosen."""
+        campaign = self.get_object()
+        self.require_lane(campaign.lane)
+        version = _tried(launching.waiting_canary, campaign)
+        run = _tried(launching.go_on, version, by=self._author)
+        self.note("go_on", campaign)
+        return Response({"run": str(run.uid), "version": version.number, "launch_at": None}, status=202)
+
+    @extend_schema(request=None, responses=RunsSerializer)
+    @action(detail=True, methods=["post"], url_path="stop-canary")
+    def stop_canary(self, request: Request, uid: Any) -> Response:
+        """Stop after a canary: nobody else is told."""
+        campaign = self.get_object()
+        version = _tried(launching.waiting_canary, campaign)
+        _tried(launching.stop_canary, version, by=self._author)
+        self.note("stop_canary", campaign)
+        first = Run.objects.filter(uid=launching.canary_uid(version)).select_related(
+            "application", "category"
+        )
+        return Response({"runs": RunSerializer(first, many=True).data})
 
     @extend_schema(request=None, responses=RunsSerializer)
     @action(detail=True, methods=["post"])
@@ -218,10 +254,10 @@ class CampaignViewSet(ScopedModelViewSet):
 _PAST = {"pause": "paused", "resume": "resumed", "cancel": "cancelled", "recall": "recalled"}
 
 
-def _tried(what: Any, campaign: Campaign, **values: Any) -> Any:
+def _tried(what: Any, of: Campaign | CampaignVersion, **values: Any) -> Any:
     """Do something with a campaign; a state that forbids it is a 409, content that does not hold a 400."""
     try:
-        return cast(Any, what(campaign, **values))
+        return cast(Any, what(of, **values))
     except launching.LaunchError as error:
         if error.field == launching.NOT_APPROVED:
             raise refuse(

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 from rest_framework import serializers
 
-from campaigns import approval
-from campaigns.preflight import Preflight
+from campaigns import approval, launching, preflight
+from campaigns.preflight import Canary, Preflight
 from devices.strictness import StrictSerializer
 
 
@@ -20,6 +20,18 @@ class SeenSerializer(StrictSerializer):
         allow_blank=True,
         max_length=20_000,
         help_text="As preflight gave it, within the hour: refused when it says something else by now.",
+    )
+
+
+class LaunchSerializer(SeenSerializer):
+    """A launch to everybody, or to a share of them first."""
+
+    canary = serializers.IntegerField(
+        min_value=0,
+        max_value=launching.MOST_CANARY,
+        required=False,
+        default=0,
+        help_text="Per cent of the people who are told first; the others when `go-on` says so. 0: all at once.",
     )
 
 
@@ -112,6 +124,26 @@ class StandingSerializer(serializers.Serializer[Any]):
     refusal = serializers.CharField(allow_blank=True, help_text="Why this key may not approve it now.")
 
 
+class CanarySerializer(serializers.Serializer[Any]):
+    """A canary that waits for `go-on` or `stop-canary`, and how it went so far."""
+
+    percent = serializers.IntegerField()
+    run = serializers.UUIDField()
+    told = serializers.IntegerField(help_text="People.")
+    messages = serializers.IntegerField()
+    waiting = serializers.IntegerField(help_text="Of the messages.")
+    failed = serializers.IntegerField(help_text="Of the messages.")
+    reasons = serializers.DictField(child=serializers.IntegerField(), help_text="Of what failed or expired.")
+    opted_out = serializers.IntegerField(help_text="Of its people, since.")
+    compares = serializers.BooleanField(
+        help_text="Whether its people were told the variants of an experiment."
+    )
+    winner = serializers.CharField(
+        allow_blank=True,
+        help_text="The variant that the others will be told alone; empty: they are told as these.",
+    )
+
+
 class PreflightSerializer(serializers.Serializer[Any]):
     """Whom a launch would reach now: people, those with consent, and their devices by provider.
 
@@ -134,6 +166,7 @@ class PreflightSerializer(serializers.Serializer[Any]):
         allow_blank=True,
         help_text="For approve and launch: these numbers and this text; empty with problems.",
     )
+    canary = CanarySerializer(allow_null=True, help_text="Null: none waits.")
 
 
 def as_document(found: Preflight, author: str) -> dict[str, Any]:
@@ -146,6 +179,24 @@ def as_document(found: Preflight, author: str) -> dict[str, Any]:
         "approval": _standing(found, author),
         "digest": found.digest,
         "seen": found.seal,
+        "canary": _canary(preflight.canary_of(found.campaign)),
+    }
+
+
+def _canary(found: Canary | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "percent": found.version.canary,
+        "run": found.run.uid,
+        "told": found.progress.logged,
+        "messages": found.progress.messages,
+        "waiting": found.progress.waiting,
+        "failed": found.progress.outcomes.get("failed", 0),
+        "reasons": found.progress.reasons,
+        "opted_out": found.opted_out,
+        "compares": found.experiment is not None,
+        "winner": found.winner,
     }
 
 

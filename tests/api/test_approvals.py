@@ -184,3 +184,41 @@ def test_a_campaign_that_does_not_hold_together_has_no_standing(
     looked = look(shop.service, path)
     jsonschema.validate(looked, document)
     assert (looked["approval"], looked["dry_run"], looked["digest"], looked["seen"]) == (None, None, "", "")
+
+
+# -- a canary
+
+
+def test_a_canary_is_launched_looked_at_and_goes_on(shop: World, path: str, document: Any) -> None:
+    Application.objects.update(approval_from=None)
+    assert look(shop.service, path)["canary"] is None
+    people(shop, 200)
+    launched = shop.service("POST", f"{path}/launch", {"canary": 20}).json()
+    run = shop.service("GET", f"runs/{launched['run']}").json()
+    assert run["title"] == "summer: first 20 %"
+    looked = look(shop.service, path)
+    jsonschema.validate(looked, document)
+    found = looked["canary"]
+    assert (found["percent"], found["run"]) == (20, launched["run"])
+    assert (found["failed"], found["opted_out"], found["compares"], found["winner"]) == (0, 0, False, "")
+    problem(shop.caller("campaigns:write")("POST", f"{path}/go-on"), 403, "scope-missing")
+    others = shop.service("POST", f"{path}/go-on")
+    assert others.status_code == 202 and others.json()["run"] != launched["run"]
+    assert Run.objects.filter(title="summer").count() == 1
+    problem(shop.service("POST", f"{path}/go-on"), 409, "campaign-state")
+    problem(shop.service("POST", f"{path}/stop-canary"), 409, "campaign-state")
+    assert look(shop.service, path)["canary"] is None
+
+
+def test_a_canary_is_stopped(shop: World, path: str) -> None:
+    Application.objects.update(approval_from=None)
+    launched = shop.service("POST", f"{path}/launch", {"canary": 1}).json()
+    [stopped] = shop.service("POST", f"{path}/stop-canary").json()["runs"]
+    assert (stopped["id"], stopped["state"]) == (launched["run"], "cancelled")
+    assert not Run.objects.filter(title="summer").exists()
+
+
+@pytest.mark.parametrize("share", [-1, 51, "x", 1.5, None])
+def test_a_share_that_is_none_is_refused(shop: World, path: str, share: Any) -> None:
+    told = problem(shop.service("POST", f"{path}/launch", {"canary": share}), 400, "invalid")
+    assert [error["pointer"] for error in told["errors"]] == ["/canary"]
