@@ -186,6 +186,21 @@ def test_a_campaign_that_does_not_hold_together_has_no_standing(
     assert (looked["approval"], looked["dry_run"], looked["digest"], looked["seen"]) == (None, None, "", "")
 
 
+def test_a_key_that_writes_variants_is_an_author_and_one_that_chooses_the_winner_is_not(
+    shop: World, path: str
+) -> None:
+    fields: dict[str, Any] = {"variants": [{"key": "A"}, {"key": "B", "title": "Other"}], "goal": None}
+    tester, chooser = (shop.caller("campaigns:read", "campaigns:write", "campaigns:launch") for _ in "ab")
+    assert tester("PUT", f"{path}/experiment", fields).status_code == 200
+    assert "Nobody approves their own" in look(tester, path)["approval"]["refusal"]
+    problem(tester("POST", f"{path}/approve"), 409, "campaign-approval")
+    assert chooser("PUT", f"{path}/experiment", {**fields, "winner": "B"}).status_code == 200
+    assert look(chooser, path)["approval"]["refusal"] == ""
+    remover = shop.caller("campaigns:read", "campaigns:write", "campaigns:launch")
+    assert remover("DELETE", f"{path}/experiment").status_code == 204
+    problem(remover("POST", f"{path}/approve"), 409, "campaign-approval")
+
+
 # -- a canary
 
 
