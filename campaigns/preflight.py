@@ -1,5 +1,6 @@
 """One look before a launch: what a dry run comes to, what is in the way, what to think about, and who has approved."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from statistics import median
 from typing import Any, NamedTuple
@@ -27,6 +28,8 @@ HELD_BACK = 0.4
 USUAL_TIMES = 3
 LOOKED_AT = 10
 """Runs that say how large an audience is usual."""
+WORTH_A_CONTROL = 10_000
+"""People from whom on a tenth who are told nothing shows what a campaign does: a difference of some three points."""
 OPTED_OUT = 10_000
 """People who opted out lately that are looked through for a canary's."""
 FRESH = 3_600
@@ -53,7 +56,10 @@ class Warning(NamedTuple):
 
 
 class Preflight(NamedTuple):
-    """What a launch would come to. With `problems` nothing can be launched; `rehearsal` is None with the worst."""
+    """What a launch would come to. With `problems` nothing can be launched; `rehearsal` is None with the worst.
+
+    `warnings` are to think about; `notes` are good to know and in nobody's way.
+    """
 
     campaign: Campaign
     rehearsal: Rehearsal | None
@@ -62,6 +68,7 @@ class Preflight(NamedTuple):
     standing: Standing | None
     digest: str
     snapshot: Snapshot | None = None
+    notes: Sequence[Warning] = ()
 
     @property
     def numbers(self) -> dict[str, Any]:
@@ -124,7 +131,8 @@ def look(campaign: Campaign, *, everybody: bool = False) -> Preflight:
         if one.too_large
     ]
     warnings = _warnings(campaign, snapshot, rehearsal)
-    return Preflight(campaign, rehearsal, problems, warnings, standing, digest, snapshot)
+    notes = _notes(campaign, snapshot, rehearsal)
+    return Preflight(campaign, rehearsal, problems, warnings, standing, digest, snapshot, notes)
 
 
 def seen(campaign: Campaign, seal: str = "") -> dict[str, Any]:
@@ -215,10 +223,13 @@ def _warnings(campaign: Campaign, snapshot: Snapshot, rehearsal: Rehearsal) -> l
     application = campaign.application
     found = _about_texts(snapshot, application)
     found += _about_languages(campaign, snapshot)
-    if (snapshot.experiment or snapshot.goal) and not (snapshot.experiment and snapshot.experiment.control):
+    if _is_measured(snapshot) and not _has_a_control(snapshot):
         found.append(
             Warning(
-                _("It has a goal and no control group: nobody will know what would have happened without it.")
+                _(
+                    "It has a goal and no control group: nobody will know what would have happened without it."
+                ),
+                place="experiment",
             )
         )
     if not rehearsal.audience:
@@ -267,6 +278,30 @@ def _warnings(campaign: Campaign, snapshot: Snapshot, rehearsal: Rehearsal) -> l
     if not rehearsal.caps_counted:
         found.append(Warning(_("Frequency caps could not be counted now: fewer may be told.")))
     return found
+
+
+def _notes(campaign: Campaign, snapshot: Snapshot, rehearsal: Rehearsal) -> list[Warning]:
+    """Return what is good to know: that a campaign to many, if nobody waits for it, has no control group."""
+    awaited = campaign.transactional or campaign.critical_override
+    if awaited or rehearsal.audience < WORTH_A_CONTROL or _is_measured(snapshot) or _has_a_control(snapshot):
+        return []
+    return [
+        Warning(
+            _(
+                "It has no control group: told to so many, a tenth who are told nothing would show what it brings"
+                " about."
+            ),
+            place="experiment",
+        )
+    ]
+
+
+def _is_measured(snapshot: Snapshot) -> bool:
+    return bool(snapshot.experiment or snapshot.goal)
+
+
+def _has_a_control(snapshot: Snapshot) -> bool:
+    return bool(snapshot.experiment and snapshot.experiment.control)
 
 
 def _about_languages(campaign: Campaign, snapshot: Snapshot) -> list[Warning]:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from campaigns import approval, launching, preflight, trying
 from campaigns.admin.reach import willing
 from campaigns.admin.when import viewer_zone, when_sentences
-from campaigns.models import Campaign, TestDevice
+from campaigns.models import Campaign, Experiment, TestDevice
 from campaigns.preflight import Preflight
 from campaigns.timetable import shown
 from delivery.reasons import deferred_sentence, stopped_sentence
@@ -83,6 +83,7 @@ def show(admin: Any, request: HttpRequest, campaign: Campaign, *, canary_error: 
         "refusal": refusal,
         "second_factor": second_factor.notice(request, page_of(campaign)) if may_approve else "",
         "approvers": approval.names(found.standing.valid) if found.standing else "",
+        "experiment_page": _experiment_page(campaign),
         "seen": found.seal,
         "back": reverse("admin:campaigns_campaign_change", args=[campaign.pk]),
     }
@@ -147,6 +148,14 @@ def _can(campaign: Campaign, move: str) -> bool:
     return campaign.state in launching.MOVES[move][0] or (
         move == "approve" and campaign.state in launching.IN_FORCE
     )
+
+
+def _experiment_page(campaign: Campaign) -> str:
+    """Return where a control group is set: the page of the campaign's experiment, or of a new one."""
+    key = Experiment.objects.filter(campaign=campaign).values_list("pk", flat=True).first()
+    if key is None:
+        return f"{reverse('admin:campaigns_experiment_add')}?campaign={campaign.pk}"
+    return reverse("admin:campaigns_experiment_change", args=[key])
 
 
 def _compares(found: Preflight) -> bool:

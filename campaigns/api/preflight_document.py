@@ -1,5 +1,6 @@
 """What stands before a launch as a document of the API: the same as the admin's page *Check and launch* says."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,7 +8,7 @@ import msgspec
 from rest_framework import serializers
 
 from campaigns import approval, launching, preflight
-from campaigns.preflight import Canary, Preflight
+from campaigns.preflight import Canary, Preflight, Warning
 from devices.strictness import StrictSerializer
 
 
@@ -147,13 +148,14 @@ class CanarySerializer(serializers.Serializer[Any]):
 class PreflightSerializer(serializers.Serializer[Any]):
     """Whom a launch would reach now: people, those with consent, and their devices by provider.
 
-    With `problems` nothing can be launched; `warnings` are things to think about. `approval` is null while the campaign
-    does not hold together.
+    With `problems` nothing can be launched; `warnings` are things to think about, `notes` are good to know. `approval`
+    is null while the campaign does not hold together.
     """
 
     ready = serializers.BooleanField()
     problems = FoundSerializer(many=True)
     warnings = FoundSerializer(many=True)
+    notes = FoundSerializer(many=True)
     subscribers = serializers.IntegerField()
     consenting = serializers.IntegerField()
     devices = serializers.DictField(child=serializers.IntegerField())
@@ -173,14 +175,19 @@ def as_document(found: Preflight, author: str) -> dict[str, Any]:
     """Return a preflight as JSON values; `author` is who asks, as approvals name them."""
     return {
         "ready": not found.problems,
-        "problems": [{"pointer": one.pointer, "detail": one.text} for one in found.problems],
-        "warnings": [{"pointer": one.pointer, "detail": one.text} for one in found.warnings],
+        "problems": _listed(found.problems),
+        "warnings": _listed(found.warnings),
+        "notes": _listed(found.notes),
         "dry_run": _rehearsed(found),
         "approval": _standing(found, author),
         "digest": found.digest,
         "seen": found.seal,
         "canary": _canary(preflight.canary_of(found.campaign)),
     }
+
+
+def _listed(found: Sequence[Warning]) -> list[dict[str, str]]:
+    return [{"pointer": one.pointer, "detail": one.text} for one in found]
 
 
 def _canary(found: Canary | None) -> dict[str, Any] | None:

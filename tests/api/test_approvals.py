@@ -77,6 +77,17 @@ def test_preflight_warns_of_what_the_admins_page_warns_of(
     jsonschema.validate(looked, document)
 
 
+def test_preflight_notes_what_the_admins_page_notes(
+    shop: World, path: str, document: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert look(shop.service, path)["notes"] == []
+    monkeypatch.setattr(preflight, "WORTH_A_CONTROL", 1)
+    looked = look(shop.service, path)
+    jsonschema.validate(looked, document)
+    [noted] = looked["notes"]
+    assert noted["pointer"] == "/experiment" and "no control group" in noted["detail"]
+
+
 def test_preflight_says_who_approved_what_and_what_is_still_needed(
     shop: World, path: str, other: Caller, document: Any
 ) -> None:

@@ -389,6 +389,28 @@ def test_a_goal_without_a_control_group_is_said(meadow: World) -> None:
     assert said not in warnings(meadow.of(Campaign))
     Experiment.objects.update(control=0)
     assert said in warnings(meadow.of(Campaign))
+    page = look(sign_in(meadow, "ed", Role.MARKETER), meadow.of(Campaign))
+    its = reverse("admin:campaigns_experiment_change", args=[Experiment.objects.get().pk])
+    assert f'without it. <a class="nh-link" href="{its}">Change it</a>' in page
+
+
+def test_a_campaign_to_many_without_a_control_group_is_noted_and_not_warned_of(
+    meadow: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign, eva = meadow.of(Campaign), sign_in(meadow, "ed", Role.MARKETER)
+    Experiment.objects.all().delete()
+    said, add = "It has no control group: told to so many", f"/experiment/add/?campaign={campaign.pk}"
+    monkeypatch.setattr(preflight, "WORTH_A_CONTROL", 10)
+    people(meadow, 8)
+    assert said not in look(eva, campaign)
+    Subscriber.objects.create(application=meadow.application, external_id="tenth")
+    page = look(eva, campaign)
+    assert said in page and add in page and said not in warnings(campaign)
+    Campaign.objects.update(transactional=True)
+    assert said not in look(eva, campaign), "what people wait for is kept from nobody"
+    Campaign.objects.update(transactional=False)
+    Experiment.objects.create(application=meadow.application, campaign=campaign, control=10)
+    assert said not in look(eva, campaign)
 
 
 def test_a_link_to_the_preferences_needs_the_hubs_address(meadow: World, settings: Any) -> None:
