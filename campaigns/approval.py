@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from campaigns import triggering
 from campaigns.models import Approval, Campaign
+from delivery.dryrun import Rehearsal
 from delivery.snapshot import Snapshot, digest
 from devices import segments
 from devices.models import Application
@@ -78,6 +79,23 @@ def digest_of(campaign: Campaign, snapshot: Snapshot) -> str:
         "event": triggering.said_of(campaign),
     }
     return hashlib.sha256(msgspec.json.encode(said, order="deterministic")).hexdigest()
+
+
+def numbers_of(rehearsal: Rehearsal) -> dict[str, Any]:
+    """Return what is signed besides the content: people by reason, messages and bytes by provider, duration."""
+    return {
+        "at": rehearsal.at,
+        "audience": rehearsal.audience,
+        "told": rehearsal.told,
+        "no_device": rehearsal.no_device,
+        "stopped": rehearsal.stopped,
+        "later": rehearsal.later,
+        "messages": rehearsal.messages,
+        "seconds": rehearsal.seconds,
+        "sampled": rehearsal.sampled,
+        "margin": rehearsal.margin,
+        "largest_bytes": {name: weight.largest for name, weight in rehearsal.bytes.items()},
+    }
 
 
 def standing(campaign: Campaign, *, digest: str, audience: int) -> Standing:

@@ -100,6 +100,14 @@ def field_of(place: str, *, locale: str) -> tuple[str, str]:
     return first, ".".join(rest)
 
 
+def place_of(place: str, *, locale: str) -> str:
+    """Return where a campaign keeps what stands at a `place` of its snapshot: `title` or `locales.de.title`."""
+    first, _, rest = place.partition(".")
+    if first != "texts":
+        return place
+    return rest.removeprefix(f"{locale}.") if rest.startswith(f"{locale}.") else f"locales.{rest}"
+
+
 def button(label: str, link: str, action: str, *, taken: Iterable[str] = ()) -> Values:
     """Return a button as browsers are told of it (`campaigns.content`); one without an action's name is given one."""
     if not action:

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
 
-from campaigns import approval, experimenting, recurrence, triggering
+from campaigns import approval, composing, experimenting, recurrence, triggering
 from campaigns.content import BASE, ContentError, build
 from campaigns.models import Campaign, CampaignVersion
 from campaigns.policy import PolicyError
@@ -52,6 +52,10 @@ VERBS = {
 
 NOT_APPROVED = "approval"
 """The field of a `LaunchError` for an approval that is missing or not allowed."""
+CHANGED = "changed"
+"""The field of a `LaunchError` for a campaign that is another by now than somebody saw."""
+MOST_CANARY = 50
+"""Per cent of an audience: the largest share that may be told first."""
 IN_FORCE = (State.APPROVED, State.LIVE)
 """States in which rules and requests may use a campaign's newest version."""
 
@@ -132,11 +136,7 @@ def checked_snapshot(campaign: Campaign) -> Snapshot:
     """Return `snapshot_of` when its texts render and fit; raises `LaunchError` with the first field and reason."""
     snapshot = snapshot_of(campaign)
     for problem in rendering.check(snapshot):
-        field = problem.field.removeprefix("texts.")
-        if field.startswith(f"{snapshot.locale}."):
-            field = field.removeprefix(f"{snapshot.locale}.")
-        elif problem.field.startswith("texts."):
-            field = f"locales.{field}"
+        field = composing.place_of(problem.field, locale=snapshot.locale)
         raise LaunchError(
             field,
             _("%(field)s, line %(line)s: %(reason)s.")
@@ -183,10 +183,13 @@ def approve(
 
     Returns the approved version, or None while the application wants somebody else's approval too. A live campaign
     stays live and goes on with the new version. `may_override`: whoever approves it may let it override preferences
-    and quiet hours. `numbers` are those of the dry run that the approver saw (`campaigns.preflight`).
+    and quiet hours. `numbers` are those of the dry run that the approver saw (`approval.numbers_of`), those of one
+    now for who saw none.
     """
     _check_override(campaign, may_override)
     snapshot = checked_snapshot(campaign)
+    if numbers is None:
+        numbers = approval.numbers_of(rehearse(campaign))
     author, audience = approval.author_of(by), approval.audience_of(campaign.application, snapshot)
     signed = approval.digest_of(campaign, snapshot)
     with transaction.atomic():
@@ -194,9 +197,7 @@ def approve(
         found = approval.standing(campaign, digest=signed, audience=audience)
         if refusal := approval.refusal(campaign, author, found):
             raise LaunchError(NOT_APPROVED, refusal)
-        approval.record(
-            campaign, digest=signed, numbers={**(numbers or {}), "audience": audience}, author=author
-        )
+        approval.record(campaign, digest=signed, numbers={**numbers, "audience": audience}, author=author)
         found = approval.standing(campaign, digest=signed, audience=audience)
         if not found.complete:
             if campaign.state == State.DRAFT:
@@ -277,6 +278,8 @@ def launch(
     when approvals are missing and when the campaign's state does not allow it, as when somebody else has launched it
     just now.
     """
+    if not 0 <= canary <= MOST_CANARY:
+        raise LaunchError("canary", canary_wanted())
     _check_override(campaign, may_override)
     snapshot = checked_snapshot(campaign)
     now = timezone.now()
@@ -311,6 +314,11 @@ def launch(
             by=str(by),
         )
         return version if later else _begin(version, now)
+
+
+def canary_wanted() -> str:
+    """Return what is said of a canary's share that is none."""
+    return _("Write a whole number of per cent, from 1 to %(most)s.") % {"most": MOST_CANARY}
 
 
 def _launch_on_events(campaign: Campaign, snapshot: Snapshot, *, by: object, canary: int) -> CampaignVersion:
@@ -422,6 +430,14 @@ def _plan_next(version: CampaignVersion, now: datetime) -> None:
         )
 
 
+def waiting_canary(campaign: Campaign) -> CampaignVersion:
+    """Return the version whose canary waits for a decision; raises `LaunchError` when none does."""
+    found = campaign.versions.filter(canary_state="waiting").select_related("campaign__application").first()
+    if found is None:
+        raise LaunchError("state", _("No canary waits: somebody has decided already."))
+    return found
+
+
 def go_on(version: CampaignVersion, *, by: object) -> Run:
     """Tell the others after a canary; raises `LaunchError` when it does not wait for that any more."""
     campaign = version.campaign
@@ -506,6 +522,11 @@ def origin(version: CampaignVersion) -> str:
 def run_uid(version: CampaignVersion) -> UUID:
     """Return the uid of a version's run, the same whoever starts it."""
     return uuid5(version.campaign.uid, f"v{version.number}")
+
+
+def first_uid(version: CampaignVersion) -> UUID:
+    """Return the uid of the run that a version begins with: its canary's, if it has one."""
+    return canary_uid(version) if version.canary else run_uid(version)
 
 
 def canary_uid(version: CampaignVersion) -> UUID:

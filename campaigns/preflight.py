@@ -1,21 +1,22 @@
 """One look before a launch: what a dry run comes to, what is in the way, what to think about, and who has approved."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from statistics import median
 from typing import Any, NamedTuple
 
-import msgspec
+from django.core import signing
 from django.db.models import Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from campaigns import approval, composing, launching, previewing
+from campaigns import approval, composing, experimenting, launching, previewing
 from campaigns.approval import Standing
-from campaigns.models import Campaign, CampaignVersion
+from campaigns.models import Campaign, CampaignVersion, Experiment
 from delivery import experiments, runs
 from delivery.dryrun import Rehearsal
 from delivery.models import Credential, Gate, Page, Run
-from delivery.snapshot import Snapshot
+from delivery.snapshot import Snapshot, from_json
 from devices.known_zones import known_locales
 from devices.models import Application, Preference, Provider, Subscriber
 from devices.words import number, percent
@@ -29,19 +30,38 @@ HELD_BACK = 0.4
 USUAL_TIMES = 3
 LOOKED_AT = 10
 """Runs that say how large an audience is usual."""
+WORTH_A_CONTROL = 10_000
+"""People from whom on a tenth who are told nothing shows what a campaign does: a difference of some three points."""
 OPTED_OUT = 10_000
 """People who opted out lately that are looked through for a canary's."""
+FRESH = 3_600
+"""Seconds for which numbers that were looked at may be approved."""
+
+_SALT = "campaigns.preflight"
 
 
 class Warning(NamedTuple):
-    """Something to think about before a launch: a sentence, and the composer's field to change (or empty)."""
+    """Something to think about before a launch: a sentence, the composer's field to change, the campaign's place.
+
+    Both may be empty; the place (as `locales.de.title`) is empty where it is the field.
+    """
 
     text: str
     field: str = ""
+    place: str = ""
+
+    @property
+    def pointer(self) -> str:
+        """Where it stands in the campaign as a document (RFC 6901), empty for the whole of it."""
+        place = self.place or self.field
+        return f"/{place.replace('.', '/')}" if place else ""
 
 
 class Preflight(NamedTuple):
-    """What a launch would come to. With `problems` nothing can be launched; `rehearsal` is None then."""
+    """What a launch would come to. With `problems` nothing can be launched; `rehearsal` is None with the worst.
+
+    `warnings` are to think about; `notes` are good to know and in nobody's way.
+    """
 
     campaign: Campaign
     rehearsal: Rehearsal | None
@@ -50,70 +70,114 @@ class Preflight(NamedTuple):
     standing: Standing | None
     digest: str
     snapshot: Snapshot | None = None
+    notes: Sequence[Warning] = ()
 
     @property
     def numbers(self) -> dict[str, Any]:
-        """What an approval signs besides the content: people by reason, messages and bytes by provider, duration."""
-        if self.rehearsal is None:
-            return {}
-        found = msgspec.to_builtins(self.rehearsal)
-        kept = (
-            "at",
-            "audience",
-            "told",
-            "no_device",
-            "stopped",
-            "later",
-            "messages",
-            "seconds",
-            "sampled",
-            "margin",
-        )
-        weights = {name: one["largest"] for name, one in found["bytes"].items()}
-        return {**{name: found[name] for name in kept}, "largest_bytes": weights}
+        """What an approval signs besides the content."""
+        return approval.numbers_of(self.rehearsal) if self.rehearsal else {}
+
+    @property
+    def seal(self) -> str:
+        """What says later which text and numbers somebody looked at (`seen`), empty while something is in the way."""
+        if self.problems or self.rehearsal is None:
+            return ""
+        said = {"campaign": str(self.campaign.uid), "digest": self.digest, "numbers": self.numbers}
+        return signing.dumps(said, salt=_SALT, compress=True)
 
 
 class Canary(NamedTuple):
-    """How a canary went: people told, messages and failures by reason, people who opted out since."""
+    """How a canary went: people told, messages and failures by reason, people who opted out since.
+
+    `experiment` is the one whose variants it compares, `winner` the variant that the others will be told alone.
+    """
 
     version: CampaignVersion
     run: Run
     progress: runs.Progress
     opted_out: int
+    experiment: Experiment | None = None
+    winner: str = ""
 
     @property
     def failed_share(self) -> float:
         return self.progress.outcomes.get("failed", 0) / max(1, self.progress.messages)
 
 
-def look(campaign: Campaign, *, everybody: bool = False) -> Preflight:
-    """Return what stands before a launch of what the campaign says now; `everybody`: looked at one by one."""
+def look(campaign: Campaign, *, looked_at: int = REHEARSED, everybody: bool = False) -> Preflight:
+    """Return what stands before a launch of what the campaign says now.
+
+    An audience of more than `looked_at` people is sampled; `everybody`: none is.
+    """
     try:
         snapshot = launching.checked_snapshot(campaign)
     except launching.LaunchError as error:
         field = composing.field_of(error.field, locale=campaign.application.locale)[0]
-        return Preflight(campaign, None, [Warning(str(error), field)], [], None, "")
-    rehearsal = launching.rehearse(campaign, looked_at=REHEARSED, everybody=everybody)
+        return Preflight(campaign, None, [Warning(str(error), field, error.field)], [], None, "")
+    rehearsal = launching.rehearse(campaign, looked_at=looked_at, everybody=everybody)
     digest = approval.digest_of(campaign, snapshot)
     standing = approval.standing(campaign, digest=digest, audience=rehearsal.audience)
     problems = [
         Warning(
-            _("%(count)s of %(weighed)s messages to %(provider)s are too large even with their texts cut.")
-            % {"count": one.too_large, "weighed": one.weighed, "provider": Provider(name).label},
+            _(
+                "%(count)s of %(weighed)s messages to %(provider)s are too large even with their texts cut: the largest"
+                " has %(largest)s bytes, %(limit)s are taken. Make the data smaller."
+            )
+            % {
+                "count": number(one.too_large),
+                "weighed": number(one.weighed),
+                "provider": Provider(name).label,
+                "largest": number(one.largest),
+                "limit": number(one.limit),
+            },
             "data",
         )
         for name, one in rehearsal.bytes.items()
         if one.too_large
     ]
     warnings = _warnings(campaign, snapshot, rehearsal)
-    return Preflight(campaign, rehearsal, problems, warnings, standing, digest, snapshot)
+    notes = _notes(campaign, snapshot, rehearsal)
+    return Preflight(campaign, rehearsal, problems, warnings, standing, digest, snapshot, notes)
+
+
+def seen(campaign: Campaign, seal: str = "") -> dict[str, Any]:
+    """Return the numbers that somebody acts on: those of a `Preflight.seal`, without one those counted now.
+
+    Raises `LaunchError` when what was sealed is too old or something else by now, and when something is in the way.
+    """
+    if not seal:
+        found = look(campaign)
+        for one in found.problems:
+            raise launching.LaunchError(one.place or one.field, one.text)
+        return found.numbers
+    try:
+        said: dict[str, Any] = signing.loads(seal, salt=_SALT, max_age=FRESH)
+    except signing.BadSignature:
+        raise launching.LaunchError(
+            launching.CHANGED, _("These numbers are too old: look again, nothing was done.")
+        ) from None
+    snapshot = launching.checked_snapshot(campaign)
+    if said["campaign"] != str(campaign.uid) or said["digest"] != approval.digest_of(campaign, snapshot):
+        raise launching.LaunchError(
+            launching.CHANGED, _("It was edited while you looked: look again, nothing was done.")
+        )
+    numbers: dict[str, Any] = said["numbers"]
+    if approval.drifted(int(numbers["audience"]), approval.audience_of(campaign.application, snapshot)):
+        raise launching.LaunchError(
+            launching.CHANGED,
+            _("Its audience changed by more than a tenth while you looked: look again, nothing was done."),
+        )
+    return numbers
 
 
 def canary_of(campaign: Campaign) -> Canary | None:
     """Return the canary that waits for somebody to decide, None when there is none."""
-    version = campaign.versions.filter(canary_state="waiting").select_related("campaign").first()
-    run = Run.objects.filter(uid=launching.canary_uid(version)).first() if version else None
-    if version is None or run is None:
+    try:
+        version = launching.waiting_canary(campaign)
+    except launching.LaunchError:
+        return None
+    run = Run.objects.filter(uid=launching.canary_uid(version)).first()
+    if run is None:
         return None
     since = run.started_at or run.created_at
     share = launching.canary_share(version)
@@ -124,7 +188,18 @@ def canary_of(campaign: Campaign) -> Canary | None:
     if campaign.category_id is not None:
         off = Preference.objects.filter(category=campaign.category_id, allowed=False, changed_at__gte=since)
         left |= set(off.values_list("subscriber__uid", flat=True)[:OPTED_OUT])
-    return Canary(version, run, runs.progress(run), sum(share.holds(uid.bytes) for uid in left))
+    opted_out = sum(share.holds(uid.bytes) for uid in left)
+    return Canary(version, run, runs.progress(run), opted_out, *_compared(version))
+
+
+def _compared(version: CampaignVersion) -> tuple[Experiment | None, str]:
+    """Return the experiment whose variants a canary's people were told, and the winner chosen since, if any."""
+    snapshot = from_json(version.snapshot)
+    trial = snapshot.experiment
+    if trial is None or trial.winner or len(trial.variants) < 2:
+        return None, ""
+    now = experimenting.with_winner(snapshot).experiment
+    return Experiment.objects.filter(uid=trial.key).first(), now.winner if now else ""
 
 
 def _about_texts(snapshot: Snapshot, application: Application) -> list[Warning]:
@@ -133,13 +208,15 @@ def _about_texts(snapshot: Snapshot, application: Application) -> list[Warning]:
     said = previewing.problems_of(snapshot, application)
     for problem in said:
         field, place = composing.field_of(problem.field, locale=application.locale)
-        found.append(Warning(f"{_place(field, place)}: {problem.text}", field))
+        kept = composing.place_of(problem.field, locale=application.locale)
+        found.append(Warning(f"{_place(field, place)}: {problem.text}", field, kept))
     for variant in snapshot.experiment.variants if snapshot.experiment else ():
         for problem in previewing.problems_of(experiments.told(snapshot, variant.key), application):
             if problem not in said:
                 field, place = composing.field_of(problem.field, locale=application.locale)
                 where = {"variant": variant.key, "place": _place(field, place), "text": problem.text}
-                found.append(Warning(_("variant %(variant)s, %(place)s: %(text)s") % where))
+                said_so = _("variant %(variant)s, %(place)s: %(text)s") % where
+                found.append(Warning(said_so, place="experiment"))
     return found
 
 
@@ -151,10 +228,13 @@ def _warnings(campaign: Campaign, snapshot: Snapshot, rehearsal: Rehearsal) -> l
     application = campaign.application
     found = _about_texts(snapshot, application)
     found += _about_languages(campaign, snapshot)
-    if (snapshot.experiment or snapshot.goal) and not (snapshot.experiment and snapshot.experiment.control):
+    if _is_measured(snapshot) and not _has_a_control(snapshot):
         found.append(
             Warning(
-                _("It has a goal and no control group: nobody will know what would have happened without it.")
+                _(
+                    "It has a goal and no control group: nobody will know what would have happened without it."
+                ),
+                place="experiment",
             )
         )
     if not rehearsal.audience:
@@ -203,6 +283,30 @@ def _warnings(campaign: Campaign, snapshot: Snapshot, rehearsal: Rehearsal) -> l
     if not rehearsal.caps_counted:
         found.append(Warning(_("Frequency caps could not be counted now: fewer may be told.")))
     return found
+
+
+def _notes(campaign: Campaign, snapshot: Snapshot, rehearsal: Rehearsal) -> list[Warning]:
+    """Return what is good to know: that a campaign to many, if nobody waits for it, has no control group."""
+    awaited = campaign.transactional or campaign.critical_override
+    if awaited or rehearsal.audience < WORTH_A_CONTROL or _is_measured(snapshot) or _has_a_control(snapshot):
+        return []
+    return [
+        Warning(
+            _(
+                "It has no control group: told to so many, a tenth who are told nothing would show what it brings"
+                " about."
+            ),
+            place="experiment",
+        )
+    ]
+
+
+def _is_measured(snapshot: Snapshot) -> bool:
+    return bool(snapshot.experiment or snapshot.goal)
+
+
+def _has_a_control(snapshot: Snapshot) -> bool:
+    return bool(snapshot.experiment and snapshot.experiment.control)
 
 
 def _about_languages(campaign: Campaign, snapshot: Snapshot) -> list[Warning]:

@@ -164,7 +164,8 @@ def trouble(applications: list[int], since: datetime) -> list[tuple[str, str, da
             "campaign": name
         }
         path = reverse("admin:campaigns_campaign_preflight", args=[key])
-        found.append((said, path, at or timezone.now()))
+        if path not in known:
+            found.append((said, path, at or timezone.now()))
     reasons: Counter[str] = Counter()
     closed = Parcel.objects.filter(
         application__in=applications, closed_at__gte=since.timestamp(), failed__gt=0

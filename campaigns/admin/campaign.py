@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from campaigns import editing, launching
+from campaigns import editing, launching, preflight
 from campaigns.admin import composer, preflight_page
 from campaigns.admin.calendar_page import calendar_view
 from campaigns.admin.campaign_form import CampaignForm
@@ -229,10 +229,13 @@ class CampaignAdmin(ScopedAdmin):
             return HttpResponseRedirect(preflight_page.page_of(campaign))
         if step := second_factor.asked_first(request, preflight_page.page_of(campaign)):
             return step
-        canary = preflight_page.CANARY if request.POST.get("canary") else 0
+        try:
+            canary = preflight_page.canary_of_form(request)
+        except launching.LaunchError as error:
+            return preflight_page.show(self, request, campaign, canary_error=str(error))
 
         def done() -> str:
-            people = preflight_page.seen(request, campaign).get("told", 0)
+            people = preflight.seen(campaign, request.POST.get("seen", ""))["told"]
             # the button is there for approvers and administrators only
             begun = launching.launch(campaign, by=request.user, may_override=True, canary=canary)
             if not isinstance(begun, Run) and begun.launch_at is None:
@@ -275,7 +278,7 @@ class CampaignAdmin(ScopedAdmin):
             return step
 
         def done() -> str:
-            numbers = preflight_page.seen(request, campaign)
+            numbers = preflight.seen(campaign, request.POST.get("seen", ""))
             version = launching.approve(campaign, by=request.user, may_override=True, numbers=numbers)
             if version is None:
                 return str(_("Approved by you. One more person has to approve it."))

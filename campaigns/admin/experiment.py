@@ -193,6 +193,11 @@ class ExperimentAdmin(ScopedAdmin):
                     for arm in arms
                 ),
                 statistics.decide(arms).because,
+                *(
+                    [gettext("Its canary waits: when it goes on, the others are told the winner too.")]
+                    if experiment.campaign.versions.filter(canary_state="waiting").exists()
+                    else []
+                ),
             ],
             button=gettext("Choose it"),
             do=do,

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from django.contrib import messages
-from django.core import signing
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -12,24 +11,18 @@ from django.utils.translation import gettext as _
 
 from campaigns import approval, launching, preflight, trying
 from campaigns.admin.when import viewer_zone, when_sentences
-from campaigns.models import Campaign, TestDevice
+from campaigns.models import Campaign, Experiment, TestDevice
 from campaigns.preflight import Preflight
 from campaigns.timetable import shown
 from delivery.dryrun import Rehearsal
 from delivery.reasons import deferred_sentence, stopped_sentence
 from devices import staff
 from devices.admin import second_factor
-from devices.confirmation import RefusedError
 from devices.models import Power, Provider
 from devices.words import number
 
-CANARY = 1
-"""Per cent of the people who are told first."""
 UNWILLING = ("no_consent", "category_off", "not_opted_in")
 """Reasons for which people are stopped who do not want to be told."""
-SALT = "campaigns.preflight"
-FRESH = 3_600
-"""Seconds for which numbers that were looked at may be approved."""
 
 
 class Line(NamedTuple):
@@ -51,8 +44,8 @@ class Weight(NamedTuple):
     note: str
 
 
-def show(admin: Any, request: HttpRequest, campaign: Campaign) -> HttpResponse:
-    """Return the page."""
+def show(admin: Any, request: HttpRequest, campaign: Campaign, *, canary_error: str = "") -> HttpResponse:
+    """Return the page; with an error of a canary's share as it was sent."""
     found = preflight.look(campaign)
     author = approval.author_of(request.user)
     may_approve = staff.may(request, Power.LAUNCH, campaign.application_id)
@@ -76,6 +69,11 @@ def show(admin: Any, request: HttpRequest, campaign: Campaign) -> HttpResponse:
             : trying.MOST * 5
         ],
         "canary": preflight.canary_of(campaign),
+        "canary_ticked": bool(request.POST.get("canary")),
+        "canary_share": request.POST.get("canary_share", "1"),
+        "canary_most": launching.MOST_CANARY,
+        "canary_error": canary_error,
+        "compares": _compares(found),
         "planned": waiting,
         "may_edit": staff.may(request, Power.WRITE, campaign.application_id),
         "may_approve": may_approve,
@@ -87,41 +85,11 @@ def show(admin: Any, request: HttpRequest, campaign: Campaign) -> HttpResponse:
         "refusal": refusal,
         "second_factor": second_factor.notice(request, page_of(campaign)) if may_approve else "",
         "approvers": approval.names(found.standing.valid) if found.standing else "",
-        "seen": signing.dumps(
-            {"campaign": str(campaign.uid), "digest": found.digest, "numbers": found.numbers},
-            salt=SALT,
-            compress=True,
-        ),
+        "experiment_page": _experiment_page(campaign),
+        "seen": found.seal,
         "back": reverse("admin:campaigns_campaign_change", args=[campaign.pk]),
     }
     return TemplateResponse(request, "admin/campaigns/campaign/preflight.html", context)
-
-
-def seen(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
-    """Return the numbers of the page that somebody acts on; raises `RefusedError` when it shows something else by now.
-
-    Without a page, as from a script, the numbers are counted now.
-    """
-    sent = request.POST.get("seen", "")
-    found: dict[str, Any]
-    if not sent:
-        return preflight.look(campaign).numbers
-    try:
-        found = signing.loads(sent, salt=SALT, max_age=FRESH)
-    except signing.BadSignature:
-        raise RefusedError(_("This page is too old: look at the numbers again.")) from None
-    try:
-        snapshot = launching.checked_snapshot(campaign)
-    except launching.LaunchError as error:
-        raise RefusedError(str(error)) from None
-    if found["campaign"] != str(campaign.uid) or found["digest"] != approval.digest_of(campaign, snapshot):
-        raise RefusedError(_("It was edited while you looked: look again, nothing was done."))
-    numbers: dict[str, Any] = found["numbers"]
-    if approval.drifted(int(numbers["audience"]), approval.audience_of(campaign.application, snapshot)):
-        raise RefusedError(
-            _("Its audience changed by more than a tenth while you looked: look again, nothing was done.")
-        )
-    return numbers
 
 
 def send_test(admin: Any, request: HttpRequest, campaign: Campaign) -> HttpResponse:
@@ -144,12 +112,21 @@ def send_test(admin: Any, request: HttpRequest, campaign: Campaign) -> HttpRespo
     return HttpResponseRedirect(page_of(campaign))
 
 
+def canary_of_form(request: HttpRequest) -> int:
+    """Return how many per cent are to be told first, 0 for all at once; raises `LaunchError` for what is no share."""
+    if not request.POST.get("canary"):
+        return 0
+    said = request.POST.get("canary_share", "1").strip()
+    share = int(said) if said.isascii() and said.isdecimal() and len(said) < 4 else 0
+    if not 1 <= share <= launching.MOST_CANARY:
+        raise launching.LaunchError("canary", launching.canary_wanted())
+    return share
+
+
 def decide_canary(admin: Any, request: HttpRequest, campaign: Campaign, *, go_on: bool) -> HttpResponse:
     """Tell the others after a canary, or end it."""
-    version = campaign.versions.filter(canary_state="waiting").select_related("campaign__application").first()
     try:
-        if version is None:
-            raise launching.LaunchError("state", _("No canary waits: somebody has decided already."))
+        version = launching.waiting_canary(campaign)
         if go_on:
             launching.go_on(version, by=request.user)
             said = _("It goes on: the others are being told.")
@@ -173,6 +150,20 @@ def _can(campaign: Campaign, move: str) -> bool:
     return campaign.state in launching.MOVES[move][0] or (
         move == "approve" and campaign.state in launching.IN_FORCE
     )
+
+
+def _experiment_page(campaign: Campaign) -> str:
+    """Return where a control group is set: the page of the campaign's experiment, or of a new one."""
+    key = Experiment.objects.filter(campaign=campaign).values_list("pk", flat=True).first()
+    if key is None:
+        return f"{reverse('admin:campaigns_experiment_add')}?campaign={campaign.pk}"
+    return reverse("admin:campaigns_experiment_change", args=[key])
+
+
+def _compares(found: Preflight) -> bool:
+    """Return whether variants are compared, of which a winner may be chosen while a canary waits."""
+    trial = found.snapshot.experiment if found.snapshot else None
+    return trial is not None and not trial.winner and len(trial.variants) > 1
 
 
 def _people(found: Preflight) -> list[Line]:

@@ -1,9 +1,7 @@
 """`/campaigns`: what to say, to whom, when; look before the launch, launch, and stop."""
 
-from datetime import UTC, datetime
 from typing import Any, cast
 
-import msgspec
 from django.db.models import Count
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -12,17 +10,23 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns import editing, launching
+from campaigns import approval, editing, launching, preflight
 from campaigns.api.campaign_document import CampaignSerializer, at_field
-from campaigns.models import Campaign
+from campaigns.api.preflight_document import (
+    LaunchSerializer,
+    PreflightSerializer,
+    SeenSerializer,
+    as_document,
+)
+from campaigns.models import Campaign, CampaignVersion
 from campaigns.notifications import OVERRIDE
+from delivery import dryrun
 from delivery.api.runs import RunSerializer, do
-from delivery.dryrun import Rehearsal
 from delivery.models import Run
 from delivery.runs import TRANSITIONS
 from devices import segments
 from devices.isolation import ScopedModelViewSet
-from devices.models import Device, Provider
+from devices.models import Device
 from devices.problems import refuse
 
 
@@ -38,71 +42,6 @@ class RunsSerializer(serializers.Serializer[Any]):
     """The runs that were stopped or continued."""
 
     runs = RunSerializer(many=True)
-
-
-class FaultSerializer(serializers.Serializer[Any]):
-    """What stands in the way of a launch."""
-
-    pointer = serializers.CharField()
-    detail = serializers.CharField()
-
-
-class WeightSerializer(serializers.Serializer[Any]):
-    """Payload bytes: all together, of one on average, of the largest; and how many do not fit as they are."""
-
-    total = serializers.IntegerField()
-    mean = serializers.IntegerField()
-    largest = serializers.IntegerField()
-    limit = serializers.IntegerField(help_text="What the provider takes; 0: as much as one likes.")
-    weighed = serializers.IntegerField()
-    shortened = serializers.IntegerField(help_text="Of the weighed: their text will be cut.")
-    too_large = serializers.IntegerField(help_text="Of the weighed: will not be sent.")
-
-
-class SampleSerializer(serializers.Serializer[Any]):
-    """What one person would read."""
-
-    external_id = serializers.CharField()
-    locale = serializers.CharField()
-    title = serializers.CharField()
-    body = serializers.CharField()
-
-
-class RehearsalSerializer(serializers.Serializer[Any]):
-    """What the launch would come to, in people; `messages` in devices. `audience` = `told` + `stopped` + `later`.
-
-    Large audiences are `sampled`: every share is right to within `margin` (of 1), 19 times of 20.
-    """
-
-    at = serializers.DateTimeField()
-    audience = serializers.IntegerField()
-    looked_at = serializers.IntegerField()
-    sampled = serializers.BooleanField()
-    margin = serializers.FloatField()
-    told = serializers.IntegerField()
-    no_device = serializers.IntegerField()
-    stopped = serializers.DictField(child=serializers.IntegerField())
-    later = serializers.DictField(child=serializers.IntegerField())
-    messages = serializers.DictField(child=serializers.IntegerField())
-    bytes = serializers.DictField(child=WeightSerializer())
-    samples = SampleSerializer(many=True)
-    seconds = serializers.FloatField(help_text="How long the throttle makes it take; 0 without one.")
-    caps_counted = serializers.BooleanField()
-    hours = serializers.DictField(
-        child=serializers.IntegerField(),
-        help_text="With a best hour: people by that hour of their own clock, as 09.",
-    )
-
-
-class PreflightSerializer(serializers.Serializer[Any]):
-    """Whom a launch would reach now: people, those with consent, and their devices by provider."""
-
-    ready = serializers.BooleanField()
-    problems = FaultSerializer(many=True)
-    subscribers = serializers.IntegerField()
-    consenting = serializers.IntegerField()
-    devices = serializers.DictField(child=serializers.IntegerField())
-    dry_run = RehearsalSerializer(allow_null=True)
 
 
 class CampaignViewSet(ScopedModelViewSet):
@@ -161,7 +100,7 @@ class CampaignViewSet(ScopedModelViewSet):
     )
     @action(detail=True, methods=["get"])
     def preflight(self, request: Request, uid: Any) -> Response:
-        """Say whom a launch would reach now, and what stands in its way."""
+        """Say whom a launch would reach now, what stands in its way, what to think about, and who has approved it."""
         campaign = self.get_object()
         predicate = campaign.segment.whole if campaign.segment else None
         people = segments.subscribers(self.application, predicate)
@@ -170,59 +109,99 @@ class CampaignViewSet(ScopedModelViewSet):
             segments.devices_q(predicate), subscriber__in=consenting.values("pk"), state=Device.State.ACTIVE
         )
         by_provider = active.order_by().values_list("provider").annotate(Count("pk"))
-        problems = []
-        try:
-            launching.checked_snapshot(campaign)
-        except launching.LaunchError as error:
-            problems.append({"pointer": "/" + error.field.replace(".", "/"), "detail": error.reason})
-        rehearsal = None
-        if not problems:
-            everybody = request.query_params.get("everybody", "").lower() in ("1", "true")
-            rehearsed = launching.rehearse(campaign, everybody=everybody)
-            problems = _too_large(rehearsed)
-            rehearsal = as_document(rehearsed)
-        return Response(
-            {
-                "ready": not problems,
-                "problems": problems,
-                "subscribers": people.count(),
-                "consenting": consenting.count(),
-                "devices": dict(by_provider),
-                "dry_run": rehearsal,
-            }
-        )
+        everybody = request.query_params.get("everybody", "").lower() in ("1", "true")
+        looked = preflight.look(campaign, looked_at=dryrun.LOOKED_AT, everybody=everybody)
+        found = as_document(looked, approval.author_of(self._author))
+        found |= {
+            "subscribers": people.count(),
+            "consenting": consenting.count(),
+            "devices": dict(by_provider),
+        }
+        return Response(PreflightSerializer(found).data)
+
+    @property
+    def _author(self) -> str:
+        return f"key {self.key.prefix}"
 
     @property
     def _may_override(self) -> bool:
         return OVERRIDE in self.key.scopes
 
-    @extend_schema(request=None)
+    def _asked(self, serializer: type[SeenSerializer]) -> dict[str, Any]:
+        asked = serializer(data=self.request.data)
+        asked.is_valid(raise_exception=True)
+        return cast("dict[str, Any]", asked.validated_data)
+
+    @extend_schema(request=SeenSerializer)
     @action(detail=True, methods=["post"])
     def approve(self, request: Request, uid: Any) -> Response:
-        """Approve what the campaign says now, so that rules and requests may use it."""
+        """Approve what the campaign says and the dry run's numbers, so that it can be launched and rules may use it.
+
+        The answer's state is `in_review` while the application wants somebody else's approval too.
+        """
         campaign = self.get_object()
         self.require_lane(campaign.lane)
-        _tried(launching.approve, campaign, by=f"key {self.key.prefix}", may_override=self._may_override)
+        numbers = _tried(preflight.seen, campaign, seal=self._asked(SeenSerializer)["seen"])
+        _tried(
+            launching.approve,
+            campaign,
+            by=self._author,
+            may_override=self._may_override,
+            numbers=numbers,
+        )
         self.note("approve", campaign)
         return Response(self.get_serializer(campaign).data)
 
-    @extend_schema(request=None, responses={202: LaunchedSerializer})
+    @extend_schema(request=LaunchSerializer, responses={202: LaunchedSerializer})
     @action(detail=True, methods=["post"])
     def launch(self, request: Request, uid: Any) -> Response:
-        """Launch the campaign to its audience: at once, or at `send_at` when that is to come."""
+        """Launch the campaign to its audience, or a `canary` of it first: at once, or at a `send_at` to come."""
         campaign = self.get_object()
         self.require_lane(campaign.lane)
-        _tried(launching.launch, campaign, by=f"key {self.key.prefix}", may_override=self._may_override)
+        asked = self._asked(LaunchSerializer)
+        if asked["seen"]:
+            _tried(preflight.seen, campaign, seal=asked["seen"])
+        _tried(
+            launching.launch,
+            campaign,
+            by=self._author,
+            may_override=self._may_override,
+            canary=asked["canary"],
+        )
         self.note("launch", campaign)
         version = campaign.versions.first()
         return Response(
             {
-                "run": None if campaign.event_type_id else str(launching.run_uid(version)),
+                "run": None if campaign.event_type_id else str(launching.first_uid(version)),
                 "version": version.number,
                 "launch_at": version.launch_at if version.launched_at is None else None,
             },
             status=202,
         )
+
+    @extend_schema(request=None, responses={202: LaunchedSerializer})
+    @action(detail=True, methods=["post"], url_path="go-on")
+    def go_on(self, request: Request, uid: Any) -> Response:
+        """Tell the others after a canary; the winner alone, if one of an experiment's variants was chosen."""
+        campaign = self.get_object()
+        self.require_lane(campaign.lane)
+        version = _tried(launching.waiting_canary, campaign)
+        run = _tried(launching.go_on, version, by=self._author)
+        self.note("go_on", campaign)
+        return Response({"run": str(run.uid), "version": version.number, "launch_at": None}, status=202)
+
+    @extend_schema(request=None, responses=RunsSerializer)
+    @action(detail=True, methods=["post"], url_path="stop-canary")
+    def stop_canary(self, request: Request, uid: Any) -> Response:
+        """Stop after a canary: nobody else is told."""
+        campaign = self.get_object()
+        version = _tried(launching.waiting_canary, campaign)
+        _tried(launching.stop_canary, version, by=self._author)
+        self.note("stop_canary", campaign)
+        first = Run.objects.filter(uid=launching.canary_uid(version)).select_related(
+            "application", "category"
+        )
+        return Response({"runs": RunSerializer(first, many=True).data})
 
     @extend_schema(request=None, responses=RunsSerializer)
     @action(detail=True, methods=["post"])
@@ -274,39 +253,20 @@ class CampaignViewSet(ScopedModelViewSet):
         return Response({"runs": RunSerializer(done, many=True).data})
 
 
-def _too_large(rehearsal: Rehearsal) -> list[dict[str, str]]:
-    """Return a problem for each provider at which somebody's message does not fit even with its texts cut."""
-    return [
-        {
-            "pointer": "/data",
-            "detail": f"{weight.too_large:,} of {weight.weighed:,} messages to {Provider(name).label} are too large:"
-            f" the largest has {weight.largest:,} bytes, {weight.limit:,} are taken. Make the data smaller.",
-        }
-        for name, weight in rehearsal.bytes.items()
-        if weight.too_large
-    ]
-
-
-def as_document(rehearsal: Rehearsal) -> dict[str, Any]:
-    """Return a dry run as JSON values."""
-    return {
-        **msgspec.to_builtins(rehearsal),
-        "at": datetime.fromtimestamp(rehearsal.at, UTC).isoformat().replace("+00:00", "Z"),
-    }
-
-
 _PAST = {"pause": "paused", "resume": "resumed", "cancel": "cancelled", "recall": "recalled"}
 
 
-def _tried(what: Any, campaign: Campaign, **values: Any) -> Any:
+def _tried(what: Any, of: Campaign | CampaignVersion, **values: Any) -> Any:
     """Do something with a campaign; a state that forbids it is a 409, content that does not hold a 400."""
     try:
-        return cast(Any, what(campaign, **values))
+        return cast(Any, what(of, **values))
     except launching.LaunchError as error:
         if error.field == launching.NOT_APPROVED:
             raise refuse(
                 409, "campaign-approval", "An approval is missing or not allowed", error.reason
             ) from None
+        if error.field == launching.CHANGED:
+            raise refuse(409, "campaign-changed", "The campaign is another by now", error.reason) from None
         if error.field == "state":
             raise refuse(409, "campaign-state", "The campaign is in another state", error.reason) from None
         raise at_field(error) from None

@@ -9,7 +9,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns import experimenting, launching
+from campaigns import editing, experimenting, launching
 from campaigns.models import Campaign, EventType, Experiment, Variant
 from delivery.experiments import CONTROL
 from devices import audit
@@ -118,6 +118,7 @@ class ExperimentView(Scoped):
         values = dict(asked.validated_data)
         variants, winner = values.pop("variants"), values.pop("winner")
         with transaction.atomic():
+            before = self._said(campaign)
             experiment, _ = Experiment.objects.update_or_create(
                 campaign=campaign, defaults={"application": self.application, **values}
             )
@@ -126,8 +127,25 @@ class ExperimentView(Scoped):
             if winner != experiment.winner:
                 experimenting.choose(experiment, winner, by=f"key {self.key.prefix}")
             self._check(campaign)
+            if self._said(campaign) != before:
+                self._edited(campaign)
         self.note(audit.CHANGED, experiment, says=", ".join(one["key"] for one in variants))
         return self._shown(campaign)
+
+    def _said(self, campaign: Campaign) -> dict[str, Any]:
+        """Return what somebody wrote of a campaign's experiment; the winner is a decision, and not among it."""
+        experiment = experimenting.of(campaign)
+        if experiment is None:
+            return {}
+        said = ExperimentSerializer(experiment, context={"view": self}).data
+        return {
+            name: value for name, value in said.items() if name not in ("winner", "because", "decided_at")
+        }
+
+    def _edited(self, campaign: Campaign) -> None:
+        """Note the key as an author of what the campaign says, who does not approve it."""
+        editing.note(campaign, f"key:{self.key.prefix}")
+        campaign.save(update_fields=["revision", "edited_by", "authors", "settled"])
 
     def _check(self, campaign: Campaign) -> None:
         said = campaign.title or campaign.body or campaign.locales
@@ -140,8 +158,11 @@ class ExperimentView(Scoped):
     @extend_schema(operation_id="campaigns_experiment_delete", request=None, responses={204: None})
     def delete(self, request: Request, uid: Any) -> Response:
         """Measure the campaign by nothing."""
-        experiment = get_object_or_404(Experiment, campaign=self._campaign(uid))
+        campaign = self._campaign(uid)
+        experiment = get_object_or_404(Experiment, campaign=campaign)
         gone = audit.gone(audit.service(request), experiment)
-        experiment.delete()
+        with transaction.atomic():
+            experiment.delete()
+            self._edited(campaign)
         audit.write(gone)
         return Response(status=204)

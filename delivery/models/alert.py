@@ -15,6 +15,7 @@ KINDS = {
     "run_paused": _("A run was paused by a guard"),
     "lane_late": _("A lane is over its objective"),
     "approval_waiting": _("A campaign waits for approval"),
+    "canary_waiting": _("A canary waits for a decision"),
 }
 """What the staff can be told of."""
 

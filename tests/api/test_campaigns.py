@@ -36,13 +36,8 @@ def test_a_campaign_is_made_looked_at_launched_and_stopped(shop: World) -> None:
     rehearsed = looked.pop("dry_run")
     assert (rehearsed["audience"], rehearsed["told"], rehearsed["messages"]) == (1, 1, {"socket": 1})
     assert [sample["title"] for sample in rehearsed["samples"]] == ["Hi "]
-    assert looked == {
-        "ready": True,
-        "problems": [],
-        "subscribers": 1,
-        "consenting": 1,
-        "devices": {"socket": 1},
-    }
+    assert (looked["ready"], looked["problems"]) == (True, [])
+    assert (looked["subscribers"], looked["consenting"], looked["devices"]) == (1, 1, {"socket": 1})
     launched = shop.service("POST", f"{path}/launch")
     assert launched.status_code == 202, launched.content
     run = f"runs/{launched.json()['run']}"

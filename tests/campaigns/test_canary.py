@@ -9,10 +9,11 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from campaigns import launching, preflight
+from campaigns import experimenting, launching, preflight
 from campaigns.launching import LaunchError
-from campaigns.models import Campaign, CampaignVersion
+from campaigns.models import Campaign, CampaignVersion, Experiment, Variant
 from delivery import claims, planning
+from delivery.log import body as bodies
 from delivery.log.store import log_store
 from delivery.models import Run
 from delivery.snapshot import WHOLE, Share
@@ -22,12 +23,20 @@ from notifyhub import dashboard
 pytestmark = pytest.mark.django_db(databases=["default", "log"])
 
 
-@pytest.fixture
-def launched(application: Application, settings: Any) -> CampaignVersion:
+@pytest.fixture(autouse=True)
+def no_pauses(settings: Any) -> None:
     settings.PAGE_PAUSE_MS = 0
+
+
+def everybody(application: Application) -> None:
     Subscriber.objects.bulk_create(
         Subscriber(application=application, external_id=f"p{number}") for number in range(300)
     )
+
+
+@pytest.fixture
+def launched(application: Application) -> CampaignVersion:
+    everybody(application)
     made = Campaign.objects.create(application=application, name="Careful", title="Hi")
     launching.launch(made, by="eve", canary=10)
     return CampaignVersion.objects.get()
@@ -35,9 +44,18 @@ def launched(application: Application, settings: Any) -> CampaignVersion:
 
 def told(run: Run) -> set[str]:
     """Plan a run's pages, and return the people who have an entry of it."""
+    return set(titles(run))
+
+
+def titles(run: Run) -> dict[str, str]:
+    """Plan a run's pages, and return what the people who have an entry of it read."""
     while page := claims.claim_page(run.lane, "test"):
         planning.work_page(page)
-    return {str(subscriber) for subscriber, _ in log_store().identities(run.uid)}
+    found = {}
+    for subscriber, _ in log_store().identities(run.uid):
+        [entry] = [one for one in log_store().newest(subscriber, before=None, limit=9) if one.run == run.uid]
+        found[str(subscriber)] = bodies.decode(entry.body).content.title
+    return found
 
 
 def test_shares_part_an_audience_evenly_and_without_overlap() -> None:
@@ -94,6 +112,35 @@ def test_what_came_of_it_counts_only_its_own_people(launched: CampaignVersion) -
         Subscriber.objects.filter(pk=one.pk).update(consent=False, consent_at=timezone.now())
     found = preflight.canary_of(launched.campaign)
     assert found is not None and found.opted_out == 1 and found.failed_share == 0
+
+
+def test_a_fifth_tries_the_variants_and_the_others_are_told_the_winner(application: Application) -> None:
+    everybody(application)
+    made = Campaign.objects.create(application=application, name="Two ways", title="Sale")
+    trial = Experiment.objects.create(application=application, campaign=made, control=10)
+    for key, title in (("A", ""), ("B", "20 % off")):
+        Variant.objects.create(experiment=trial, key=key, title=title)
+    launching.launch(made, by="eve", canary=20)
+    first = titles(Run.objects.get())
+    assert 30 <= len(first) <= 80 and {"Sale", "20 % off"} == set(first.values())
+    found = preflight.canary_of(made)
+    assert found is not None and (found.experiment, found.winner) == (trial, "")
+    experimenting.choose(trial, "B", by="eve")
+    found = preflight.canary_of(made)
+    assert found is not None and (found.experiment, found.winner) == (trial, "B")
+    rest = titles(launching.go_on(launching.waiting_canary(made), by="eve"))
+    assert set(rest.values()) == {"20 % off"} and not first.keys() & rest.keys()
+    assert 240 <= len(first) + len(rest) <= 290, (
+        "the control group is told nothing, of the first or of the others"
+    )
+
+
+@pytest.mark.parametrize("share", [-1, 51, 100])
+def test_more_than_half_or_less_than_nobody_is_no_canary(application: Application, share: int) -> None:
+    made = Campaign.objects.create(application=application, name="Bold", title="Hi")
+    with pytest.raises(LaunchError, match="from 1 to 50") as refused:
+        launching.launch(made, by="eve", canary=share)
+    assert refused.value.field == "canary" and not Run.objects.exists()
 
 
 def test_a_recurring_campaign_has_none(application: Application) -> None:

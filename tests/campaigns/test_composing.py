@@ -68,6 +68,20 @@ def test_every_place_has_a_field(place: str, field: str, within: str) -> None:
     assert composing.field_of(place, locale="en") == (field, within)
 
 
+@pytest.mark.parametrize(
+    ("place", "kept"),
+    [
+        ("texts.en.title", "title"),
+        ("texts.en.data.screen", "data.screen"),
+        ("texts.de.title", "locales.de.title"),
+        ("texts.en-GB.title", "locales.en-GB.title"),
+        ("overrides.tv.title", "overrides.tv.title"),
+    ],
+)
+def test_every_place_of_a_snapshot_stands_somewhere_in_its_campaign(place: str, kept: str) -> None:
+    assert composing.place_of(place, locale="en") == kept
+
+
 def test_buttons_are_what_browsers_take() -> None:
     buy = composing.button("Jetzt kaufen!", "https://shop.example/", "")
     again = composing.button("Jetzt kaufen?", "", "", taken=[buy["action"]])

@@ -1,6 +1,7 @@
 """The page before a launch: what stands out, who approves, a test on real devices, and how often it may be pressed."""
 
 import html
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from campaigns import planned, preflight
-from campaigns.models import Approval, Campaign, CampaignVersion, EventType, Experiment
+from campaigns.models import Approval, Campaign, CampaignVersion, EventType, Experiment, Variant
 from campaigns.models import TestDevice as NamedDevice  # pytest would take it for a test
 from delivery.models import Page, Run
 from devices.models import Application, Device, Role, Segment, Subscriber
@@ -192,6 +193,40 @@ def test_a_canary_waits_on_the_page_and_goes_on(meadow: World) -> None:
     assert Run.objects.filter(origin__startswith=f"campaign:{campaign.uid}").count() == 2
 
 
+def test_a_fifth_may_be_told_first(meadow: World) -> None:
+    campaign, anton = meadow.of(Campaign), sign_in(meadow, "anton", Role.APPROVER)
+    Experiment.objects.all().delete()
+    assert "1 finds mistakes before everybody has them." in look(anton, campaign)
+    trial = Experiment.objects.create(application=meadow.application, campaign=campaign)
+    for key in "AB":
+        Variant.objects.create(experiment=trial, key=key, title=key)
+    assert "To try the variants, take 20" in look(anton, campaign)
+    said = anton.post(at(campaign, "launch"), {"canary": "1", "canary_share": " 20 "}, follow=True)
+    assert "Launched to 20 % of its people first" in html.unescape(said.content.decode())
+    assert CampaignVersion.objects.latest("pk").canary == 20
+    choose = reverse("admin:campaigns_experiment_choose_winner", args=[trial.pk])
+    page = look(anton, campaign)
+    assert "The first 20 % have been told. Go on?" in page
+    assert "choose the winner before you go on" in page and f'href="{choose}"' in page
+    assert "Its canary waits: when it goes on, the others are told" in anton.get(choose).content.decode()
+    anton.post(choose, {"confirmed": "1", "winner": "B"})
+    assert "The winner is B: the others are told that variant alone." in look(anton, campaign)
+
+
+@pytest.mark.parametrize("share", ["0", "51", "-1", "1.5", "", "x", "²", "9" * 5_000])
+def test_a_share_that_is_none_is_said_beside_its_field_and_nobody_is_told(meadow: World, share: str) -> None:
+    campaign, anton = meadow.of(Campaign), sign_in(meadow, "anton", Role.APPROVER)
+    answer = anton.post(at(campaign, "launch"), {"canary": "1", "canary_share": share})
+    page = html.unescape(answer.content.decode())
+    [field] = re.findall(r'<input class="nh-number"[^>]*>', page)
+    assert f'value="{share}"' in field and 'aria-invalid="true"' in field and "canary-error" in field
+    assert 'name="canary" value="1" checked' in page
+    assert "Write a whole number of per cent, from 1 to 50." in page
+    assert not Run.objects.filter(title__startswith=campaign.name).exists()
+    anton.post(at(campaign, "launch"), {"canary_share": share})  # not ticked: nobody asked for one
+    assert CampaignVersion.objects.latest("pk").canary == 0
+
+
 def test_a_test_goes_to_the_devices_that_were_named(meadow: World) -> None:
     campaign, eva = meadow.of(Campaign), sign_in(meadow, "ed", Role.MARKETER)
     tested = meadow.of(NamedDevice)
@@ -354,6 +389,28 @@ def test_a_goal_without_a_control_group_is_said(meadow: World) -> None:
     assert said not in warnings(meadow.of(Campaign))
     Experiment.objects.update(control=0)
     assert said in warnings(meadow.of(Campaign))
+    page = look(sign_in(meadow, "ed", Role.MARKETER), meadow.of(Campaign))
+    its = reverse("admin:campaigns_experiment_change", args=[Experiment.objects.get().pk])
+    assert f'without it. <a class="nh-link" href="{its}">Change it</a>' in page
+
+
+def test_a_campaign_to_many_without_a_control_group_is_noted_and_not_warned_of(
+    meadow: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign, eva = meadow.of(Campaign), sign_in(meadow, "ed", Role.MARKETER)
+    Experiment.objects.all().delete()
+    said, add = "It has no control group: told to so many", f"/experiment/add/?campaign={campaign.pk}"
+    monkeypatch.setattr(preflight, "WORTH_A_CONTROL", 10)
+    people(meadow, 8)
+    assert said not in look(eva, campaign)
+    Subscriber.objects.create(application=meadow.application, external_id="tenth")
+    page = look(eva, campaign)
+    assert said in page and add in page and said not in warnings(campaign)
+    Campaign.objects.update(transactional=True)
+    assert said not in look(eva, campaign), "what people wait for is kept from nobody"
+    Campaign.objects.update(transactional=False)
+    Experiment.objects.create(application=meadow.application, campaign=campaign, control=10)
+    assert said not in look(eva, campaign)
 
 
 def test_a_link_to_the_preferences_needs_the_hubs_address(meadow: World, settings: Any) -> None:

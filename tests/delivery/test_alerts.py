@@ -18,11 +18,12 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from campaigns import alerting
+from campaigns import alerting, launching
 from campaigns.models import Campaign
 from delivery import ages, alerts, posting
 from delivery.models import AlertNote, AlertRule, Gate, Incident, Page, Run, WorkState
 from devices.models import Role
+from notifyhub import dashboard
 from tests.admin_world import World, build, member
 
 pytestmark = pytest.mark.django_db(databases=["default", "log"])
@@ -119,6 +120,31 @@ def test_each_of_the_four_kinds_is_found_and_told_to_whom_it_concerns(meadow: Wo
         ("ada@example.com", "A run was paused by a guard"),
         ("eve@example.com", "A campaign waits for approval"),
     ]
+
+
+def test_a_canary_that_has_told_its_people_waits_for_somebody(meadow: World) -> None:
+    rule(meadow)
+    campaign = meadow.of(Campaign)
+    Campaign.objects.filter(pk=campaign.pk).update(segment=None, category=None)
+    campaign.refresh_from_db()
+    launching.launch(campaign, by="eve", canary=20)
+    alerting.look(timezone.now())
+    assert not Incident.objects.exists(), "it is still being told"
+    version = launching.waiting_canary(campaign)
+    Run.objects.filter(uid=launching.canary_uid(version)).update(state=Run.State.DONE)
+    alerting.look(timezone.now())
+    send_all()
+    incident = Incident.objects.get()
+    assert incident.sentence == f"“{campaign.name}” has told its first 20 % and waits: go on, or stop it."
+    assert incident.path == reverse("admin:campaigns_campaign_preflight", args=[campaign.pk])
+    assert subjects() == ["[Meadow app] A canary waits for a decision"]
+    since = timezone.now() - timedelta(days=1)
+    shown = [path for _, path, _ in dashboard.trouble([meadow.application.pk], since)]
+    assert shown.count(incident.path) == 1, "the dashboard says it once"
+    launching.go_on(version, by="eve")
+    alerting.look(timezone.now())
+    incident.refresh_from_db()
+    assert incident.resolved_at is not None
 
 
 def test_a_lane_that_comes_and_goes_is_one_incident(meadow: World) -> None:

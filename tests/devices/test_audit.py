@@ -164,7 +164,7 @@ def test_services_are_told_by_their_key(meadow: World) -> None:
     uid = made.json()["id"]
     client.patch(f"/api/v1/campaigns/{uid}", json.dumps({"title": "Soon"}), content_type="application/json")
     assert newest().changes["title"] == ["Now", "Soon"]
-    client.post(f"/api/v1/campaigns/{uid}/approve")
+    client.post(f"/api/v1/campaigns/{uid}/approve", content_type="application/json")
     assert newest().action == "approve"
     run = meadow.of(Run)
     client.post(f"/api/v1/runs/{run.uid}/pause")
