@@ -20,7 +20,7 @@ from django.utils.translation import gettext_noop, ngettext
 from campaigns import approval, composing, experimenting, recurrence, triggering
 from campaigns.content import BASE, ContentError, build
 from campaigns.models import Campaign, CampaignVersion
-from campaigns.policy import PolicyError
+from campaigns.policy import PolicyError, opened
 from campaigns.policy import build as build_policy
 from campaigns.schedule import CrontabError, ZoneError
 from delivery import dryrun, experiments, rendering, runs, weighing
@@ -272,11 +272,11 @@ def launch(
 ) -> Run | CampaignVersion:
     """Launch the campaign to its audience: return its run, or the version that the clock is to start at `send_at`.
 
-    A `send_at` that has passed means at once; `may_override` is as for `approve`. `canary`: so many per cent of
-    the audience are told first, the others when somebody says so (`go_on`). A recurring campaign waits for its first
-    time; one that an event starts has its version and no run. Raises `LaunchError` when the content does not render,
-    when approvals are missing and when the campaign's state does not allow it, as when somebody else has launched it
-    just now.
+    A `send_at` that has passed means at once; a window that is shut then is waited for. `may_override` is as for
+    `approve`. `canary`: so many per cent of the audience are told first, the others when somebody says so (`go_on`). A
+    recurring campaign waits for its first time; one that an event starts has its version and no run. Raises
+    `LaunchError` when the content does not render, when approvals are missing and when the campaign's state does not
+    allow it, as when somebody else has launched it just now.
     """
     if not 0 <= canary <= MOST_CANARY:
         raise LaunchError("canary", canary_wanted())
@@ -285,9 +285,10 @@ def launch(
     now = timezone.now()
     if campaign.event_type_id is not None:
         return _launch_on_events(campaign, snapshot, by=by, canary=canary)
-    later = campaign.send_at if campaign.send_at is not None and campaign.send_at > now else None
+    begins = begins_at(campaign, now)
+    later = begins if begins > now else None
     if campaign.repeat:
-        later = _next_time(campaign, after=later or now)
+        later = _next_time(campaign, after=_asked(campaign, now))
         if later is None:
             raise LaunchError("repeat", _("It would never be told: it ends before its first time."))
         if canary:
@@ -355,15 +356,15 @@ def rehearse(
     `LaunchError` (`delivery.dryrun`).
     """
     now = timezone.now()
-    begins = campaign.send_at if campaign.send_at and campaign.send_at > now else None
+    begins = begins_at(campaign, now)
     if campaign.repeat:
-        begins = _next_time(campaign, after=begins or now) or begins
+        begins = _next_time(campaign, after=_asked(campaign, now)) or begins
     return dryrun.rehearse(
         application=campaign.application,
         snapshot=checked_snapshot(campaign),
         lane=campaign.lane,
         category=campaign.category,
-        at=begins.timestamp() if begins else None,
+        at=begins.timestamp() if begins > now else None,
         looked_at=looked_at,
         everybody=everybody,
     )
@@ -406,11 +407,25 @@ def _drifted(version: CampaignVersion) -> bool:
     return True
 
 
+def begins_at(campaign: Campaign, now: datetime) -> datetime:
+    """Return when a launch at `now` begins: then, at `send_at`, or when the campaign's window opens after that."""
+    return opened(campaign, _asked(campaign, now), campaign.application.time_zone)
+
+
+def _asked(campaign: Campaign, now: datetime) -> datetime:
+    return max(campaign.send_at or now, now)
+
+
 def _next_time(campaign: Campaign, *, after: datetime) -> datetime | None:
     """Return the next time of a recurring campaign, None when it has ended."""
     zone = campaign.repeat_zone or campaign.application.time_zone
-    coming = recurrence.occurrences(campaign.repeat, zone, after=after, until=campaign.repeat_until)
-    return next(coming, None)
+    until = campaign.repeat_until
+    coming = recurrence.occurrences(campaign.repeat, zone, after=after, until=until)
+    first = next(coming, None)
+    if first is None:
+        return None
+    first = opened(campaign, first, campaign.application.time_zone)
+    return None if until is not None and first > until else first
 
 
 def _plan_next(version: CampaignVersion, now: datetime) -> None:

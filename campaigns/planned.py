@@ -11,6 +11,7 @@ from django.db.models.functions import Cast
 
 from campaigns import recurrence
 from campaigns.models import Campaign, CampaignVersion, Delayed
+from campaigns.policy import opened
 from campaigns.schedule import CrontabError, ZoneError
 from devices import segments
 from devices.models import Application, Subscriber
@@ -23,6 +24,9 @@ MOST_TIMES = 200
 MOST_CAMPAIGNS = 300
 MOST_HOURS = 5_000
 """Hours of campaigns in which somebody waits after an event."""
+
+WAITS = timedelta(days=1)
+"""How long a campaign waits at most for its window to open."""
 
 LAUNCH, REPEAT, DRAFT, EVENT = "launch", "repeat", "draft", "event"
 
@@ -80,17 +84,20 @@ def plans(application: Application, *, first: date, last: date, zone: str) -> li
                 for at in _times(version.campaign, version.launch_at, begin, end)
             ]
     drafts = Campaign.objects.filter(
-        Q(send_at__gte=begin, send_at__lt=end) | ~Q(repeat=""),
+        Q(send_at__gte=begin - WAITS, send_at__lt=end) | ~Q(repeat=""),
         application=application,
         state__in=[Campaign.State.DRAFT, Campaign.State.IN_REVIEW, Campaign.State.APPROVED],
     )
     for campaign in drafts.select_related("segment")[:MOST_CAMPAIGNS]:
         campaign.application = application
         if campaign.repeat:
-            start = max(campaign.send_at or begin, begin, datetime.now(UTC)) - timedelta(seconds=1)
+            now = datetime.now(UTC)
+            start = max(campaign.send_at or now, now) - timedelta(seconds=1)
             found += [(at, campaign, DRAFT) for at in _times(campaign, start, begin, end)]
         elif campaign.send_at is not None:
-            found.append((campaign.send_at, campaign, DRAFT))
+            at = opened(campaign, campaign.send_at, application.time_zone)
+            if begin <= at < end:
+                found.append((at, campaign, DRAFT))
     made = [
         Plan(at.astimezone(place).date(), at.astimezone(place), campaign, kind, _own_times(campaign))
         for at, campaign, kind in found
@@ -154,13 +161,14 @@ def collisions(application: Application, planned: Sequence[Plan]) -> dict[date, 
 def _times(campaign: Campaign, after: datetime, begin: datetime, end: datetime) -> list[datetime]:
     """Return a recurring campaign's times after an instant that fall between two others."""
     zone = campaign.repeat_zone or campaign.application.time_zone
-    until = min(campaign.repeat_until or end, end - timedelta(seconds=1))
+    last = min(campaign.repeat_until or end, end - timedelta(seconds=1))
+    start = max(after, begin - timedelta(seconds=1) - (WAITS if campaign.window_start else timedelta()))
     times: list[datetime] = []
     try:
-        for at in recurrence.occurrences(
-            campaign.repeat, zone, after=max(after, begin - timedelta(seconds=1)), until=until
-        ):
-            times.append(at)
+        for asked in recurrence.occurrences(campaign.repeat, zone, after=start, until=last):
+            at = opened(campaign, asked, campaign.application.time_zone)
+            if begin <= at <= last and at > after and at not in times[-1:]:
+                times.append(at)
             if len(times) == MOST_TIMES:
                 break
     except (CrontabError, ZoneError):

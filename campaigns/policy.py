@@ -1,9 +1,9 @@
 """From the fields of a campaign to its policy as delivery is handed it, or to what is wrong with them. Pure."""
 
-from datetime import date, time
+from datetime import UTC, date, datetime, time
 from typing import Protocol
 
-from delivery.policy import jitter
+from delivery.policy import jitter, window
 from delivery.snapshot import Policy
 from devices.words import gettext as _
 from devices.words import number
@@ -21,12 +21,15 @@ FIELDS = (
     "rate",
     "rate_per",
     "ramp",
+    "window_start",
     "window_end",
     "jitter",
 )
 """The fields of a campaign that make its policy."""
 LONGEST_RAMP = 86_400
 FASTEST = 10_000_000
+LONGEST_NIGHT = 12
+"""Hours; a window over midnight that is longer is taken for one that ends before it begins."""
 
 
 class PolicyError(ValueError):
@@ -54,8 +57,10 @@ class Fields(Protocol):
     rate: int
     rate_per: str
     ramp: int
+    window_start: time | None
     window_end: time | None
     jitter: int
+    event_type_id: int | None
 
 
 def build(campaign: Fields, *, overridable: bool) -> Policy:
@@ -76,9 +81,9 @@ def build(campaign: Fields, *, overridable: bool) -> Policy:
     if campaign.local_date is not None and campaign.local_time is None and campaign.best_hour is None:
         raise PolicyError("local_date", _("A day needs a local time, or a best hour, beside it."))
     _check_best(campaign)
-    for name in ("ramp", "window_end"):
-        if getattr(campaign, name) and not campaign.rate:
-            raise PolicyError(name, _("It shapes a rate: set one."))
+    if campaign.ramp and not campaign.rate:
+        raise PolicyError("ramp", _("It shapes a rate: set one."))
+    _check_window(campaign)
     return Policy(
         transactional=campaign.transactional,
         override=campaign.critical_override,
@@ -89,10 +94,50 @@ def build(campaign: Fields, *, overridable: bool) -> Policy:
         rate=campaign.rate,
         rate_per=campaign.rate_per,
         ramp=campaign.ramp,
+        window_start=_clock(campaign.window_start),
         window_end=_clock(campaign.window_end),
         jitter=campaign.jitter,
         **_best(campaign),
     )
+
+
+def opened(campaign: Fields, at: datetime, zone: str) -> datetime:
+    """Return when the window of a campaign lets it begin: at an instant (aware), or when it opens next."""
+    policy = Policy(window_start=_clock(campaign.window_start), window_end=_clock(campaign.window_end))
+    return opened_by(policy, at, zone)
+
+
+def opened_by(policy: Policy, at: datetime, zone: str) -> datetime:
+    """Return the same for a policy."""
+    since = at.timestamp()
+    opens = window.opening(policy, since, started=since, zone=zone)
+    return at if opens <= since else datetime.fromtimestamp(opens, UTC)
+
+
+def _check_window(campaign: Fields) -> None:
+    start, end = campaign.window_start, campaign.window_end
+    if end is None:
+        if start is not None:
+            raise PolicyError("window_end", _("Write until when too, as 20:00."))
+        return
+    if campaign.best_hour is not None:
+        raise PolicyError(
+            "window_end",
+            _("The best hour of each person has a window of its own, on their clock: empty one of the two."),
+        )
+    if start is None:
+        if campaign.event_type_id is not None:
+            raise PolicyError("window_start", _("An event may come at any time: write from when on, too."))
+        return
+    minutes = (end.hour - start.hour) * 60 + end.minute - start.minute
+    if not minutes:
+        raise PolicyError("window_end", _("It ends when it begins: write a later end."))
+    if minutes < 0 and minutes + 24 * 60 > LONGEST_NIGHT * 60:
+        raise PolicyError(
+            "window_end",
+            _("It ends before it begins: a window over midnight has at most %(hours)s hours.")
+            % {"hours": LONGEST_NIGHT},
+        )
 
 
 def _check_best(campaign: Fields) -> None:

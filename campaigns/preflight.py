@@ -1,7 +1,7 @@
 """One look before a launch: what a dry run comes to, what is in the way, what to think about, and who has approved."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -13,9 +13,11 @@ from django.utils.translation import gettext as _
 from campaigns import approval, composing, experimenting, launching, previewing
 from campaigns.approval import Standing
 from campaigns.models import Campaign, CampaignVersion, Experiment
+from campaigns.timetable import shown
 from delivery import experiments, runs
 from delivery.dryrun import Rehearsal
 from delivery.models import Credential, Gate, Page, Run
+from delivery.policy import throttle, window
 from delivery.snapshot import Snapshot, from_json
 from devices.known_zones import known_locales
 from devices.models import Application, Preference, Provider, Subscriber
@@ -261,6 +263,7 @@ def _warnings(campaign: Campaign, snapshot: Snapshot, rehearsal: Rehearsal) -> l
                 "send_at",
             )
         )
+    found += _about_window(campaign, snapshot, rehearsal)
     if campaign.ttl > LONG_TTL:
         days = campaign.ttl // 86_400
         found.append(
@@ -307,6 +310,47 @@ def _is_measured(snapshot: Snapshot) -> bool:
 
 def _has_a_control(snapshot: Snapshot) -> bool:
     return bool(snapshot.experiment and snapshot.experiment.control)
+
+
+def _about_window(campaign: Campaign, snapshot: Snapshot, rehearsal: Rehearsal) -> list[Warning]:
+    """Say when the window has a launch wait, and when it is too short for so many people at that rate."""
+    policy, zone, found = snapshot.policy, campaign.application.time_zone, []
+    if campaign.event_type_id is not None or not window.is_on(policy):
+        return []
+    now = timezone.now()
+    if not campaign.repeat and launching.begins_at(campaign, now) > max(campaign.send_at or now, now):
+        opens = shown(datetime.fromtimestamp(rehearsal.at, UTC), zone)
+        found.append(
+            Warning(
+                _("Its window is shut when it would start: it starts at %(at)s.") % {"at": opens},
+                "window_start",
+            )
+        )
+    room = throttle.fits(policy, started=rehearsal.at, zone=zone)
+    if room is None or rehearsal.audience <= room:
+        return found
+    shuts = window.span(policy, rehearsal.at, started=rehearsal.at, zone=zone)
+    opens_again = window.opening(
+        policy, shuts.closes if shuts else rehearsal.at, started=rehearsal.at, zone=zone
+    )
+    said = (
+        _(
+            "At %(rate)s %(per)s %(room)s people fit in the window, the audience is %(audience)s: the others are"
+            " told on the next days."
+        )
+        if opens_again < rehearsal.at + campaign.ttl
+        else _(
+            "At %(rate)s %(per)s %(room)s people fit in the window, the audience is %(audience)s: the others are"
+            " not told, since its time to live is over before it opens again."
+        )
+    )
+    numbers = {
+        "rate": number(policy.rate),
+        "per": campaign.get_rate_per_display(),
+        "room": number(room),
+        "audience": number(rehearsal.audience),
+    }
+    return [*found, Warning(said % numbers, "window_end")]
 
 
 def _about_languages(campaign: Campaign, snapshot: Snapshot) -> list[Warning]:

@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from campaigns import recurrence
-from delivery.policy import best_hour, local_time
+from campaigns.policy import opened_by
+from delivery.policy import best_hour, local_time, window
 from delivery.snapshot import Policy
 from devices.wall_time import offset, placed, zone_or
 from devices.words import gettext as _
@@ -53,8 +54,12 @@ def timetable(
     notes: list[str] = []
     if crontab:
         start = begins - timedelta(seconds=1)
-        for at in recurrence.occurrences(crontab, where, after=start, until=until):
-            coming.append(at)
+        for asked in recurrence.occurrences(crontab, where, after=start, until=until):
+            at = opened_by(policy, asked, home)
+            if until is not None and at > until:
+                break
+            if at not in coming[-1:]:
+                coming.append(at)
             if len(coming) == COMING:
                 break
         if not coming:
@@ -63,12 +68,24 @@ def timetable(
             begins = coming[0]
         end = min(until, begins + LOOKS_AHEAD) if until else begins + LOOKS_AHEAD
         notes += recurrence.oddities(crontab, where, after=begins, until=end)
+    begins = opened_by(policy, begins, home)
+    if window.is_on(policy):
+        notes += _hours(policy, home, begins)
     lived = sorted({zone or home for zone in zones} | {home})
     if best_hour.is_on(policy):
         return _at_best_hours(policy, home, lived, begins, coming, notes)
     if not policy.local_time:
         return Timetable(begins, begins, home, home, coming, notes)
-    told = {zone: local_time.instant_in(zone, policy, home, begins.timestamp()) for zone in lived}
+    since = begins.timestamp()
+    asked_for = {zone: local_time.instant_in(zone, policy, home, since) for zone in lived}
+    told = {zone: window.opening(policy, at, started=since, zone=home) for zone, at in asked_for.items()}
+    waits = [zone for zone in lived if told[zone] > asked_for[zone]]
+    if waits:
+        which = _zones(waits)
+        notes.append(
+            _("In %(which)s %(at)s falls outside the window: people there are told when it opens next.")
+            % {"which": which, "at": policy.local_time}
+        )
     first, last = (
         min(told, key=lambda zone: (told[zone], zone)),
         max(told, key=lambda zone: (told[zone], zone)),
@@ -119,11 +136,7 @@ def _late(policy: Policy, home: str, zones: list[str], told: dict[str, float], b
     past = [zone for zone in zones if placed(datetime.combine(day, at), zone_or(zone, home)) < begins]
     if not past:
         return []
-    which = (
-        past[0]
-        if len(past) == 1
-        else _("%(count)s zones, as %(zone)s") % {"count": len(past), "zone": past[0]}
-    )
+    which = _zones(past)
     said = (
         _("In %(which)s %(at)s is past when it begins: people there are told at once, when it begins.")
         if policy.late == "now"
@@ -132,6 +145,31 @@ def _late(policy: Policy, home: str, zones: list[str], told: dict[str, float], b
         )
     )
     return [said % {"which": which, "at": policy.local_time}]
+
+
+def _zones(zones: list[str]) -> str:
+    if len(zones) == 1:
+        return zones[0]
+    return _("%(count)s zones, as %(zone)s") % {"count": len(zones), "zone": zones[0]}
+
+
+def _hours(policy: Policy, home: str, begins: datetime) -> list[str]:
+    """Say what the window is, and how quiet hours stand in it."""
+    start = policy.window_start or window.clock(begins.timestamp(), home)
+    said = (
+        _("Nobody is told outside %(first)s to %(last)s in %(zone)s; who is left is told in the next window.")
+        if policy.window_end > start
+        else _(
+            "Nobody is told outside %(first)s to %(last)s of the next day in %(zone)s; who is left is told in the"
+            " next window."
+        )
+    )
+    return [
+        said % {"first": start, "last": policy.window_end, "zone": home},
+        _(
+            "People whose quiet hours cover the window are left out; those whose quiet hours end in it are told then."
+        ),
+    ]
 
 
 def _changes(policy: Policy, home: str, zones: list[str], begins: datetime) -> list[str]:

@@ -18,7 +18,7 @@ from django.db.models import Max, Min
 from delivery import caps, dbclock, runs
 from delivery.log import body as bodies
 from delivery.models import Run
-from delivery.policy import Candidate, best_hour, throttle, zone_of
+from delivery.policy import Candidate, best_hour, throttle, window, zone_of
 from delivery.senders.contract import Envelope
 from delivery.senders.sizes import Fit, fit
 from delivery.snapshot import Named, Snapshot, from_json, to_json
@@ -197,13 +197,14 @@ def rehearse(
     everybody: bool = False,
     uid: UUID | None = None,
 ) -> Rehearsal:
-    """Return what a launch at `at` (epoch seconds; None: now) would come to.
+    """Return what a launch at `at` (epoch seconds; None: now) would come to; its window may have it begin later.
 
     An audience of more than `looked_at` people is sampled, at about as many; `everybody`: count all, however
     many there are. Up to `PAGE_PEOPLE` people cost as many queries as a sample. `uid` is the run's: it decides who
     falls where within a jitter. Raises `delivery.rendering.RenderError` for a text that does not compile.
     """
     now = dbclock.now() if at is None else at
+    now = window.opening(snapshot.policy, now, started=now, zone=application.time_zone)
     begun = datetime.fromtimestamp(now, UTC)
     run = Run(
         uid=uid or uuid4(),

@@ -29,6 +29,9 @@ DEFERRED = {
     "capped": _("A frequency cap is full: the subscriber is told when it has room again."),
     "quiet_hours": _("The subscriber has quiet hours: they are told when those end."),
     "best_hour": _("The campaign is told at the hour at which the subscriber opens most, which is to come."),
+    "window": _(
+        "The campaign is told between two times of day only; the subscriber is told when it is time."
+    ),
     "local_time": _("The campaign is told at a time of the subscriber's own clock, which is to come."),
 }
 """Subscribers whom the planner put off: they are planned again at an instant."""

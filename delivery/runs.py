@@ -19,7 +19,7 @@ from django.utils.translation import gettext_noop
 from delivery import bell, dbclock, goals, pieces, spread, sums
 from delivery.claims import MOVES, OPEN
 from delivery.models import Page, Parcel, Run, Shard, Stopped, WorkState
-from delivery.policy import best_hour, local_time, throttle
+from delivery.policy import best_hour, local_time, throttle, window
 from delivery.snapshot import Named, Policy, Snapshot, encode_people, to_json
 from devices.models import Application, Category, Subscriber
 from devices.short_memory import ShortMemory
@@ -81,7 +81,7 @@ def launch(
                 kind=Run.Kind.AUDIENCE if people is None else Run.Kind.DIRECT,
                 lane=lane,
                 state=Run.State.RUNNING,
-                snapshot=to_json(snapshot),
+                snapshot=to_json(_windowed(snapshot, application, now if people is None else None)),
                 category=category,
                 expires_at=expires_at or ends_at(application, snapshot, now),
                 started_at=now,
@@ -98,6 +98,18 @@ def launch(
             raise
         return Run.objects.get(uid=uid)
     return run
+
+
+def _windowed(snapshot: Snapshot, application: Application, now: datetime | None) -> Snapshot:
+    """Return a snapshot whose window has a beginning: an audience's the time of day of its launch, else midnight."""
+    policy = snapshot.policy
+    if not window.is_on(policy) or policy.window_start:
+        return snapshot
+    start = window.MIDNIGHT
+    if now is not None:
+        start = window.clock(policy.begun or now.timestamp(), application.time_zone)
+    policy = msgspec.structs.replace(policy, window_start=start)
+    return msgspec.structs.replace(snapshot, policy=policy)
 
 
 def _cut(run: Run) -> None:
@@ -157,7 +169,7 @@ def standing_run(
                 standing_key=key,
                 lane=lane,
                 state=Run.State.RUNNING,
-                snapshot=to_json(snapshot),
+                snapshot=to_json(_windowed(snapshot, application, None)),
                 category=category,
                 expires_at=ends_at(
                     application,
@@ -222,11 +234,16 @@ def _policy_of(run: Run) -> Policy:
 
 
 def ends_at(application: Application, snapshot: Snapshot, begun: datetime) -> datetime:
-    """Return the end of what is told from `begun` on: with a local time, when the last zone's has passed."""
+    """Return the end of what is told from `begun` on.
+
+    With a local time that is when the last zone's has passed, with a window it counts from its opening.
+    """
+    since, zone = begun.timestamp(), application.time_zone
     if best_hour.is_on(snapshot.policy):
-        last = best_hour.latest(snapshot.policy, begun.timestamp())
+        last = best_hour.latest(snapshot.policy, since)
         return datetime.fromtimestamp(last, UTC) + timedelta(seconds=snapshot.ttl)
-    last = local_time.latest(snapshot.policy, application.time_zone, begun.timestamp())
+    last = local_time.latest(snapshot.policy, zone, since)
+    last = window.opening(snapshot.policy, last, started=since, zone=zone)
     return datetime.fromtimestamp(last, UTC) + timedelta(seconds=snapshot.ttl)
 
 

@@ -39,8 +39,9 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     `local_time`: told at that time of each person's own clock, on `local_date` (ISO; empty: the day of
     the launch in the application's zone); where that is past it is told at once, or at that time of the next day
     (`late`: `now` or `tomorrow`). `rate`: at most so many people a `rate_per` (`second` or `minute`; 0: as
-    fast as it goes), rising over the first `ramp` seconds, and none after `window_end` of the
-    application's clock until the launch's time of day. `jitter`: spread over so many seconds.
+    fast as it goes), rising over the first `ramp` seconds. `window_start`, `window_end`: nobody outside these
+    times of day of the application's clock, on each day anew; one that ends before it begins goes over
+    midnight, without a beginning it begins at the launch's time of day. `jitter`: spread over so many seconds.
     `best`: told at each person's best hour, in the hours of their day from `best_from` to before
     `best_until`; the number is the hour (0 to 23) for those of whom nothing is known, -1: not so.
     `begun`: the instant (epoch seconds) for which a run was planned: people's own times count from it,
@@ -56,6 +57,7 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     rate: int = 0
     rate_per: str = "second"
     ramp: int = 0
+    window_start: str = ""
     window_end: str = ""
     jitter: int = 0
     best: int = -1

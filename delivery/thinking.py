@@ -107,7 +107,7 @@ class Work(msgspec.Struct):
     """What a page came to before it is committed.
 
     `waits` counts the deferred by reason; `outgoing` is by provider and the instant it is due (epoch seconds).
-    `untold` are those whom policy let pass and who are told nothing all the same.
+    `untold` are those who hold a place in the frequency caps and are told nothing all the same.
     """
 
     audience: int
@@ -190,7 +190,7 @@ def think(
         entries=[],
         outgoing={},
         no_device=0,
-        untold=[],
+        untold=[candidate for candidate, drop in planned.dropped if drop.reason == "no_hour"],
         spread={LOCALE: {}, PLATFORM: {}},
     )
     for person, named in pairs:

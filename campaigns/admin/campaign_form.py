@@ -201,6 +201,8 @@ class CampaignForm(ScopedForm):
             "best_hour": _("Best hour of each person"),
             "best_from": _("From"),
             "best_until": _("Until"),
+            "window_start": _("Not before"),
+            "window_end": _("Not after"),
         }
         help_texts = {
             "name": _("For you and your colleagues; nobody else sees it."),
@@ -226,6 +228,13 @@ class CampaignForm(ScopedForm):
             ),
             "best_from": _("With a best hour: not before this hour of their day."),
             "best_until": _("With a best hour: not from this hour on; 24 is midnight."),
+            "window_start": _(
+                "A window of the day, by the application's clock: nobody is told before this time, as 18:00. A launch"
+                " while it is shut waits until it opens."
+            ),
+            "window_end": _(
+                "Nobody is told from this time on, as 20:00; who is left is told in the next day's window."
+            ),
             "ttl": _("Seconds after which it is no longer worth telling; 86400 is a day."),
             "android": _("Options of FCM that have no field here, as JSON."),
             "ios": _("Options of APNs that have no field here, as JSON."),

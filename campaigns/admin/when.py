@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 
 from campaigns import triggering
 from campaigns.models import Campaign
+from campaigns.policy import opened_by
 from campaigns.recurrence import RepeatError, sentence
 from campaigns.schedule import CrontabError, ZoneError
 from campaigns.timetable import shown, timetable
@@ -50,9 +51,13 @@ def when_sentences(campaign: Campaign, snapshot: Snapshot, zone: str) -> list[st
         said.append(sentence(campaign.repeat, campaign.repeat_zone or home))
         if plan.coming:
             said.append(_("Next: %(times)s.") % {"times": "; ".join(shown(at, zone) for at in plan.coming)})
-    elif not campaign.send_at:
-        said.append(_("It starts at once when it is launched."))
-    if (campaign.send_at and campaign.send_at > now) or snapshot.policy.own_times:
+    else:
+        opens = opened_by(snapshot.policy, begins, home)
+        if opens > begins:
+            said.append(_("Its window is shut then; it opens at %(at)s.") % {"at": shown(opens, home)})
+        elif not campaign.send_at:
+            said.append(_("It starts at once when it is launched."))
+    if (plan.first > now and not campaign.repeat) or snapshot.policy.own_times:
         said.append(_("It starts for you at %(at)s.") % {"at": shown(plan.first, zone)})
     if snapshot.policy.own_times and plan.first != plan.last:
         said.append(
@@ -83,6 +88,15 @@ def _after_events(campaign: Campaign, zone: str) -> list[str]:
     if campaign.local_time is not None:
         said.append(
             _("They are told at %(at)s of their own clock then.") % {"at": f"{campaign.local_time:%H:%M}"}
+        )
+    if campaign.window_start is not None and campaign.window_end is not None:
+        said.append(
+            _("Whose turn comes outside %(first)s to %(last)s in %(zone)s waits until it is time.")
+            % {
+                "first": f"{campaign.window_start:%H:%M}",
+                "last": f"{campaign.window_end:%H:%M}",
+                "zone": campaign.application.time_zone,
+            }
         )
     found = triggering.waiting(campaign) if campaign.pk else triggering.Waiting(0, None, None)
     if found.people and found.first and found.last:

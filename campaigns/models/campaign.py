@@ -242,13 +242,22 @@ class Campaign(models.Model):
         default=0,
         help_text=_("Seconds over which the rate rises to its whole; 0: from the start."),
     )
+    window_start = models.TimeField(
+        _("window start"),
+        null=True,
+        blank=True,
+        help_text=_(
+            "Nobody is told before this time of day, by the application's clock, on any day; empty: with an end,"
+            " the launch's time of day."
+        ),
+    )
     window_end = models.TimeField(
         _("window end"),
         null=True,
         blank=True,
         help_text=_(
-            "With a rate: nobody is told after this time of the application's clock;"
-            " it goes on the next day at the launch's time of day."
+            "Nobody is told from this time of day on; who has not been told by then is told in the next day's"
+            " window. Empty: at any time."
         ),
     )
     jitter = models.PositiveIntegerField(

@@ -1,4 +1,4 @@
-"""Stage seven: a campaign that is told at the hour at which each person opens most, within a window of their day.
+"""Stage eight: a campaign that is told at the hour at which each person opens most, within a window of their day.
 
 An hour begins when it is full on the person's own clock. Of those in the window it is the one nearest to their
 best that quiet hours leave free; where there is none the person is dropped. Whoever's turn comes late, past the

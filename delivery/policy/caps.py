@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from delivery.policy import best_hour, jitter, local_time
+from delivery.policy import best_hour, jitter, local_time, window
 from delivery.policy.quiet_hours import hours_of
 from delivery.policy.verdicts import Candidate, Circumstances, Defer, Drop, Verdict, expiry_of
 from devices.frequency_caps import Cap, parse
@@ -57,6 +57,12 @@ def concerning(caps: Any, category: str) -> tuple[Cap, ...]:
 
 def landing_of(candidate: Candidate, circumstances: Circumstances) -> float:
     """Return when a candidate will be told if no cap stands against it, as far as is known now."""
+    landing = _landing_of(candidate, circumstances)
+    started, zone = circumstances.started, circumstances.zone
+    return window.opening(circumstances.policy, landing, started=started, zone=zone)
+
+
+def _landing_of(candidate: Candidate, circumstances: Circumstances) -> float:
     hours = hours_of(candidate.person, circumstances)
     if hours is not None and hours.opens is not None:
         return hours.opens

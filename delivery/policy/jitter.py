@@ -4,7 +4,7 @@ Where it falls depends on the notification alone, so a page that is worked twice
 It never carries anybody into their quiet hours or past the end: what is left is spread instead.
 """
 
-from delivery.policy import best_hour
+from delivery.policy import best_hour, window
 from delivery.policy.quiet_hours import hours_of
 from delivery.policy.verdicts import Candidate, Circumstances, expiry_of
 
@@ -15,11 +15,17 @@ STEPS = 12
 
 
 def limit_of(candidate: Candidate, circumstances: Circumstances) -> float | None:
-    """Return until when a notification may be on its way: its end or its person's next quiet hours, None for ever."""
+    """Return until when a notification may be on its way, None for ever.
+
+    That is its end, the window's, or its person's next quiet hours.
+    """
     end = expiry_of(candidate, circumstances)
     if best_hour.is_on(circumstances.policy):
         closes = best_hour.window_end(candidate, circumstances)
         end = closes if end is None else min(end, closes)
+    shuts = window.closing(circumstances)
+    if shuts is not None:
+        end = shuts if end is None else min(end, shuts)
     hours = hours_of(candidate.person, circumstances)
     if hours is None:
         return end

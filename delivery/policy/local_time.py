@@ -1,4 +1,4 @@
-"""Stage six: a campaign that is told at a time of each person's own clock."""
+"""Stage seven: a campaign that is told at a time of each person's own clock."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta

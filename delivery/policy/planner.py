@@ -18,8 +18,18 @@ from delivery.policy.local_time import local_time
 from delivery.policy.quiet_hours import quiet_hours
 from delivery.policy.staleness import staleness
 from delivery.policy.verdicts import Candidate, Circumstances, Defer, Drop, Stage, since_of
+from delivery.policy.window import window
 
-STAGES: tuple[Stage, ...] = (consent, deduplication, staleness, caps, quiet_hours, local_time, best_hour)
+STAGES: tuple[Stage, ...] = (
+    consent,
+    deduplication,
+    staleness,
+    caps,
+    window,
+    quiet_hours,
+    local_time,
+    best_hour,
+)
 
 
 class Plan(msgspec.Struct):

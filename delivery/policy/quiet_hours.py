@@ -1,4 +1,4 @@
-"""Stage five: nobody is told in their quiet hours; they are told when those end.
+"""Stage six: nobody is told in their quiet hours; they are told when those end.
 
 Quiet hours lie between two placed wall times of a day (`devices.wall_time`): a beginning or end
 that a clock change skips is the first instant after the gap, one that occurs twice the first.

@@ -1,14 +1,12 @@
 """How fast a run's pages follow each other: a rate that may rise, within hours of the day; pages wait, not people."""
 
-from datetime import UTC, datetime, time, timedelta
 from typing import NamedTuple
 
+from delivery.policy import window
 from delivery.snapshot import Policy
-from devices.wall_time import placed, zone_or
 
 RAMP_FLOOR = 0.05
 """What a rising rate begins with, as a share of the whole."""
-DAYS_LIMIT = 60
 CATCH_UP = 1.5
 """Seconds by which a page that comes late may still use the slot it missed, so that a rate is kept and not only
 stayed under; no window of T seconds sees more than the rate for T + this."""
@@ -34,26 +32,8 @@ def page_size(policy: Policy, most: int) -> int:
 def slot(policy: Policy, *, free_at: float, now: float, people: int, started: float, zone: str) -> Slot:
     """Return the next slot for a page of `people` when the run's slots are taken until `free_at`."""
     wanted = free_at if free_at > now - CATCH_UP else now
-    begins = opening(policy, wanted, started=started, zone=zone)
+    begins = window.opening(policy, wanted, started=started, zone=zone)
     return Slot(begins, begins + people / _rate_at(policy, begins - started))
-
-
-def opening(policy: Policy, at: float, *, started: float, zone: str) -> float:
-    """Return the first instant at or after `at` within the hours of the day, which begin when the run did."""
-    if not policy.window_end:
-        return at
-    place = zone_or(zone)
-    begin = datetime.fromtimestamp(started, UTC).astimezone(place).replace(tzinfo=None)
-    end = time.fromisoformat(policy.window_end)
-    first = datetime.fromtimestamp(at, UTC).astimezone(place).date() - timedelta(days=1)
-    for days in range(DAYS_LIMIT):
-        day = first + timedelta(days=days)
-        opens = placed(datetime.combine(day, begin.time()), place).timestamp()
-        last = day if end > begin.time() else day + timedelta(days=1)
-        closes = placed(datetime.combine(last, end), place).timestamp()
-        if at < closes and opens < closes:
-            return max(at, opens)
-    return at
 
 
 def _rate_at(policy: Policy, elapsed: float) -> float:
@@ -75,3 +55,17 @@ def duration(policy: Policy, people: int, *, started: float, zone: str, most: in
         )
         at, left = taken.following, left - step
     return at - started
+
+
+def fits(policy: Policy, *, started: float, zone: str) -> int | None:
+    """Return how many people a rate lets into the window that a run begins in; None without a rate or a window."""
+    found = window.span(policy, started, started=started, zone=zone)
+    if not policy.rate or found is None:
+        return None
+    seconds = found.closes - max(started, found.opens)
+    rising = min(seconds, float(policy.ramp))
+    slow = min(rising, RAMP_FLOOR * policy.ramp)
+    risen = slow * RAMP_FLOOR
+    if policy.ramp:
+        risen += (rising**2 - slow**2) / (2 * policy.ramp)
+    return int(per_second(policy) * (risen + seconds - rising))

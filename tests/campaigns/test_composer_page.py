@@ -173,6 +173,17 @@ def test_the_preview_says_when_it_is_really_told(meadow: World) -> None:
     assert any("Asia/Tokyo" in sentence for sentence in found["when"])
 
 
+def test_the_preview_names_the_window_and_what_is_wrong_with_it(meadow: World) -> None:
+    at = {"send_at_0": "2030-03-01", "send_at_1": "21:00:00", "viewer_zone": "Europe/Berlin"}
+    found = shown(editor_of(meadow), window_start="18:00", window_end="20:00", **at)
+    home = meadow.application.time_zone
+    assert f"Its window is shut then; it opens at Sat 2 Mar 2030, 18:00 ({home})." in found["when"]
+    assert "It starts for you at Sat 2 Mar 2030, 19:00 (Europe/Berlin)." in found["when"]
+    assert any(f"outside 18:00 to 20:00 in {home}" in sentence for sentence in found["when"])
+    found = shown(editor_of(meadow, "tom"), window_start="20:00", window_end="18:00", **at)
+    assert "ends before it begins" in problems(found)["window_end"]
+
+
 def test_the_preview_says_what_the_recipients_clocks_say(meadow: World) -> None:
     Subscriber.objects.update(time_zone="Asia/Tokyo")
     other = Subscriber.objects.create(

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.utils import timezone
@@ -91,6 +92,30 @@ def test_a_launch_for_later_waits_for_the_clock_and_is_started_once(draft: Campa
     assert launching.launch_due(due) == 1
     assert launching.launch_due(due) == 0
     assert Run.objects.get().uid == launching.run_uid(version)
+
+
+def test_a_launch_waits_for_its_window(draft: Campaign) -> None:
+    draft.application.time_zone = "Asia/Tokyo"
+    draft.application.save()
+    shut = timezone.now().astimezone(ZoneInfo("Asia/Tokyo")) + timedelta(hours=2)
+    draft.window_start, draft.window_end = shut.time(), (shut + timedelta(hours=1)).time()
+    version = launching.launch(draft, by="eve")
+    assert isinstance(version, CampaignVersion) and not Run.objects.exists()
+    opens = shut.replace(second=0, microsecond=0)
+    assert version.launch_at == opens
+    assert launching.rehearse(draft).at == opens.timestamp()
+    assert launching.launch_due(opens - timedelta(seconds=1)) == 0
+    assert launching.launch_due(opens) == 1
+    run = Run.objects.get()
+    assert run.expires_at == opens + timedelta(hours=1), "its time to live counts from there"
+    assert from_json(run.snapshot).policy.begun == opens.timestamp()
+
+
+def test_a_launch_while_its_window_is_open_begins_at_once(draft: Campaign) -> None:
+    now = timezone.now()
+    draft.window_start = (now - timedelta(minutes=5)).time()
+    draft.window_end = (now + timedelta(minutes=5)).time()
+    assert isinstance(launching.launch(draft, by="eve"), Run)
 
 
 def test_a_second_clock_that_read_the_same_version_starts_nothing(draft: Campaign) -> None:

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from campaigns import launching, notifications
 from campaigns.launching import LaunchError
-from campaigns.models import Campaign
+from campaigns.models import Campaign, EventType
 from campaigns.policy import PolicyError, build
 from delivery.models import Run
 from delivery.snapshot import Policy, from_json
@@ -38,7 +38,8 @@ def test_what_the_campaign_says_is_frozen_in_the_run(application: Application) -
         rate=90,
         rate_per="minute",
         ramp=60,
-        window_end=time(18),
+        window_start=time(),
+        window_end=time(23, 59),
         jitter=30,
         ttl=600,
     )
@@ -53,7 +54,8 @@ def test_what_the_campaign_says_is_frozen_in_the_run(application: Application) -
         rate=90,
         rate_per="minute",
         ramp=60,
-        window_end="18:00",
+        window_start="00:00",
+        window_end="23:59",
         jitter=30,
         begun=campaign.versions.get().launch_at.timestamp(),
     )
@@ -67,7 +69,15 @@ def test_what_the_campaign_says_is_frozen_in_the_run(application: Application) -
         ({"critical_override": True, "lane": "critical"}, "critical_override", "category"),
         ({"local_date": date(2030, 1, 1)}, "local_date", "local time"),
         ({"ramp": 5}, "ramp", "rate"),
-        ({"window_end": time(18)}, "window_end", "rate"),
+        ({"window_start": time(18)}, "window_end", "until when"),
+        ({"window_start": time(18), "window_end": time(18)}, "window_end", "ends when it begins"),
+        ({"window_start": time(20), "window_end": time(18)}, "window_end", "ends before it begins"),
+        ({"window_start": time(18), "window_end": time(6, 1)}, "window_end", "at most 12 hours"),
+        (
+            {"window_start": time(18), "window_end": time(20), "best_hour": 19},
+            "window_end",
+            "window of its own",
+        ),
         ({"jitter": 3601}, "jitter", "3,600"),
         ({"rate": 1, "ramp": 90_000}, "ramp", "86,400"),
     ],
@@ -129,6 +139,25 @@ def test_a_rehearsal_of_one_that_repeats_is_of_its_first_time(
     rehearsal = launching.rehearse(campaign)
     assert f"{datetime.fromtimestamp(rehearsal.at, ZoneInfo('Europe/Berlin')):%H:%M:%S}" == "19:00:00"
     assert (rehearsal.told, rehearsal.later) == (1, {"local_time": 1})
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [(time(18), time(20)), (time(22), time(2)), (time(18), time(6)), (None, time(9)), (time(18), time())],
+)
+def test_a_window_needs_no_rate_and_may_go_over_midnight(start: time | None, end: time) -> None:
+    policy = build(Campaign(window_start=start, window_end=end), overridable=False)
+    assert (policy.rate, policy.window_end) == (0, f"{end:%H:%M}")
+
+
+def test_the_window_of_what_events_start_says_from_when_on(application: Application) -> None:
+    kind = EventType.objects.create(application=application, name="cart.left")
+    campaign = campaign_of(application, event_type=kind, window_end=time(18))
+    with pytest.raises(LaunchError, match="from when on") as refused:
+        launching.launch(campaign, by="eve")
+    assert refused.value.field == "window_start"
+    campaign.window_start = time(9)
+    launching.launch(campaign, by="eve")
 
 
 @pytest.mark.parametrize(

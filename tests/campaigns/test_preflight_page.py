@@ -2,7 +2,7 @@
 
 import html
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from django.utils import timezone
 from campaigns import planned, preflight
 from campaigns.models import Approval, Campaign, CampaignVersion, EventType, Experiment, Variant
 from campaigns.models import TestDevice as NamedDevice  # pytest would take it for a test
+from campaigns.timetable import shown
 from delivery.models import Page, Run
 from devices.models import Application, Device, Role, Segment, Subscriber
 from tests.admin_world import World, build, member
@@ -370,6 +371,36 @@ def test_a_calendar_holds_nothing_of_another_application(meadow: World) -> None:
     stranger = sign_in(build("Harbour"), "sam", Role.ADMINISTRATOR)
     address = reverse("admin:campaigns_calendar") + f"?month=2031-05&application={meadow.application.pk}"
     assert "Meadow" not in stranger.get(address).content.decode()
+
+
+def test_a_window_too_short_for_the_rate_is_said_with_the_numbers(meadow: World) -> None:
+    people(meadow, 200)
+    opens = (timezone.now() + timedelta(hours=2)).replace(second=0, microsecond=0)
+    hours = {"window_start": opens.time(), "window_end": (opens + timedelta(hours=1)).time()}
+    Campaign.objects.update(**hours, rate=1, rate_per="minute", ttl=2 * 86_400)
+    said = warnings(meadow.of(Campaign))
+    fits = "At 1 a minute 60 people fit in the window, the audience is 201: the others are"
+    assert f"{fits} told on the next days." in said
+    assert f"Its window is shut when it would start: it starts at {shown(opens, 'UTC')}." in said
+    Campaign.objects.update(ttl=3_600)
+    assert f"{fits} not told, since its time to live is over before it opens again." in warnings(
+        meadow.of(Campaign)
+    )
+    Campaign.objects.update(rate=100)
+    assert "people fit in the window" not in warnings(meadow.of(Campaign))
+
+
+def test_a_calendar_shows_a_launch_on_the_day_its_window_opens(meadow: World) -> None:
+    Campaign.objects.update(
+        send_at=datetime(2031, 5, 31, 21, tzinfo=UTC), window_start=time(18), window_end=time(20)
+    )
+    for month, days in ((date(2031, 5, 1), []), (date(2031, 6, 1), [date(2031, 6, 1)])):
+        last = month + timedelta(days=29)
+        found = planned.plans(meadow.application, first=month, last=last, zone="UTC")
+        assert [one.day for one in found] == days
+    Campaign.objects.update(send_at=None, repeat="0 21 * * *")
+    found = planned.plans(meadow.application, first=date(2031, 6, 1), last=date(2031, 6, 2), zone="UTC")
+    assert [f"{one.at:%d %H:%M}" for one in found] == ["01 18:00", "02 18:00"]
 
 
 def test_a_best_hour_shows_how_many_people_each_hour_has(meadow: World) -> None:

@@ -1,6 +1,7 @@
 """Recurring campaigns: each time once, in the words approved last, until the end."""
 
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
+from itertools import pairwise
 
 import pytest
 from django.utils import timezone
@@ -71,6 +72,27 @@ def test_an_edit_that_nobody_approved_is_not_told(daily: Campaign) -> None:
     daily.save()
     launching.launch_due(waits_for())
     assert Run.objects.get().snapshot["texts"]["en"]["title"] == "Good morning"
+
+
+def test_each_time_waits_for_the_window(application: Application, anna: Subscriber) -> None:
+    made = Campaign.objects.create(
+        application=application,
+        name="Evenings",
+        title="Hi",
+        repeat="0 9,19,21 * * *",
+        window_start=time(18),
+        window_end=time(20),
+    )
+    launching.launch(made, by="eve")
+    seen = []
+    for _ in range(3):
+        seen.append(waits_for())
+        launching.launch_due(seen[-1])
+    assert {f"{at:%H:%M}" for at in seen} == {"18:00", "19:00"}
+    assert all(timedelta() < after - before <= timedelta(hours=23) for before, after in pairwise(seen))
+    day = seen[-1].replace(hour=18)
+    made.repeat_until = day + timedelta(days=3, hours=4)
+    assert launching._next_time(made, after=day + timedelta(days=3, hours=1, minutes=30)) is None
 
 
 def test_it_ends_with_its_last_day(application: Application, anna: Subscriber) -> None:

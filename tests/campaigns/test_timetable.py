@@ -67,6 +67,32 @@ def test_a_recurring_campaign_names_its_next_times() -> None:
     assert over.coming == [] and "ends before its first time" in over.notes[0]
 
 
+def test_a_window_is_named_and_says_who_waits_for_it() -> None:
+    policy = Policy(local_time="09:00", window_start="08:00", window_end="12:00")
+    plan = timetable(policy=policy, home="Europe/Berlin", zones=ZONES, begins=BEGINS - timedelta(hours=4))
+    assert plan.first == datetime(2026, 11, 26, 7, tzinfo=UTC), "it begins when its window opens"
+    assert (plan.last, plan.last_zone) == (datetime(2026, 11, 27, 7, tzinfo=UTC), "America/New_York")
+    assert any("outside 08:00 to 12:00 in Europe/Berlin" in one for one in plan.notes)
+    assert any("In America/New_York 09:00 falls outside the window" in one for one in plan.notes)
+    night = Policy(window_start="22:00", window_end="02:00")
+    plan = timetable(policy=night, home="Europe/Berlin", zones=[], begins=BEGINS)
+    assert plan.first == datetime(2026, 11, 26, 21, tzinfo=UTC)
+    assert any("22:00 to 02:00 of the next day" in one for one in plan.notes)
+
+
+def test_the_times_of_a_recurring_campaign_are_those_of_its_window() -> None:
+    policy = Policy(window_start="18:00", window_end="20:00")
+    plan = timetable(
+        policy=policy,
+        home="UTC",
+        zones=[],
+        begins=BEGINS,
+        crontab="0 9,19,21 * * *",
+        until=BEGINS + timedelta(days=2),
+    )
+    assert [f"{at:%d %H:%M}" for at in plan.coming] == ["26 18:00", "26 19:00", "27 18:00", "27 19:00"]
+
+
 @given(
     st.lists(
         st.sampled_from(["Asia/Tokyo", "America/New_York", "Pacific/Apia", "Europe/Berlin", ""]), max_size=5

@@ -9,10 +9,11 @@ from django.test import Client
 from django.urls import reverse
 
 from campaigns import approval, delayed, engine, launching, planned, reasons, rulebook, triggering
+from campaigns.admin.when import when_sentences
 from campaigns.intake import Sender, accept
 from campaigns.models import Campaign, Decision, Delayed, EventType, Rule
 from delivery.draining import plan_one
-from delivery.models import Run, Stopped
+from delivery.models import Page, Run, Stopped
 from devices.models import ApiKey, Application, Role, Segment, Subscriber
 from tests.admin_world import member
 from tests.campaigns.test_admin import content, errors
@@ -122,6 +123,25 @@ def test_an_approval_is_given_for_the_event_too(reminder: Campaign) -> None:
         changed = Campaign.objects.get(pk=reminder.pk)
         setattr(changed, name, value)
         assert approval.digest_of(changed, launching.snapshot_of(changed)) != before
+
+
+def test_whose_event_comes_outside_the_window_waits_for_it(
+    reminder: Campaign, send: Callable[..., str], anna: Subscriber, settings: Any
+) -> None:
+    settings.PAGE_PAUSE_MS = 0
+    shut = later(7_200)
+    reminder.event_delay, reminder.event_unless = 0, None
+    reminder.window_start, reminder.window_end = shut.time(), (shut + timedelta(hours=1)).time()
+    assert any(
+        "waits until it is time" in one
+        for one in when_sentences(reminder, launching.snapshot_of(reminder), "UTC")
+    )
+    launching.launch(reminder, by="test")
+    assert send("1") == reasons.FORWARDED
+    while plan_one(reminder.lane):
+        pass
+    [page] = Page.objects.filter(kind="slice")
+    assert page.due_at == shut.replace(second=0, microsecond=0).timestamp()
 
 
 @pytest.mark.parametrize(

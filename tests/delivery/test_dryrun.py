@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from delivery import caps, dbclock, dryrun, planning, runs
 from delivery.draining import plan_one
 from delivery.models import Entry, Page, Parcel, Run, Stopped
+from delivery.policy import window
 from delivery.policy.caps import InMemory
 from delivery.snapshot import Policy, Text
 from devices.models import Application, Category, Device, Preference, Subscriber
@@ -80,6 +81,8 @@ def rehearsed(app: Application, **values: Any) -> dryrun.Rehearsal:
         late=st.sampled_from(["now", "tomorrow"]),
         jitter=st.sampled_from([0, 300]),
         rate=st.sampled_from([0, 1_000]),
+        window_start=st.sampled_from(["", "06:00", "18:00"]),
+        window_end=st.sampled_from(["", "07:00", "20:00"]),
     ),
 )
 def test_with_the_same_facts_at_the_same_instant_it_decides_what_a_send_decides(
@@ -96,7 +99,9 @@ def test_with_the_same_facts_at_the_same_instant_it_decides_what_a_send_decides(
         model._default_manager.all().delete()
     Run.objects.all().delete()
     zone, instant = change
-    now = instant.timestamp() + offset
+    asked = instant.timestamp() + offset
+    # a launch waits for its window (`campaigns.launching`)
+    now = window.opening(policy, asked, started=asked, zone=crowd.time_zone)
     Subscriber.objects.filter(external_id__in=AT_THE_CHANGE).update(time_zone=zone)
     for held in _places().values():
         held.update(dict.fromkeys(held, now - 23 * 3600))
@@ -108,7 +113,7 @@ def test_with_the_same_facts_at_the_same_instant_it_decides_what_a_send_decides(
         patched.setattr(dbclock, "now", lambda: now)
         patched.setattr(timezone, "now", lambda: datetime.fromtimestamp(now, UTC))
         patched.setattr(planning, "_log", lambda run, work, stamp: None)
-        before = rehearsed(crowd, snapshot=snapshot, category=news)
+        before = rehearsed(crowd, snapshot=snapshot, category=news, at=asked)
         run = world.launch(crowd, snapshot=snapshot, category=news, uid=RUN)
         assert plan_one("normal")
     progress = runs.progress(run)
@@ -166,6 +171,18 @@ def test_the_throttle_says_how_long_it_takes(db: None) -> None:
     assert rehearsed(app).seconds == 0
     slow = world.snapshot(policy=Policy(rate=60, rate_per="minute"))
     assert rehearsed(app, snapshot=slow).seconds == pytest.approx(20)
+
+
+def test_a_launch_that_its_window_has_wait_is_rehearsed_for_its_opening(db: None) -> None:
+    app = world.application()
+    app.quiet_hours = "22:00-08:00"
+    app.save()
+    world.people(app, 3)
+    evening = world.snapshot(policy=Policy(window_start="18:00", window_end="20:00"))
+    asked = datetime(2026, 6, 15, 23, tzinfo=UTC)
+    found = rehearsed(app, snapshot=evening, at=asked.timestamp())
+    assert (found.told, found.later) == (3, {})
+    assert found.at == asked.replace(day=16, hour=18).timestamp()
 
 
 def test_a_large_audience_is_sampled_and_it_says_so(db: None) -> None:

@@ -226,6 +226,115 @@ def test_people_who_waited_are_throttled_as_well(
     assert max(Page.objects.values_list("fence", flat=True)) <= 2
 
 
+def test_pages_wait_for_their_window_and_go_on_in_the_next(
+    clock: Clock, provider: world.FakeSender, work_all: Work
+) -> None:
+    evening = datetime(2026, 6, 15, 18, 0, tzinfo=UTC).timestamp()
+    clock.at = evening - 6 * 3600
+    app = world.application()
+    world.people(app, 25, "fcm")
+    policy = Policy(window_start="18:00", window_end="20:00")
+    run = world.launch(app, snapshot=world.snapshot(policy=policy, ttl=72 * 3600))
+    for at, sent in [(clock.at, 0), (evening - 1, 0), (evening, None), (evening + 2 * 3600, 20)]:
+        clock.at = at
+        if sent is None:
+            assert plan_one("normal") and plan_one("normal") and not Page.objects.filter(fence__gt=2).exists()
+        else:
+            work_all()
+            assert len(provider.sent) == sent
+    clock.at = evening + 24 * 3600
+    work_all()
+    balance = runs.balances(run)
+    assert balance.faults == [] and balance.progress.outcomes == {"sent": 25}
+    assert not Page.objects.filter(kind="slice").exists(), "its pages wait, not its people one by one"
+
+
+def test_a_page_that_comes_late_for_its_slot_waits_for_the_next_window(
+    clock: Clock, provider: world.FakeSender, work_all: Work
+) -> None:
+    clock.at = datetime(2026, 6, 15, 19, 59, 50, tzinfo=UTC).timestamp()
+    app = world.application()
+    world.people(app, 12, "fcm")
+    policy = Policy(rate=4, window_start="18:00", window_end="20:00")
+    run = world.launch(app, snapshot=world.snapshot(policy=policy, ttl=72 * 3600))
+    work_all()
+    assert len(provider.sent) == 4 and Page.objects.filter(state="waiting", paced=True).exists()
+    clock.at += 3600  # the workers were away
+    work_all()
+    assert len(provider.sent) == 4
+    clock.at = datetime(2026, 6, 16, 18, 0, tzinfo=UTC).timestamp()
+    while not runs.progress(run).complete:
+        work_all()
+        clock.at += 0.5
+    assert runs.progress(run).outcomes == {"sent": 12}
+    assert not Page.objects.filter(kind="slice").exists()
+    assert clock.at < datetime(2026, 6, 16, 18, 0, 5, tzinfo=UTC).timestamp()
+
+
+def test_what_an_event_says_outside_the_window_waits_for_it_and_does_not_expire_on_the_way(
+    clock: Clock, provider: world.FakeSender, work_all: Work
+) -> None:
+    clock.at = datetime(2026, 6, 15, 21, 0, tzinfo=UTC).timestamp()
+    app = world.application()
+    [free, sleeper] = world.people(app, 2, "fcm")
+    sleeper.quiet_hours = "17:00-08:00"
+    sleeper.save()
+    snapshot = world.snapshot(policy=Policy(window_start="18:00", window_end="20:00"), ttl=600)
+    named = [Named(one.pk, "a", None, clock.at + 600, since=clock.at) for one in (free, sleeper)]
+    run = world.launch(app, people=named, snapshot=snapshot)
+    work_all()
+    assert provider.sent == [] and runs.progress(run).deferred == 1
+    [page] = Page.objects.filter(kind="slice")
+    assert page.due_at == datetime(2026, 6, 16, 18, 0, tzinfo=UTC).timestamp()
+    assert runs.progress(run).stopped == {"no_hour": 1}
+    clock.at = datetime(2026, 6, 16, 18, 0, tzinfo=UTC).timestamp()
+    work_all()
+    balance = runs.balances(run)
+    assert balance.faults == [] and balance.progress.outcomes == {"sent": 1}
+
+
+def test_whom_quiet_hours_leave_no_hour_holds_no_place_in_a_cap(
+    clock: Clock,
+    provider: world.FakeSender,
+    work_all: Work,
+    in_memory: InMemory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock.at = datetime(2026, 6, 15, 12, 0, tzinfo=UTC).timestamp()
+    app = world.application()
+    app.quiet_hours, app.caps = "17:00-08:00", [{"category": None, "count": 1, "hours": 24}]
+    app.save()
+    [person] = world.people(app, 1, "fcm")
+    gone: list[Any] = []
+    monkeypatch.setattr(in_memory, "release", gone.extend, raising=False)
+    snapshot = world.snapshot(policy=Policy(window_start="18:00", window_end="20:00"))
+    run = world.launch(app, people=[Named(person.pk, "a")], snapshot=snapshot)
+    work_all()
+    assert runs.progress(run).stopped == {"no_hour": 1}
+    assert [subscriber for subscriber, _ in gone] == [person.uid.bytes]
+
+
+def test_a_run_with_a_window_ends_after_its_opening() -> None:
+    app = world.application()
+    begun = datetime(2026, 6, 15, 21, 0, tzinfo=UTC)
+    policy = Policy(window_start="18:00", window_end="20:00")
+    assert runs.ends_at(app, world.snapshot(ttl=60, policy=policy), begun) == datetime(
+        2026, 6, 16, 18, 1, tzinfo=UTC
+    )
+
+
+def test_a_window_without_a_beginning_has_the_launchs_time_of_day_and_events_midnight(clock: Clock) -> None:
+    clock.at = datetime(2026, 6, 15, 9, 30, 20, tzinfo=UTC).timestamp()
+    app = world.application()
+    [person] = world.people(app, 1, "fcm")
+    snapshot = world.snapshot(policy=Policy(window_end="18:00"))
+    for run, start in [
+        (world.launch(app, snapshot=snapshot), "09:30"),
+        (world.launch(app, snapshot=snapshot, people=[Named(person.pk)]), "00:00"),
+    ]:
+        assert run.snapshot["policy"]["window_start"] == start
+
+
 def test_jitter_spreads_parcels_and_nobody_rings_for_them_early(
     clock: Clock, provider: world.FakeSender, work_all: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:

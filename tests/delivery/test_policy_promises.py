@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from delivery import dbclock, runs
 from delivery.draining import plan_one, send_one
 from delivery.models import Page, Parcel, Run, WorkState
+from delivery.policy import window
 from delivery.policy.local_time import instant_in
 from delivery.policy.quiet_hours import hours_at
 from delivery.senders.contract import Verdict
@@ -37,8 +38,19 @@ LATE = (0.0, 0.0, 0.5, 90.0)
 """Seconds by which a worker may come late."""
 MOST_STEPS = 400
 
+WINDOWS = [("", ""), ("", ""), ("18:00", "20:00"), ("06:00", "11:30"), ("21:00", "03:00"), ("", "17:00")]
+"""Times of day in the application's zone, which is UTC here: the clock on the wall says whether it is one."""
+
+
+def _policy(hours: tuple[str, str], **values: Any) -> Policy:
+    return Policy(window_start=hours[0], window_end=hours[1], **values)
+
+
 policies = st.builds(
-    Policy,
+    _policy,
+    hours=st.sampled_from(WINDOWS),
+    rate=st.sampled_from([0, 0, 2]),
+    rate_per=st.just("minute"),
     capped=st.sampled_from(["drop", "defer"]),
     local_time=st.sampled_from(["", "", "07:30", "02:30", "23:50"]),
     late=st.sampled_from(["now", "tomorrow"]),
@@ -94,6 +106,14 @@ class World:
         return True
 
 
+def in_window(policy: Policy, began: float, instant: float) -> bool:
+    start, end = policy.window_start or f"{datetime.fromtimestamp(began, UTC):%H:%M}", policy.window_end
+    shows = f"{datetime.fromtimestamp(instant, UTC):%H:%M}"
+    if not end:
+        return True
+    return start <= shows < end if start < end else shows >= start or shows < end
+
+
 def people_around(zone: str, own: list[str], caps: list[Cap], quiet: str) -> Application:
     app = world.application()
     app.caps = [{"category": None, "count": cap.count, "hours": cap.hours} for cap in caps]
@@ -120,7 +140,7 @@ def people_around(zone: str, own: list[str], caps: list[Cap], quiet: str) -> App
     trouble=st.booleans(),
     seed=st.integers(0, 1_000),
 )
-def test_nobody_is_told_in_quiet_hours_over_a_cap_after_the_end_or_before_their_time(
+def test_nobody_is_told_in_quiet_hours_outside_a_window_over_a_cap_after_the_end_or_before_their_time(
     redis: Any,
     provider: world.FakeSender,
     monkeypatch: pytest.MonkeyPatch,
@@ -166,7 +186,9 @@ def test_nobody_is_told_in_quiet_hours_over_a_cap_after_the_end_or_before_their_
         assert hours is None or hours.opens is None, "in a quiet hour"
         due = instant_in(zone, policy, app.time_zone, began) if policy.local_time else began
         assert due <= told.at, "before their time"
-        assert told.at < due + ttl, "after the end"
+        opens = window.opening(policy, due, started=began, zone=app.time_zone)
+        assert told.at < opens + ttl, "after the end"
+        assert trouble or in_window(policy, began, told.planned), "outside the window"
     for token in people:
         planned = sorted(told.planned for told in here.told if told.token == token)
         for cap in rules if not trouble else ():

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from delivery.policy import throttle
 from delivery.snapshot import Policy
-from tests.delivery.policy.facts import NOW, at
+from tests.delivery.policy.facts import NOW
 
 
 def paced(policy: Policy, pages: int, delays: list[float], zone: str = "UTC") -> list[tuple[float, int]]:
@@ -61,23 +61,31 @@ def test_a_rate_rises_to_its_whole() -> None:
     assert spans == [pytest.approx(20), pytest.approx(2), pytest.approx(1)]
 
 
-def test_after_the_end_of_the_day_it_goes_on_at_the_launchs_time_of_the_next() -> None:
-    policy = Policy(rate=1, window_end="18:00")
-    started = at("2026-03-28T09:00:00+01:00")
-    for now, opens in [
-        ("2026-03-28T17:59:59+01:00", "2026-03-28T17:59:59+01:00"),
-        ("2026-03-28T18:00:00+01:00", "2026-03-29T09:00:00+02:00"),
-        ("2026-03-29T03:00:00+02:00", "2026-03-29T09:00:00+02:00"),
-        ("2026-03-29T12:00:00+02:00", "2026-03-29T12:00:00+02:00"),
-    ]:
-        assert throttle.opening(policy, at(now), started=started, zone="Europe/Berlin") == at(opens)
+def test_a_slot_lies_within_the_window() -> None:
+    policy = Policy(rate=1, window_start="12:30", window_end="13:00")
+    ask = {"started": NOW, "zone": "UTC", "people": 1}
+    assert throttle.slot(policy, free_at=0, now=NOW, **ask).begins == NOW + 1_800
+    late = throttle.slot(policy, free_at=NOW + 3_600, now=NOW + 3_000, **ask)
+    assert late == (NOW + 1_800 + 86_400, NOW + 1_801 + 86_400)
 
 
-def test_a_window_may_go_over_midnight() -> None:
-    policy, started = Policy(rate=1, window_end="02:00"), at("2026-06-15T20:00:00+00:00")
-    for now, opens in [("2026-06-16T01:00", "2026-06-16T01:00"), ("2026-06-16T02:00", "2026-06-16T20:00")]:
-        found = throttle.opening(policy, at(f"{now}:00+00:00"), started=started, zone="UTC")
-        assert found == at(f"{opens}:00+00:00")
+def test_a_window_holds_as_many_as_its_rate_allows() -> None:
+    hour = Policy(rate=1_000, rate_per="minute", window_start="12:00", window_end="13:00")
+    assert throttle.fits(hour, started=NOW, zone="UTC") == 60_000
+    assert throttle.fits(hour, started=NOW + 1_800, zone="UTC") == 30_000
+    assert throttle.fits(hour, started=NOW + 3_600, zone="UTC") == 60_000, "that is tomorrow's"
+    assert throttle.fits(Policy(rate=5), started=NOW, zone="UTC") is None
+    assert throttle.fits(Policy(window_end="13:00"), started=NOW, zone="UTC") is None
+
+
+@given(rate=st.integers(1, 500), ramp=st.sampled_from([0, 60, 1_800, 86_400]), minutes=st.integers(1, 59))
+def test_what_fits_takes_until_the_window_closes(rate: int, ramp: int, minutes: int) -> None:
+    policy = Policy(rate=rate, ramp=ramp, window_start="12:00", window_end=f"12:{minutes:02}")
+    room = throttle.fits(policy, started=NOW, zone="UTC")
+    assert room is not None
+    free = Policy(rate=rate, ramp=ramp)
+    taken = throttle.duration(free, room, started=NOW, zone="UTC")
+    assert taken == pytest.approx(minutes * 60, rel=0.06, abs=5 + 2 * 20 / rate)
 
 
 def test_the_duration_counts_the_rise_and_the_nights() -> None:
