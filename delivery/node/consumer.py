@@ -14,7 +14,7 @@ from delivery.node import frames, lookups, tickets
 from delivery.node.session import Session
 from delivery.node.table import node
 from delivery.node.wire import Wire, refuse, wire_of
-from devices import tokens
+from devices import addresses, tokens
 
 log = structlog.get_logger(__name__)
 
@@ -30,16 +30,6 @@ GRACE_SECONDS = 60.0
 SAID_AT_ONCE = 200
 SAID_PER_SECOND = 20.0
 """Frames a device may send: a bucket of so many, and so many back a second."""
-
-
-def address_of(scope: dict[str, Any]) -> str:
-    """Return the address a device comes from: the one that the proxy before the hub saw, where there is one."""
-    if settings.BEHIND_TLS:
-        for name, value in scope.get("headers", ()):
-            if name == b"x-forwarded-for":
-                # the last one is the proxy's word, those before are the device's own
-                return str(value.decode("latin-1").rpartition(",")[2].strip())
-    return str((scope.get("client") or ("",))[0])
 
 
 class DeviceConsumer(AsyncWebsocketConsumer):
@@ -74,7 +64,7 @@ class DeviceConsumer(AsyncWebsocketConsumer):
         """
         self.scope, self.base_send, self.channel_layer = scope, send, None
         here = node()
-        address = address_of(scope)
+        address = addresses.of_scope(scope)
         await receive()  # its coming
         refusal = here.admission.ask(address)
         if refusal is not None:
