@@ -11,6 +11,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 
 from delivery.node import frames, lookups, tickets
+from delivery.node.connection import WAITING_LIMIT
 from delivery.node.session import Session
 from delivery.node.table import node
 from delivery.node.wire import Wire, refuse, wire_of
@@ -191,9 +192,14 @@ class DeviceConsumer(AsyncWebsocketConsumer):
             return True
         if isinstance(frame, frames.Ping):
             if self._counted():
-                self.wire.write(frames.PONG)
+                self._answer(frames.PONG)
             return True
         return False
+
+    def _answer(self, payload: bytes) -> None:
+        """Answer a frame; one that asks and does not read has answers enough waiting."""
+        if self.wire.waiting <= WAITING_LIMIT:
+            self.wire.write(payload)
 
     def _counted(self) -> bool:
         """Count a frame; return False when the device says too much, or has nothing to say any more."""
@@ -214,7 +220,7 @@ class DeviceConsumer(AsyncWebsocketConsumer):
             frame = frames.read(text)
         except msgspec.DecodeError as error:
             if self._counted():
-                self.wire.write(frames.error("This frame was not understood.", str(error)))
+                self._answer(frames.error("This frame was not understood.", str(error)))
             return
         if self._at_once(frame) or not self._counted():
             return
@@ -222,7 +228,7 @@ class DeviceConsumer(AsyncWebsocketConsumer):
             await self._authenticate(frame.token)
         if self.identity is None:
             if not self.ended:
-                self.wire.write(
+                self._answer(
                     frames.error("Authenticate first.", "Send an auth frame with a subscriber token.")
                 )
             return
