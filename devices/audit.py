@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
-from django.conf import settings
 from django.db.models import ForeignKey, Model, QuerySet
 from django.http import HttpRequest
 
+from devices import addresses
 from devices.models import Application, AuditEntry
 from devices.scoped_form import application_id_of
 from devices.secrets import EncryptedJSONField
@@ -44,12 +44,14 @@ class By(NamedTuple):
 
 def staff(request: HttpRequest) -> By:
     """Return the signed-in person."""
-    return By(f"user:{request.user.get_username()}", AuditEntry.Origin.ADMIN, address_of(request))
+    return By(f"user:{request.user.get_username()}", AuditEntry.Origin.ADMIN, addresses.of_request(request))
 
 
 def service(request: Any) -> By:
     """Return the service whose key a request of the API shows."""
-    return By(f"key:{request.auth.prefix} {request.auth.name}", AuditEntry.Origin.API, address_of(request))
+    return By(
+        f"key:{request.auth.prefix} {request.auth.name}", AuditEntry.Origin.API, addresses.of_request(request)
+    )
 
 
 def command() -> By:
@@ -58,14 +60,6 @@ def command() -> By:
         return By(getpass.getuser(), AuditEntry.Origin.COMMAND)
     except (KeyError, OSError):  # a user id without a name, as in a container
         return By("somebody", AuditEntry.Origin.COMMAND)
-
-
-def address_of(request: Any) -> str:
-    """Return the address of whoever sent a request, as the proxy before the hub saw it."""
-    meta: Mapping[str, str] = request.META
-    if settings.BEHIND_TLS and (seen := meta.get("HTTP_X_FORWARDED_FOR")):
-        return seen.rpartition(",")[2].strip()[:45]
-    return str(meta.get("REMOTE_ADDR") or "")[:45]
 
 
 def state_of(obj: Model) -> State:

@@ -17,7 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
-from devices import preference_links, preferences, quiet_hours
+from devices import addresses, preference_links, preferences, quiet_hours
 from devices.formats import LOCALE
 from devices.models import Category, Subscriber
 from devices.pace import Pace
@@ -52,7 +52,7 @@ def linked(view: View) -> Callable[[HttpRequest, str], HttpResponse]:
             link = preference_links.read(token)
         except LinkError as error:
             with translation.override(translation.get_language_from_request(request)):
-                slow = not _guesses.take(str(request.META.get("REMOTE_ADDR")))
+                slow = not _guesses.take(addresses.of_request(request))
                 return _private(_closed(request, error, slow=slow))
         with translation.override(_language(request, link.subscriber)):
             if not _visits.take(str(link.subscriber.pk)):

@@ -74,7 +74,7 @@ AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contri
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # nobody locks others out by guessing
-AXES_CLIENT_IP_CALLABLE = "devices.audit.address_of"
+AXES_CLIENT_IP_CALLABLE = "devices.addresses.of_request"
 AXES_LOCKOUT_CALLABLE = "notifyhub.lockout.answer"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

@@ -11,10 +11,11 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 
 from delivery.node import frames, lookups, tickets
+from delivery.node.connection import WAITING_LIMIT
 from delivery.node.session import Session
 from delivery.node.table import node
 from delivery.node.wire import Wire, refuse, wire_of
-from devices import tokens
+from devices import addresses, tokens
 
 log = structlog.get_logger(__name__)
 
@@ -30,16 +31,6 @@ GRACE_SECONDS = 60.0
 SAID_AT_ONCE = 200
 SAID_PER_SECOND = 20.0
 """Frames a device may send: a bucket of so many, and so many back a second."""
-
-
-def address_of(scope: dict[str, Any]) -> str:
-    """Return the address a device comes from: the one that the proxy before the hub saw, where there is one."""
-    if settings.BEHIND_TLS:
-        for name, value in scope.get("headers", ()):
-            if name == b"x-forwarded-for":
-                # the last one is the proxy's word, those before are the device's own
-                return str(value.decode("latin-1").rpartition(",")[2].strip())
-    return str((scope.get("client") or ("",))[0])
 
 
 class DeviceConsumer(AsyncWebsocketConsumer):
@@ -74,7 +65,7 @@ class DeviceConsumer(AsyncWebsocketConsumer):
         """
         self.scope, self.base_send, self.channel_layer = scope, send, None
         here = node()
-        address = address_of(scope)
+        address = addresses.of_scope(scope)
         await receive()  # its coming
         refusal = here.admission.ask(address)
         if refusal is not None:
@@ -201,9 +192,14 @@ class DeviceConsumer(AsyncWebsocketConsumer):
             return True
         if isinstance(frame, frames.Ping):
             if self._counted():
-                self.wire.write(frames.PONG)
+                self._answer(frames.PONG)
             return True
         return False
+
+    def _answer(self, payload: bytes) -> None:
+        """Answer a frame; one that asks and does not read has answers enough waiting."""
+        if self.wire.waiting <= WAITING_LIMIT:
+            self.wire.write(payload)
 
     def _counted(self) -> bool:
         """Count a frame; return False when the device says too much, or has nothing to say any more."""
@@ -224,7 +220,7 @@ class DeviceConsumer(AsyncWebsocketConsumer):
             frame = frames.read(text)
         except msgspec.DecodeError as error:
             if self._counted():
-                self.wire.write(frames.error("This frame was not understood.", str(error)))
+                self._answer(frames.error("This frame was not understood.", str(error)))
             return
         if self._at_once(frame) or not self._counted():
             return
@@ -232,7 +228,7 @@ class DeviceConsumer(AsyncWebsocketConsumer):
             await self._authenticate(frame.token)
         if self.identity is None:
             if not self.ended:
-                self.wire.write(
+                self._answer(
                     frames.error("Authenticate first.", "Send an auth frame with a subscriber token.")
                 )
             return

@@ -2,9 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
+import structlog
 from redis import asyncio as aioredis
 
 from delivery import presence
@@ -13,6 +15,8 @@ from delivery.node.connection import Connection
 from delivery.node.counts import counts
 from delivery.node.horizon import horizon
 from delivery.node.lines import Lines
+
+log = structlog.get_logger(__name__)
 
 BLOCK_MS = 2_000
 """How long a read of a stream waits; shorter than redis-py's socket timeout, which would cut it."""
@@ -58,8 +62,15 @@ class Receiver:
     async def _work(self, name: str, entries: Any) -> None:
         """Obey orders; then answer all of them, and trim what is done, in one round trip."""
         answers: dict[str, list[bytes]] = {}
+        understood = True
         for _, fields in entries:
-            order = presence.decode_order(fields[b"d"])
+            try:
+                order = presence.decode_order(fields[b"d"])
+            except msgspec.DecodeError as error:
+                # of a later release: what it was for stands in the log
+                log.error("node.order_not_understood", node=self._node, error=str(error))
+                understood = False
+                continue
             if isinstance(order, presence.Delivery):
                 gone = await self._deliver(order)
                 answer = presence.Answer(order.parcel, order.fence, self._node, gone)
@@ -71,6 +82,8 @@ class Receiver:
             for reply, encoded in answers.items():
                 pipe.rpush(reply, *encoded)
                 pipe.expire(reply, presence.REPLY_SECONDS)
+            if not understood:
+                pipe.set(presence.missed(self._node), 1, ex=presence.PRESENCE_SECONDS)
             pipe.xdel(name, *[identity for identity, _ in entries])
             await pipe.execute()
 
@@ -85,9 +98,7 @@ class Receiver:
             if not held:
                 gone.append(index)
                 continue
-            pieces = [(pair.notification, pair.place, pair.entry)]
-            for connection in held:
-                connection.deliver(pieces)
+            self._each(held, Connection.deliver, [(pair.notification, pair.place, pair.entry)])
         counts["written"] += len(delivery.pairs) - len(gone)
         for index in gone:
             self._absent(delivery.pairs[index].device)
@@ -96,22 +107,32 @@ class Receiver:
     def _obey(self, order: presence.Recall | presence.Marked | presence.Said | presence.Leave) -> None:
         match order:
             case presence.Recall(application=application, run=run):
-                frame = frames.recall(run)
-                for connection in self._lines.connections():
-                    if connection.application == application:
-                        connection.send(frame)
+                theirs = (one for one in self._lines.connections() if one.application == application)
+                self._each(theirs, Connection.send, frames.recall(run))
             case presence.Marked(devices=devices, ids=ids, state=state):
                 frame = frames.marked(ids, state)
                 for device in devices:
-                    for connection in self._held(device):
-                        connection.send(frame)
+                    self._each(self._held(device), Connection.send, frame)
             case presence.Said(source=source, devices=devices, data=data):
                 frame = frames.message(source, data)
                 for device in devices:
-                    for connection in self._held(device):
-                        connection.send(frame)
+                    self._each(self._held(device), Connection.send, frame)
             case presence.Leave():
                 self._leave(order)
+
+    def _each(
+        self,
+        connections: Iterable[Connection],
+        give: Callable[..., None],
+        *given: Any,
+    ) -> None:
+        """Give something to connections; one that fails ends, and keeps nothing from the others."""
+        for connection in connections:
+            try:
+                give(connection, *given)
+            except Exception:
+                log.exception("node.not_given", node=self._node)
+                connection.close(frames.FAILED)
 
     def _held(self, device: bytes) -> list[Connection]:
         return self._lines.by_device.get(device, [])

@@ -119,7 +119,7 @@ class Session:
         try:
             await lookups.record(self.identity.subscriber_uid, self.identity.device_uid, items, kind)
         except receipts.ReceiptError as error:
-            self._wire.write(frames.error("The receipt was refused.", str(error)))
+            self.connection.send(frames.error("The receipt was refused.", str(error)))
 
     # -- the replay
 

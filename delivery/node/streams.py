@@ -21,12 +21,12 @@ import structlog
 from delivery import inbox, positions
 from delivery.node import frames, lookups
 from delivery.node.admission import Refusal
-from delivery.node.consumer import LIFETIME_SHARE, address_of
+from delivery.node.consumer import LIFETIME_SHARE
 from delivery.node.database import blocking
 from delivery.node.session import Session
 from delivery.node.table import node
 from delivery.node.wire import HttpWay
-from devices import tokens
+from devices import addresses, tokens
 from devices.problem_values import Problem
 from devices.tokens import Identity
 
@@ -66,7 +66,7 @@ async def lines(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     """Serve a stream or a long poll."""
     given = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")[:2_048]))
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope.get("headers", ())}
-    address = address_of(scope)
+    address = addresses.of_scope(scope)
     here = node()
     if refusal := here.admission.ask(address):
         return await _full(send, refusal)

@@ -36,6 +36,8 @@ PRIVATE = 3_000
 """Close codes from here on are an application's own (RFC 6455 section 7.4.2)."""
 CLOSED_FOR_NOW = 4_500
 """Takes the place of a registered code where that cannot be written."""
+CLOSE_SECONDS = 5.0
+"""After this a device that has not taken its close is dropped."""
 OPEN = 3
 """Autobahn's `WebSocketProtocol.STATE_OPEN`."""
 
@@ -67,7 +69,7 @@ class Wire(Protocol):
         ...
 
     def close(self, code: int) -> None:
-        """Close with a code, behind all that was written before."""
+        """Close with a code, behind all that was written before; who does not take it is dropped, where possible."""
         ...
 
     def abort(self) -> None:
@@ -158,7 +160,7 @@ class UvicornWire:
         self._closing: asyncio.Task[None] | None = None
 
     def write(self, payload: bytes) -> None:
-        if not self._protocol.close_sent and not self._transport.is_closing():
+        if self._closing is None and not self._protocol.close_sent and not self._transport.is_closing():
             self._transport.write(frame(payload))
 
     @property
@@ -170,7 +172,10 @@ class UvicornWire:
 
     def close(self, code: int) -> None:
         if self._closing is None:
-            self._closing = asyncio.get_running_loop().create_task(_close(self._protocol.send, code))
+            loop = asyncio.get_running_loop()
+            self._closing = loop.create_task(_close(self._protocol.send, code))
+            # its `send` waits for a device that does not read, and its own end for what waits; Autobahn drops such
+            loop.call_later(CLOSE_SECONDS, self._transport.abort)
 
     def abort(self) -> None:
         self._transport.abort()

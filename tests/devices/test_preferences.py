@@ -172,6 +172,19 @@ def test_who_hammers_a_page_is_told_to_wait(
     assert guesses == [404, 404, 404, 429]
 
 
+def test_behind_a_proxy_one_who_guesses_keeps_nobody_else_waiting(
+    visitor: Client, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.BEHIND_TLS = True
+    monkeypatch.setattr(preference_pages._guesses, "count", 1)
+    guess = reverse("preferences", args=["x"])
+    seen = [
+        visitor.get(guess, headers={"X-Forwarded-For": name, "X-Forwarded-Proto": "https"}).status_code
+        for name in ("192.0.2.1", "192.0.2.1", "192.0.2.2")
+    ]
+    assert seen == [404, 429, 404]
+
+
 def test_the_page_speaks_the_persons_language(ada: Subscriber, visitor: Client) -> None:
     for locale, words in (
         ("de-AT", "Ruhezeiten"),

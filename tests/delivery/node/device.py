@@ -1,15 +1,36 @@
 """A device of the tests: a WebSocket that reads when the test says so."""
 
 import json
+import socket
 import time
 from contextlib import ExitStack
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 WITHIN = 20.0
+SMALL = 4_096
+"""Bytes that the system takes for a device that does not read."""
+FAT = "\N{GRINNING FACE}" * 4_000
+FATS = 30
+"""What such a device is sent: more than may wait for it, and than its system takes."""
+
+
+def small_socket(url: str) -> socket.socket:
+    """Return a connected socket that takes little from the other side before that has to wait."""
+    address = urlsplit(url)
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+    try:
+        made.connect((address.hostname, address.port))
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
 class Socket:

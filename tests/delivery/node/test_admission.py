@@ -7,7 +7,7 @@ import pytest
 
 from delivery.node import consumer, table
 from delivery.node.admission import Admission
-from delivery.node.consumer import DeviceConsumer, address_of
+from delivery.node.consumer import DeviceConsumer
 
 
 def admission(**limits: int) -> Admission:
@@ -51,13 +51,6 @@ def test_a_node_that_leaves_lets_nobody_in() -> None:
     door.leaving = True
     refusal = door.ask("a")
     assert refusal is not None and refusal.reason == "leaving"
-
-
-def test_behind_a_proxy_the_address_is_the_last_one_it_names(settings: Any) -> None:
-    scope = {"client": ("127.0.0.1", 1), "headers": [(b"x-forwarded-for", b"203.0.113.5, 198.51.100.7")]}
-    assert address_of(scope) == "127.0.0.1", "without a proxy a device may write what it likes"
-    settings.BEHIND_TLS = True
-    assert address_of(scope) == "198.51.100.7"
 
 
 def test_a_refusal_asks_no_database(monkeypatch: pytest.MonkeyPatch) -> None:

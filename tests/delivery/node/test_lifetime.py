@@ -1,5 +1,6 @@
 """What ends a socket by its deadlines, told by instants instead of waiting for them."""
 
+import asyncio
 import json
 import time
 import uuid
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from delivery.node import alarms, consumer, frames, table
+from delivery.node.connection import WAITING_LIMIT
 from delivery.node.consumer import DeviceConsumer
 from devices.tokens import Identity
 
@@ -91,6 +93,18 @@ def test_what_a_device_says_is_a_bucket_that_fills_again(socket: DeviceConsumer)
     assert said(socket)[1] == []
     assert [socket._counted() for _ in range(5)][-1] is False
     assert said(socket)[1] == [frames.TOO_MANY]
+
+
+def test_what_a_device_is_answered_is_bounded_though_it_reads_nothing(socket: DeviceConsumer) -> None:
+    socket.wire.waiting = WAITING_LIMIT + 1  # type: ignore[misc]
+    assert socket._taken(b'{"type":"ping"}')
+    for frame in ("{", '{"type":"receipt","ids":[],"kind":"read"}'):
+        asyncio.run(socket._heard(frame))
+    assert said(socket) == ([], []), "what waits for it is a sign of life too"
+    socket.wire.waiting = 0  # type: ignore[misc]
+    assert socket._taken(b'{"type":"ping"}')
+    asyncio.run(socket._heard("{"))
+    assert [frame["type"] for frame in said(socket)[0]] == ["pong", "error"]
 
 
 class Line:

@@ -7,6 +7,7 @@ import secrets
 import socket
 import struct
 import sys
+import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -176,6 +177,32 @@ def test_a_close_comes_behind_what_was_written(dial: Dial, way: str) -> None:
     code = 1013 if way.endswith("fast") else 4500
     wanted = frame(payload(300)) + frame(payload(7)) + b"\x88\x02" + code.to_bytes(2, "big")
     assert line.take(len(wanted)) == wanted
+
+
+def test_nothing_is_written_behind_a_close(dial: Dial, way: str) -> None:
+    line = dial()
+    told(line, write=[7], close=1013, then=[300])
+    wanted = len(frame(payload(7))) + 4
+    line.take(wanted)
+    line.socket.shutdown(socket.SHUT_WR)
+    assert line.rest() == b""
+
+
+def test_a_device_that_does_not_take_its_close_is_dropped(dial: Dial, way: str) -> None:
+    """What waits for it stands before the close. Where only `await send` is possible, that is the server's affair."""
+    if way.endswith("fast"):
+        other = dial()
+        told(other, ask="files")
+        before = int(other.text())
+        line = dial(receive_buffer=4_096)
+        for _ in range(30):
+            told(line, write=[90_000] * 5)
+        told(line, close=1013)
+        files, until = before + 1, time.monotonic() + 15
+        while files > before:
+            assert time.monotonic() < until
+            told(other, ask="files")
+            files = int(other.text())
 
 
 def test_an_aborted_line_is_gone_with_what_waited_for_it(dial: Dial, way: str) -> None:

@@ -1,6 +1,7 @@
 """Writes as its client tells it: `python -m tests.delivery.node.wire_server KIND SPEED PORT`."""
 
 import json
+import os
 import sys
 from typing import Any
 
@@ -26,8 +27,12 @@ def obey(wire: Wire, order: dict[str, Any]) -> bool:
         wire.write(b"%d" % max(each.waiting for each in _wires))
     if order.get("ask") == "way":
         wire.write(type(wire).__name__.encode())
+    if order.get("ask") == "files":
+        wire.write(b"%d" % len(os.listdir("/proc/self/fd")))
     if "close" in order:
         wire.close(order["close"])
+        for size in order.get("then", ()):
+            wire.write(payload(size))
     if "abort" in order:
         wire.abort()
     return True

@@ -7,13 +7,13 @@ import socket
 import time
 from contextlib import suppress
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.typing import Subprotocol
 
 from delivery import positions
+from tests.delivery.node.device import small_socket
 
 Manner = Literal["plain", "forgetful", "mute", "tabs"]
 """It keeps a cursor and acknowledges; keeps none; never acknowledges; has two sockets with one token and one memory."""
@@ -22,8 +22,6 @@ PING_EVERY = 4.0
 SILENT_AFTER = 8.0
 CERTAIN = positions.COMMIT_WINDOW + positions.CLOCK_SKEW
 """What was stamped so long before a socket was opened can only come by its replay, and then in order."""
-SMALL = 4_096
-"""Bytes that the system takes for a device that does not read."""
 
 
 class Device:
@@ -115,7 +113,7 @@ class Line:
         device = self._device
         url = random.choice(device.urls)
         began = time.time()
-        more: dict[str, Any] = {"sock": _small(url)} if self._deaf else {}
+        more: dict[str, Any] = {"sock": _deaf(url)} if self._deaf else {}
         async with connect(
             url,
             subprotocols=[Subprotocol("notifyhub.v1"), Subprotocol(f"notifyhub.auth.{device.token}")],
@@ -192,16 +190,7 @@ def _out_of_order(identity: str, place: bytes, highest: bytes, began: float) -> 
     )
 
 
-def _small(url: str) -> socket.socket:
-    """Return a connected socket that takes little from the other side before that has to wait."""
-    address = urlsplit(url)
-    made = socket.socket()
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
-    try:
-        made.connect((address.hostname, address.port))
-    except OSError:
-        made.close()
-        raise
+def _deaf(url: str) -> socket.socket:
+    made = small_socket(url)
     made.setblocking(False)
     return made

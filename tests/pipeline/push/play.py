@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import notifyhub  # noqa: F401  (prepares imports that apns2 and daphne need)
+from tests.delivery.node.device import FAT, FATS
 from tests.pipeline.push.plan import Fault, Launch, draw
 from tests.servers.redis import Redis
 
@@ -25,9 +26,6 @@ MORE = 5
 """So many more launches to everybody: whom a share means is drawn."""
 PER_SECOND = 2.6
 """Runs launched a second, so that the plan is longer than a cursor stands back."""
-FAT = "\N{GRINNING FACE}" * 4_000
-FATS = 30
-"""What a device that does not read is sent: more than may wait for it, and than its system takes."""
 PATIENCE = 180.0
 """Seconds within which everything is as it should be once the plan is over."""
 WARM = 0.35
