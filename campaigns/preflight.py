@@ -19,8 +19,10 @@ from delivery.dryrun import Rehearsal
 from delivery.models import Credential, Gate, Page, Run
 from delivery.policy import throttle, window
 from delivery.snapshot import Snapshot, from_json
+from devices import facts, segments
 from devices.known_zones import known_locales
-from devices.models import Application, Preference, Provider, Subscriber
+from devices.models import Application, FactKind, Preference, Provider, Subscriber
+from devices.predicates import BEHAVIOUR
 from devices.words import number, percent
 
 REHEARSED = 2_000
@@ -239,6 +241,7 @@ def _warnings(campaign: Campaign, snapshot: Snapshot, rehearsal: Rehearsal) -> l
                 place="experiment",
             )
         )
+    found += _about_behaviour(campaign, snapshot)
     if not rehearsal.audience:
         found.append(Warning(_("Nobody is in its audience now."), "segment"))
     elif not rehearsal.told and not rehearsal.later:
@@ -351,6 +354,31 @@ def _about_window(campaign: Campaign, snapshot: Snapshot, rehearsal: Rehearsal) 
         "audience": number(rehearsal.audience),
     }
     return [*found, Warning(said % numbers, "window_end")]
+
+
+def _about_behaviour(campaign: Campaign, snapshot: Snapshot) -> list[Warning]:
+    """Name what the segment asks of days on which nobody counted it yet."""
+    asked: dict[str, int] = {}
+    for condition in segments.conditions(segments.parse(snapshot.predicate, whole=True)):
+        if condition.field in BEHAVIOUR:
+            asked[condition.kind] = max(asked.get(condition.kind, 0), int(condition.values[2]))
+    if not asked:
+        return []
+    now = timezone.now()
+    kinds = FactKind.objects.filter(application=campaign.application_id, wanted=True, name__in=asked)
+    since = dict(kinds.values_list("name", "since"))
+    return [
+        Warning(
+            _(
+                "Its segment asks for “%(what)s” in the last %(days)s days, which is counted since %(day)s only: who"
+                " did it before that is taken for somebody who did not."
+            )
+            % {"what": facts.said_of(kind), "days": days, "day": f"{since.get(kind, now):%Y-%m-%d}"},
+            "segment",
+        )
+        for kind, days in sorted(asked.items())
+        if since.get(kind, now).date() > now.date() - timedelta(days=days - 1)
+    ]
 
 
 def _about_languages(campaign: Campaign, snapshot: Snapshot) -> list[Warning]:

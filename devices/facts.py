@@ -14,6 +14,7 @@ from django.db.models import BigIntegerField, OuterRef, Q, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 from django.db.models.lookups import GreaterThanOrEqual, LessThanOrEqual
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from devices.predicates import MAX_DAYS
 from devices.short_memory import ShortMemory
@@ -35,6 +36,11 @@ _kinds: ShortMemory[dict[str, int]] = ShortMemory(seconds=5)
 def event(name: str) -> str:
     """Return the kind of fact of an event type."""
     return f"event:{name}"
+
+
+def said_of(kind: str) -> str:
+    """Return what people call a kind of fact: an event by its type."""
+    return {RECEIVED: _("Received"), OPENED: _("Opened")}.get(kind, kind.removeprefix("event:"))
 
 
 def wanted(application_id: int) -> dict[str, int]:

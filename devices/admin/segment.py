@@ -239,9 +239,7 @@ def _notes(application: Application, predicate: Any, found: counting.Count) -> l
             )
         )
         for kind in sorted(asked):
-            what = {facts.RECEIVED: _("Received"), facts.OPENED: _("Opened")}.get(
-                kind, kind.removeprefix("event:")
-            )
+            what = facts.said_of(kind)
             if kind in since:
                 notes.append(
                     _("“%(what)s” is counted since %(day)s.")

@@ -17,7 +17,7 @@ from campaigns.models import Approval, Campaign, CampaignVersion, EventType, Exp
 from campaigns.models import TestDevice as NamedDevice  # pytest would take it for a test
 from campaigns.timetable import shown
 from delivery.models import Page, Run
-from devices.models import Application, Device, Role, Segment, Subscriber
+from devices.models import Application, Device, FactKind, Role, Segment, Subscriber
 from tests.admin_world import World, build, member
 
 pytestmark = pytest.mark.django_db(databases=["default", "log"])
@@ -128,6 +128,17 @@ def test_an_audience_three_times_the_usual_is_said(meadow: World) -> None:
             created_at=0,
         )
     assert "The audience of 40 people is more than three times the usual 13." in warnings(meadow.of(Campaign))
+
+
+def test_what_a_segment_asks_of_days_that_nobody_counted_is_said(meadow: World) -> None:
+    asked = {"opened": {"at_most": 0, "within_days": 30}}
+    idle = Segment.objects.create(application=meadow.application, name="Idle", predicate=asked)
+    campaign = meadow.of(Campaign)
+    campaign.segment = idle
+    campaign.save()
+    assert "“Opened” in the last 30 days, which is counted since" in warnings(campaign)
+    FactKind.objects.update(since=timezone.now() - timedelta(days=40))
+    assert "which is counted since" not in warnings(campaign)
 
 
 def test_a_provider_without_credentials_and_an_empty_audience_are_said(meadow: World) -> None:
