@@ -10,7 +10,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from campaigns.composing import field_of
+from campaigns.composing import LOCALE_TEXTS, field_of
 from campaigns.content import ContentError, build
 from campaigns.models import Campaign, Experiment, Rule
 from delivery import experiments, rendering, reports, statistics
@@ -42,19 +42,21 @@ def of(campaign: Campaign) -> Experiment | None:
 
 
 def problems_of(texts: dict[str, str], locales: dict[str, Any], locale: str) -> list[tuple[str, str]]:
-    """Return what is wrong with a variant's texts: `title`, `body` or `locales`, and a sentence."""
+    """Return what is wrong with a variant's texts: one of `LOCALE_TEXTS` or `locales`, and a sentence."""
     try:
         content = build({name: text for name, text in texts.items() if text}, locale=locale, locales=locales)
     except ContentError as error:
         field, place = field_of(error.field, locale=locale)
         return [(field, f"{place or field}: {error.reason}.")]
-    if not any(text.title or text.body for text in content.texts.values()):
-        return []  # it says what the campaign says
+    # what it leaves out is the campaign's, and no fault of its own
+    said = {
+        tag: msgspec.structs.replace(text, title=text.title or "…") for tag, text in content.texts.items()
+    }
     found = []
-    for problem in rendering.check(Snapshot(texts=content.texts, locale=locale)):
+    for problem in rendering.check(Snapshot(texts=said, locale=locale)):
         field, place = field_of(problem.field, locale=locale)
-        said = _("line %(line)s: %(reason)s") % {"line": problem.line, "reason": problem.reason}
-        found.append((field, f"{place or field}, {said}"))
+        where = _("line %(line)s: %(reason)s") % {"line": problem.line, "reason": problem.reason}
+        found.append((field, f"{place or field}, {where}"))
     return found
 
 
@@ -79,7 +81,7 @@ def frozen(experiment: Experiment, locale: str) -> tuple[Goal | None, Frozen | N
     for row in rows:
         if row.key.lower() == experiments.CONTROL:
             raise ExperimentError(f"variants.{row.key}", _("“control” is the group that is told nothing."))
-        base = {name: getattr(row, name) for name in ("title", "body") if getattr(row, name)}
+        base = {name: getattr(row, name) for name in LOCALE_TEXTS if getattr(row, name)}
         try:
             texts = build(base, locale=locale, locales=row.locales).texts
         except ContentError as error:

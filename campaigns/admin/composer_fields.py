@@ -198,11 +198,10 @@ class _LocalesWidget(RowsWidget):
 
 
 class LocalesField(RowsField):
-    """Languages with some of `LOCALE_TEXTS`, as a dict by tag; what has no input is kept from `before`."""
+    """Languages with `LOCALE_TEXTS`, as a dict by tag; what has no input is kept from `before`."""
 
-    def __init__(self, texts: Sequence[str] = LOCALE_TEXTS, **options: Any) -> None:
+    def __init__(self, **options: Any) -> None:
         self.before: Mapping[str, Any] = {}
-        self.texts = texts
         columns = [
             Column("tag", _("Language"), "de, pt-BR", 35),
             Column("title", _("Title")),
@@ -213,7 +212,7 @@ class LocalesField(RowsField):
             Column("was", "", "", 35, "hidden"),
         ]
         widget = _LocalesWidget(
-            [one for one in columns if one.name in ("tag", "was", *texts)],
+            columns,
             add=_("Add a language"),
             most=LOCALES_LIMIT,
             empty=_("No other language: everybody reads the texts above."),
@@ -224,7 +223,7 @@ class LocalesField(RowsField):
         found: dict[str, dict[str, Any]] = {}
         for row in rows:
             tag = row["tag"].strip()
-            texts = {name: row[name] for name in self.texts if row[name].strip()}
+            texts = {name: row[name] for name in LOCALE_TEXTS if row[name].strip()}
             if not tag and not texts:
                 continue
             if not tag:
@@ -234,6 +233,6 @@ class LocalesField(RowsField):
             if tag.lower() in (one.lower() for one in found):
                 raise ValidationError(_("The language “%(tag)s” stands there twice.") % {"tag": tag})
             kept = self.before.get(row["was"]) or {}
-            more = {name: value for name, value in kept.items() if name not in self.texts}
+            more = {name: value for name, value in kept.items() if name not in LOCALE_TEXTS}
             found[tag] = {**texts, **more}
         return found

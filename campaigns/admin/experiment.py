@@ -16,6 +16,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from campaigns import editing, experimenting
 from campaigns.admin.composer_fields import LocalesField
+from campaigns.composing import LOCALE_TEXTS
 from campaigns.models import Experiment, Variant
 from delivery import statistics
 from delivery.experiments import CONTROL
@@ -42,7 +43,6 @@ class VariantForm(ScopedForm):
     """One of the texts that are tried."""
 
     locales = LocalesField(
-        ("title", "body"),
         label=_("Other languages"),
         help_text=_("What is left empty is read as the campaign has it in that language."),
     )
@@ -74,7 +74,7 @@ class VariantFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
         kept = [form for form in self.forms if form.cleaned_data and not form.cleaned_data.get("DELETE")]
         for form in kept:
             said, locale = form.cleaned_data, self.instance.campaign.application.locale
-            texts = {name: said.get(name, "") for name in ("title", "body")}
+            texts = {name: said.get(name, "") for name in LOCALE_TEXTS}
             for field, problem in experimenting.problems_of(texts, said.get("locales") or {}, locale):
                 form.add_error(field, problem)
         if len(kept) > experimenting.MOST_VARIANTS:
@@ -93,7 +93,7 @@ class VariantInline(ScopedStackedInline):
     model = Variant
     form = VariantForm
     formset = VariantFormSet
-    fields = [("key", "weight"), "title", "body", "locales"]
+    fields = [("key", "weight"), *LOCALE_TEXTS, "locales"]
 
 
 @admin.register(Experiment)

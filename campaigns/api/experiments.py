@@ -23,7 +23,10 @@ class VariantSerializer(StrictSerializer):
     key = serializers.RegexField(r"^[-a-zA-Z0-9_]{1,16}$", help_text="Its name, as A.")
     weight = serializers.IntegerField(min_value=1, max_value=100, default=1)
     title = serializers.CharField(max_length=200, allow_blank=True, default="")
+    subtitle = serializers.CharField(max_length=200, allow_blank=True, default="")
     body = serializers.CharField(max_length=2000, allow_blank=True, default="")
+    image = serializers.CharField(max_length=500, allow_blank=True, default="")
+    link = serializers.CharField(max_length=500, allow_blank=True, default="")
     locales = serializers.DictField(child=serializers.DictField(), default=dict)
 
     def validate_key(self, value: str) -> str:

@@ -77,7 +77,7 @@ class Experiment(models.Model):
 
 
 class Variant(models.Model):
-    """One of the texts that are tried; what is empty is as the campaign has it."""
+    """One of the texts, pictures or links that are tried; what is empty is as the campaign has it."""
 
     experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="variants")
     key = models.SlugField(_("name"), max_length=16, help_text=_("As A, B."))
@@ -85,7 +85,14 @@ class Variant(models.Model):
         _("weight"), default=1, validators=[MinValueValidator(1), MaxValueValidator(100)]
     )
     title = models.CharField(_("title"), max_length=200, blank=True)
+    subtitle = models.CharField(_("subtitle"), max_length=200, blank=True)
     body = models.TextField(_("body"), max_length=2000, blank=True)
+    image = models.CharField(
+        _("image"), max_length=500, blank=True, help_text=_("https:// address of a picture.")
+    )
+    link = models.CharField(
+        _("link"), max_length=500, blank=True, help_text=_("https:// or the app's own scheme.")
+    )
     locales = models.JSONField(
         _("languages"), default=dict, blank=True, help_text=_('As {"de": {"title": "…"}}.')
     )

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from campaigns import experimenting, launching, preflight
 from campaigns.models import Campaign, EventType, Experiment, Variant
+from delivery import experiments
 from delivery.models import Page, Run, Tally, WorkState
 from delivery.statistics import Arm, decide
 from devices.models import Application, Role
@@ -250,6 +251,8 @@ def save(client: Client, shop: World, **values: Any) -> Any:
             "which language “Hallo” is",
         ),
         ({"variants-1-locales-3-tag": "de", "variants-1-locales-3-body": "{{ x | y }}"}, "de.body, line 1: "),
+        ({"variants-1-link": "{{ x | y }}"}, "link, line 1: "),
+        ({"variants-1-image": "http://example.com/a.png"}, "image: "),
     ],
 )
 def test_a_wrong_experiment_is_refused_beside_its_field(
@@ -282,6 +285,23 @@ def test_a_variant_says_it_in_other_languages(shop: World) -> None:
     viewer.force_login(member("vi", shop.application, Role.VIEWER))
     seen = viewer.get(reverse("admin:campaigns_experiment_change", args=[made.pk]))
     assert seen.status_code == 200 and 'name="variants-1-title' not in seen.content.decode()
+
+
+def test_a_variant_may_differ_in_its_picture_and_its_link(shop: World) -> None:
+    client = Client()
+    client.force_login(member("ed", shop.application, Role.MARKETER))
+    other = {"image": "https://example.com/b.png", "link": "https://example.com/b", "subtitle": "Today only"}
+    save(
+        client,
+        shop,
+        **{f"variants-1-{name}": value for name, value in other.items()},
+        rows=[("A", ""), ("B", "")],
+    )
+    snapshot = launching.snapshot_of(shop.campaign)
+    first, second = (experiments.told(snapshot, key).texts["en"] for key in ("A", "B"))
+    assert first == snapshot.texts["en"]
+    assert {name: getattr(second, name) for name in other} == other
+    assert (second.title, second.body) == (first.title, first.body)
 
 
 def test_a_variants_text_is_looked_at_before_the_launch_too(shop: World) -> None:
