@@ -1,9 +1,12 @@
-"""How many people a predicate chooses, and how many devices of theirs can be reached, in about a second at any size.
+"""How many people a predicate chooses, and how many devices of theirs can be reached, within a deadline at any size.
 
 Up to `SMALL` subscribers are all asked. Of more, a sample: the application's span of primary keys is cut into strata
 and a block of neighbours is asked in each; the margin is that of a ratio estimate over the blocks (Cochran, "Sampling
 Techniques", 3rd ed., section 6.3), so that people who are alike because they came together widen it as they should. A
-choice that is rare in the sample is counted whole after all, if that takes no longer than the limit.
+choice that is rare in the sample is counted whole after all, if the deadline allows.
+
+The sample is taken in rounds, each over the whole span: what the deadline lets come together is the answer, with the
+margin of so many.
 """
 
 import math
@@ -29,8 +32,13 @@ BLOCKS = 200
 SAMPLE = 20_000
 RARE = 400
 """Of a sample with fewer people of the choice than that the margin is wider than a tenth."""
-SECONDS = 1.2
-"""How long one statement may take."""
+ROUNDS = 5
+SECONDS = 1.6
+"""How long a count may take, all its statements together; with the rest of the request two seconds."""
+FIRST_TRY = 0.4
+"""The share of that after which a small audience is sampled instead."""
+FEWEST = 2_000
+"""Of fewer people than that no sample is taken."""
 
 _totals: ShortMemory[tuple[int, int, int]] = ShortMemory(seconds=30)
 
@@ -55,7 +63,54 @@ class Count(msgspec.Struct, frozen=True):
 
 
 class TooSlowError(Exception):
-    """A statement passed the limit of time."""
+    """Nothing was counted before the deadline."""
+
+
+class _Deadline:
+    """The instant at which a count ends, whatever it is doing."""
+
+    def __init__(self, seconds: float) -> None:
+        self.until = time.monotonic() + seconds
+
+    @property
+    def left(self) -> float:
+        return self.until - time.monotonic()
+
+    def share(self, part: float) -> "_Deadline":
+        """Return the end of a part of what is left."""
+        return _Deadline(self.left * part)
+
+    def fetch(self, sql: str, values: Sequence[Any]) -> list[Any]:
+        """Return a statement's rows, within `limited`; it is ended when the time is over."""
+        left = self.left
+        if left <= 0:
+            raise TooSlowError
+        if connection.vendor == "postgresql":
+            fetch("SELECT set_config('statement_timeout', %s, true)", [str(max(1, int(left * 1000)))])
+        return fetch(sql, values)
+
+    @contextmanager
+    def limited(self) -> Iterator[None]:
+        """End the statements in it that pass the deadline; raises `TooSlowError`."""
+        try:
+            if connection.vendor == "postgresql":
+                with transaction.atomic():
+                    # to compile a statement costs more than it saves when few people are asked
+                    fetch("SELECT set_config('jit', 'off', true)")
+                    yield
+            else:
+                connection.ensure_connection()
+                raw: sqlite3.Connection = connection.connection
+                raw.set_progress_handler(lambda: int(self.left <= 0), 10_000)
+                try:
+                    yield
+                finally:
+                    raw.set_progress_handler(None, 0)
+        except OperationalError as error:
+            text = str(error)
+            if "statement timeout" in text or "interrupted" in text:
+                raise TooSlowError from None
+            raise
 
 
 class _Span(msgspec.Struct, frozen=True):
@@ -65,22 +120,33 @@ class _Span(msgspec.Struct, frozen=True):
 
 
 def count(application: Application, predicate: Any, *, seconds: float = SECONDS) -> Count:
-    """Return how many a predicate (None: everybody) chooses now; raises `PredicateError`, and `TooSlowError`."""
+    """Return how many a predicate (None: everybody) chooses now, as exactly as `seconds` allow.
+
+    Raises `PredicateError`, and `TooSlowError` where they allow nothing.
+    """
+    deadline = _Deadline(seconds)
     full = nesting.whole(application.pk, predicate)
     asked = _Asked(application, full)
-    span = _span(application)
-    if span.everybody <= SMALL:
-        with _limited(seconds):
-            return _exactly(asked, span)
-    with _limited(seconds):
-        sample = _sampled(asked, span)
-    if sample.people * SAMPLE < RARE * span.everybody:
-        try:
-            with _limited(seconds):
-                return _exactly(asked, span)
-        except TooSlowError:
-            pass
+    with deadline.limited():
+        span = _span(application, deadline)
+    if span.everybody <= FEWEST:
+        with deadline.limited():
+            return _exactly(asked, span, deadline)
+    if span.everybody <= SMALL and (found := _in_time(asked, span, deadline.share(FIRST_TRY))):
+        return found
+    sample = _sampled(asked, span, deadline)
+    if span.everybody > SMALL and sample.people * SAMPLE < RARE * span.everybody:
+        return _in_time(asked, span, deadline) or sample
     return sample
+
+
+def _in_time(asked: "_Asked", span: _Span, deadline: _Deadline) -> Count | None:
+    """Return the exact count, None when it takes longer."""
+    try:
+        with deadline.limited():
+            return _exactly(asked, span, deadline)
+    except TooSlowError:
+        return None
 
 
 class _Asked:
@@ -93,10 +159,10 @@ class _Asked:
         self.devices, self.device_values = condition_on(Device, predicate)
 
 
-def _span(application: Application) -> _Span:
+def _span(application: Application, deadline: _Deadline) -> _Span:
     held = _totals.get(str(application.uid))
     if held is None:
-        ((everybody, first, last),) = fetch(
+        ((everybody, first, last),) = deadline.fetch(
             "SELECT COUNT(*), MIN(id), MAX(id) FROM devices_subscriber WHERE application_id = %s",
             [application.pk],
         )
@@ -116,13 +182,13 @@ PRICES = {
 WILLING = "CASE WHEN devices_subscriber.consent THEN 1 ELSE 0 END"
 
 
-def _exactly(asked: _Asked, span: _Span) -> Count:
-    ((people, willing),) = fetch(
+def _exactly(asked: _Asked, span: _Span, deadline: _Deadline) -> Count:
+    ((people, willing),) = deadline.fetch(
         f"SELECT COUNT(*), COALESCE(SUM({WILLING}), 0) FROM devices_subscriber"
         f" WHERE devices_subscriber.application_id = %s{asked.people}",
         [asked.application.pk, *asked.people_values],
     )
-    devices = fetch(
+    devices = deadline.fetch(
         "SELECT devices_device.platform, COUNT(*) FROM devices_subscriber"
         " JOIN devices_device ON devices_device.subscriber_id = devices_subscriber.id"
         " WHERE devices_subscriber.application_id = %s AND devices_subscriber.consent"
@@ -133,13 +199,56 @@ def _exactly(asked: _Asked, span: _Span) -> Count:
     return Count(int(people), span.everybody, int(willing), by_platform, True)
 
 
-def _sampled(asked: _Asked, span: _Span) -> Count:
+class _Sample:
+    """What was seen so far: of each block the people and those chosen, the willing of these, their devices."""
+
+    def __init__(self) -> None:
+        self.blocks: list[tuple[int, int]] = []
+        self.willing = 0
+        self.devices: Counter[str] = Counter()
+
+    def count(self, span: _Span) -> Count:
+        seen = sum(one for one, _ in self.blocks)
+        if not seen:
+            return Count(0, span.everybody, 0, {}, False, span.everybody)
+        scale = span.everybody / seen
+        hits = sum(one for _, one in self.blocks)
+        return Count(
+            round(hits * scale),
+            span.everybody,
+            round(self.willing * scale),
+            {name: round(number * scale) for name, number in self.devices.items()},
+            False,
+            math.ceil(_margin(self.blocks, seen, hits) * span.everybody),
+        )
+
+
+def _sampled(asked: _Asked, span: _Span, deadline: _Deadline) -> Count:
+    """Return what the rounds come to that end in time; raises `TooSlowError` when none does."""
     width = (span.last - span.first + 1) / BLOCKS
-    size = min(int(width), math.ceil(SAMPLE / BLOCKS * (span.last - span.first + 1) / span.everybody))
+    size = max(1, min(int(width), math.ceil(SAMPLE / BLOCKS * (span.last - span.first + 1) / span.everybody)))
     starts = [
         span.first + int(number * width) + random.randrange(max(1, int(width) - size + 1))
         for number in range(BLOCKS)
     ]
+    sample, longest = _Sample(), 0.0
+    for number in range(ROUNDS):
+        before = deadline.left
+        if number and before < longest:
+            break  # it would not end in time
+        try:
+            with deadline.limited():
+                _round(asked, starts[number::ROUNDS], size, sample, deadline)
+        except TooSlowError:
+            if not number:
+                raise
+            break
+        longest = max(longest, before - deadline.left)
+    return sample.count(span)
+
+
+def _round(asked: _Asked, starts: list[int], size: int, sample: _Sample, deadline: _Deadline) -> None:
+    """Add what the blocks of one round hold to a sample, all of it or nothing."""
     blocks, keys = listed("block", starts)
     within = (
         f"devices_subscriber.id >= block.key AND devices_subscriber.id < block.key + {size}"
@@ -151,37 +260,26 @@ def _sampled(asked: _Asked, span: _Span) -> Count:
             f"FROM {blocks} CROSS JOIN LATERAL (SELECT * FROM devices_subscriber WHERE {within}"
             f" ORDER BY id LIMIT {size}) AS devices_subscriber"
         )
-        for name, value in PRICES.items():
-            fetch("SELECT set_config(%s, %s, true)", [name, value])
+        prices = ", ".join(["set_config(%s, %s, true)"] * len(PRICES))
+        fetch(f"SELECT {prices}", [text for price in PRICES.items() for text in price])
     else:
         source = f"FROM {blocks} JOIN devices_subscriber ON {within}"
     chosen = f"CASE WHEN 1 = 1{asked.people} THEN 1 ELSE 0 END"
-    rows = fetch(
+    rows = deadline.fetch(
         f"SELECT key, COUNT(*), SUM(chosen), SUM(chosen * willing)"
         f" FROM (SELECT block.key AS key, {chosen} AS chosen, {WILLING} AS willing {source}) AS sampled GROUP BY key",
         [*asked.people_values, *keys, asked.application.pk],
     )
-    devices = fetch(
+    devices = deadline.fetch(
         f"SELECT devices_device.platform, COUNT(*) {source}"
         " JOIN devices_device ON devices_device.subscriber_id = devices_subscriber.id"
         f" WHERE devices_subscriber.consent AND devices_device.state = 'active'{asked.people}{asked.devices}"
         " GROUP BY devices_device.platform",
         [*keys, asked.application.pk, *asked.people_values, *asked.device_values],
     )
-    counts = [(int(asked_of), int(hits)) for _, asked_of, hits, _ in rows]
-    seen = sum(one for one, _ in counts)
-    if not seen:
-        return Count(0, span.everybody, 0, {}, False, span.everybody)
-    scale = span.everybody / seen
-    hits = sum(one for _, one in counts)
-    return Count(
-        round(hits * scale),
-        span.everybody,
-        round(sum(int(row[3]) for row in rows) * scale),
-        {str(name): round(int(number) * scale) for name, number in devices},
-        False,
-        math.ceil(_margin(counts, seen, hits) * span.everybody),
-    )
+    sample.blocks += [(int(asked_of), int(hits)) for _, asked_of, hits, _ in rows]
+    sample.willing += sum(int(row[3]) for row in rows)
+    sample.devices.update({str(name): int(number) for name, number in devices})
 
 
 def _margin(counts: Sequence[tuple[int, int]], seen: int, hits: int) -> float:
@@ -191,32 +289,6 @@ def _margin(counts: Sequence[tuple[int, int]], seen: int, hits: int) -> float:
     share, blocks = hits / seen, len(counts)
     spread = sum((chosen - share * people) ** 2 for people, chosen in counts)
     return 1.96 * math.sqrt(spread * blocks / max(1, blocks - 1)) / seen
-
-
-@contextmanager
-def _limited(seconds: float) -> Iterator[None]:
-    """End a statement that takes longer; raises `TooSlowError`."""
-    try:
-        if connection.vendor == "postgresql":
-            with transaction.atomic():
-                fetch("SELECT set_config('statement_timeout', %s, true)", [str(int(seconds * 1000))])
-                # to compile a statement costs more than it saves when few people are asked
-                fetch("SELECT set_config('jit', 'off', true)")
-                yield
-        else:
-            connection.ensure_connection()
-            raw: sqlite3.Connection = connection.connection
-            until = time.monotonic() + seconds
-            raw.set_progress_handler(lambda: int(time.monotonic() > until), 10_000)
-            try:
-                yield
-            finally:
-                raw.set_progress_handler(None, 0)
-    except OperationalError as error:
-        text = str(error)
-        if "statement timeout" in text or "interrupted" in text:
-            raise TooSlowError from None
-        raise
 
 
 def suggested(application: Application, *, people: int = 2_000) -> dict[str, Any]:

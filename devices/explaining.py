@@ -37,6 +37,8 @@ FIELDS = {
     "segment": gettext_noop("the list"),
     "platform": gettext_noop("platform"),
     "provider": gettext_noop("provider"),
+    "device_locale": gettext_noop("language"),
+    "device_time_zone": gettext_noop("time zone"),
     "last_seen": gettext_noop("last sign of life"),
     "app_version": gettext_noop("app version"),
 }

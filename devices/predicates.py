@@ -38,10 +38,14 @@ OPERATORS = {
     "platform": ("is", "in"),
     "provider": ("is", "in"),
     "app_version": ("is", "in", "above", "below"),
+    "device_locale": ("is", "in"),
+    "device_time_zone": ("is", "in"),
     "last_seen": ("within_days", "before_days"),
 }
 """What a condition may be about, and how each may be compared."""
-DEVICE_FIELDS = frozenset({"platform", "provider", "app_version", "last_seen"})
+DEVICE_FIELDS = frozenset(
+    {"platform", "provider", "app_version", "device_locale", "device_time_zone", "last_seen"}
+)
 BEHAVIOUR = ("event", "received", "opened")
 """Conditions about what a subscriber did, counted as facts (`devices.facts`)."""
 DAYS = ("within_days", "before_days")

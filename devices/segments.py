@@ -142,6 +142,10 @@ def _device(condition: Condition) -> Q:
         return Q(**{f"{condition.field}__in": condition.values})
     if condition.field == "last_seen":
         return _days("seen_at", condition)
+    if condition.field == "device_locale":
+        return _joined("any", [_speaks(value) for value in condition.values])
+    if condition.field == "device_time_zone":
+        return Q(time_zone__in=condition.values)
     keys = [in_order(value) for value in condition.values]
     if condition.operator in ("above", "below"):
         lookup = "gt" if condition.operator == "above" else "lt"
@@ -164,7 +168,7 @@ def _person(condition: Condition) -> Q:
     if condition.field == "external_id":
         return Q(external_id__in=condition.values)
     if condition.field == "locale":
-        return _joined("any", [_locale(value) for value in condition.values])
+        return _own_or_application(_joined("any", [_speaks(value) for value in condition.values]), "locale")
     return _own_or_application(Q(time_zone__in=condition.values), "time_zone")
 
 
@@ -182,10 +186,10 @@ def _listed(uid: str) -> Q:
     return Q(Exists(SegmentMember.objects.filter(subscriber=OuterRef("pk"), segment__uid=uid).order_by()))
 
 
-def _locale(value: str) -> Q:
-    """Return who speaks a language: `de` is met by de and de-AT, `de-AT` by itself only (RFC 4647 section 3.3.1)."""
+def _speaks(value: str) -> Q:
+    """Return the rows of a language: `de` is met by de and de-AT, `de-AT` by itself only (RFC 4647 section 3.3.1)."""
     tag = value.replace("_", "-")
-    return _own_or_application(Q(locale__iexact=tag) | Q(locale__istartswith=tag + "-"), "locale")
+    return Q(locale__iexact=tag) | Q(locale__istartswith=tag + "-")
 
 
 def _own_or_application(condition: Q, field: str) -> Q:

@@ -124,6 +124,8 @@ def test_behaviour_nested_segments_and_json_are_edited_and_read_back(hub: LiveHu
             {"not": {"any": [{"tag": ["vip", "new"]}, {"platform": ["tv", "stick"]}]}},
             {"attribute": "plan", "in": ["pro", None]},
             {"last_seen": {"within_days": 14}},
+            {"device_locale": ["de", "pt-BR"]},
+            {"not": {"device_time_zone": "Asia/Tokyo"}},
         ]
     }
     made = hub.api("POST", "segments", {"name": "Quiet ones", "predicate": predicate})

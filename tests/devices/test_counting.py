@@ -1,8 +1,10 @@
 """A live count is exact where that is cheap, and says its margin where it is not."""
 
+import time
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
 from devices import counting, people
@@ -73,6 +75,7 @@ def test_a_rare_choice_is_counted_after_all(
     application: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(counting, "SMALL", 100)
+    monkeypatch.setattr(counting, "FEWEST", 100)
     fill(application, 500, lambda n: {"locale": "is" if n == 77 else "fr"})
     found = counting.count(application, {"locale": "is"})
     assert (found.people, found.exact) == (1, True)
@@ -86,6 +89,80 @@ def test_a_statement_that_takes_too_long_is_ended(
     with pytest.raises(counting.TooSlowError):
         counting.count(application, slow, seconds=0.002)
     assert counting.count(application, slow, seconds=60).people == 0
+
+
+class Slow:
+    """A clock, and a database of which every statement takes `each` seconds of it, unless it is ended before."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, each: float) -> None:
+        self.now, self.each, self.statements = 1_000.0, each, 0
+        self.ends: float | None = None
+        ask = counting._Deadline.fetch
+        monkeypatch.setattr(counting.time, "monotonic", lambda: self.now)
+
+        def fetch(deadline: Any, sql: str, values: Any) -> list[Any]:
+            rows = ask(deadline, sql, values)
+            self.statements += 1
+            if self.now + self.each > deadline.until:
+                self.now = max(self.now, deadline.until)
+                raise OperationalError("interrupted")
+            self.now += self.each
+            return rows
+
+        monkeypatch.setattr(counting._Deadline, "fetch", fetch)
+
+
+@pytest.mark.parametrize("each", [0.05, 0.15, 0.2, 0.3, 0.5])
+@pytest.mark.parametrize("rare", [False, True])
+def test_all_statements_of_a_count_together_keep_one_deadline(
+    application: Application, monkeypatch: pytest.MonkeyPatch, each: float, rare: bool
+) -> None:
+    monkeypatch.setattr(counting, "SMALL", 100)
+    monkeypatch.setattr(counting, "SAMPLE", 1_000)
+    fill(application, 3_000, lambda n: {"locale": "is" if n % (500 if rare else 2) == 0 else "fr"})
+    whole = counting.count(application, {"locale": "is"})
+    counting.forget_totals()
+    slow = Slow(monkeypatch, each=each)
+    found = counting.count(application, {"locale": "is"})
+    assert slow.now - 1_000 <= counting.SECONDS + 1e-6
+    assert slow.statements <= 3 + counting.SECONDS / each
+    assert found.exact == (rare and each < 0.1)
+    assert found.exact or 0 < found.margin < 3_000
+    assert abs(found.people - whole.people) <= 2.5 * max(found.margin, whole.margin)
+
+
+def test_what_a_deadline_cuts_short_says_a_wider_margin(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counting, "SMALL", 100)
+    monkeypatch.setattr(counting, "SAMPLE", 1_000)
+    fill(application, 3_000, lambda n: {"locale": "is" if n % 2 == 0 else "fr"})
+    whole = counting.count(application, {"locale": "is"})
+    slow = Slow(monkeypatch, each=0.5)
+    cut = counting.count(application, {"locale": "is"})
+    assert slow.statements == 2, "a second round would not end in time"
+    assert cut.margin > 1.5 * whole.margin
+
+
+def test_when_nothing_can_be_counted_in_time_it_says_so(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counting, "SMALL", 100)
+    fill(application, 3_000, lambda n: {})
+    slow = Slow(monkeypatch, each=1.0)
+    with pytest.raises(counting.TooSlowError):
+        counting.count(application, {"locale": "is"})
+    assert slow.now - 1_000 <= counting.SECONDS + 1e-6
+
+
+def test_a_statement_has_what_the_ones_before_it_left(application: Application) -> None:
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n"
+    begun = time.monotonic()
+    deadline = counting._Deadline(0.2)
+    for _ in range(3):
+        with pytest.raises(counting.TooSlowError), deadline.limited():
+            deadline.fetch(endless, [])
+    assert 0.2 <= time.monotonic() - begun < 2 and deadline.left <= 0
 
 
 def test_the_count_is_of_the_people_that_a_run_would_reach(application: Application) -> None:

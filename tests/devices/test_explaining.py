@@ -39,6 +39,10 @@ def ada(db: None) -> Subscriber:
             ['an active device whose platform is "android" and app version is above "2.0" is asked for'],
         ),
         (
+            {"all": [{"device_locale": "de"}, {"device_time_zone": "Asia/Tokyo"}]},
+            ['an active device whose language is "de" and time zone is "Asia/Tokyo" is asked for'],
+        ),
+        (
             {"any": [{"platform": "ios"}, {"attribute": "plan", "is": "pro"}]},
             [
                 'an active device whose platform is "ios" is asked for',

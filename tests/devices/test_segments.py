@@ -19,10 +19,10 @@ PEOPLE: dict[str, dict[str, Any]] = {
     "eve": {"locale": "pt-BR", "attributes": {}},
 }
 DEVICES = {
-    "ada": [("tv", "1.9"), ("android", "10.1")],
-    "bob": [("tv", "10.0")],
-    "cyd": [("ios", "")],
-    "dan": [("web", "2.0.0")],
+    "ada": [("tv", "1.9", "de-AT", "Europe/Vienna"), ("android", "10.1", "en", "Asia/Tokyo")],
+    "bob": [("tv", "10.0", "den", "")],
+    "cyd": [("ios", "", "DE", "Asia/Tokyo")],
+    "dan": [("web", "2.0.0", "", "")],
 }
 
 
@@ -35,17 +35,25 @@ def application(db: None) -> Application:
     )
     for name, fields in PEOPLE.items():
         person = Subscriber.objects.create(application=application, external_id=name, **fields)
-        for platform, version in DEVICES.get(name, []):
+        for platform, version, locale, zone in DEVICES.get(name, []):
             Device.objects.create(
                 application=application,
                 subscriber=person,
                 platform=platform,
                 provider="socket",
                 app_version=version,
+                locale=locale,
+                time_zone=zone,
             )
     retired = Subscriber.objects.get(external_id="eve")
     Device.objects.create(
-        application=application, subscriber=retired, platform="tv", provider="socket", state="retired"
+        application=application,
+        subscriber=retired,
+        platform="tv",
+        provider="socket",
+        state="retired",
+        locale="de",
+        time_zone="Asia/Tokyo",
     )
     return application
 
@@ -96,6 +104,14 @@ def application(db: None) -> Application:
         ({"app_version": {"above": "2"}}, "ada bob"),
         ({"app_version": "2"}, "dan"),
         ({"all": [{"platform": "tv"}, {"app_version": {"above": "2.0"}}]}, "bob"),
+        ({"device_locale": "de"}, "ada cyd"),
+        ({"device_locale": "de_AT"}, "ada"),
+        ({"device_locale": ["en", "den"]}, "ada bob"),
+        ({"not": {"device_locale": "de"}}, "bob dan eve"),
+        ({"device_time_zone": "Asia/Tokyo"}, "ada cyd"),
+        ({"device_time_zone": ["Europe/Vienna", "UTC"]}, "ada"),
+        ({"all": [{"device_locale": "de"}, {"device_time_zone": "Asia/Tokyo"}]}, "cyd"),
+        ({"all": [{"device_locale": "de"}, {"platform": "tv"}, {"locale": "de"}]}, "ada"),
         ({"any": [{"platform": "ios"}, {"attribute": "plan", "is": "free"}]}, "bob cyd"),
         ({"all": [{"platform": ["tv", "ios"]}, {"not": {"locale": "de"}}]}, ""),
     ],
@@ -130,6 +146,9 @@ def test_device_conditions_choose_platforms(predicate: Any, platforms: set[str] 
         ({"all": [{"platform": "tv"}, {"app_version": {"above": "2"}}, {"locale": "de"}]}, 1),
         ({"not": {"any": [{"platform": "tv"}, {"platform": "web"}]}}, 2),
         ({"not": {"not": {"platform": "web"}}}, 1),
+        ({"device_locale": "de"}, 2),
+        ({"all": [{"device_time_zone": "Asia/Tokyo"}, {"locale": "de"}]}, 2),
+        ({"not": {"device_locale": "de"}}, 3),
         ({"any": [{"platform": "tv"}, {"locale": "de"}]}, 5),
         ({"not": {"all": [{"platform": "tv"}, {"locale": "de"}]}}, 5),
         ({"not": {"any": [{"platform": "tv"}, {"locale": "de"}]}}, 3),
@@ -174,6 +193,9 @@ def test_device_conditions_choose_devices(application: Application, predicate: A
         ({"segment": "VIPs"}, "At /segment: write a segment's id"),
         ({"segment": ["a"]}, "At /segment: segment takes one value"),
         ({"provider": "gcm"}, "At /provider: “gcm” is not known; did you mean “fcm”?"),
+        ({"device_locale": {"above": "de"}}, "At /device_locale/above: “above” is not known"),
+        ({"device_time_zone": ""}, "At /device_time_zone: write a text of 1 to 255"),
+        ({"device_local": "de"}, "did you mean “device_locale”?"),
         ({"last_seen": 3}, "At /last_seen: last_seen is compared by exactly one of"),
         ({"created": {"within_days": 0}}, "At /created/within_days: write a whole number from 1 to 365"),
         ({"tag": ""}, "At /tag: write a text"),
