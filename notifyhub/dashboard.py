@@ -89,8 +89,31 @@ def first_steps(request: HttpRequest, applications: list[int]) -> list[tuple[str
             reverse("admin:campaigns_campaign_add"),
             Run.objects.filter(application__in=applications).exists(),
         ),
+        *_second_look(staff.enters(request, Power.MANAGE)),
     ]
     return [] if all(done for _, _, done in steps) else steps
+
+
+def _second_look(managed: list[int]) -> list[tuple[str, str, bool]]:
+    """Return the step of asking for approvals, once two people could approve in an application of the member's.
+
+    Somebody alone needs none: nobody could give it.
+    """
+    if not managed:
+        return []
+    several = [key for key, people in staff.holders(Power.LAUNCH, managed).items() if people > 1]
+    asked = {
+        one: one.approval_from is not None or one.second_approval_from is not None
+        for one in Application.objects.filter(pk__in=several)
+    }
+    if not asked:
+        return []
+    one = min(asked, key=lambda application: asked[application])
+    said = gettext(
+        "Two people can approve in %(application)s: say from how many people on a launch needs it"
+    ) % {"application": one.name}
+    address = reverse("admin:devices_application_change", args=[one.pk])
+    return [(said, f"{address}#id_approval_from", asked[one])]
 
 
 def sent_by_hour(applications: list[int], now: datetime) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -181,6 +182,34 @@ def test_an_empty_application_is_told_what_to_do_first(django_user_model: type) 
         "Nothing is wrong",
     ):
         assert said in page
+
+
+def test_once_two_people_can_approve_an_administrator_is_asked_from_how_many_people_on() -> None:
+    application = Application.objects.create(name="New", slug="new")
+    others = build("Harbour")
+    client, anton = Client(), Client()
+    client.force_login(member("owner", application, Role.ADMINISTRATOR))
+    member("ed", application, Role.MARKETER)
+    gone = member("gone", application, Role.APPROVER)
+    User.objects.filter(pk=gone.pk).update(is_active=False)
+
+    def step(client: Client) -> list[tuple[str, str, bool]]:
+        return list(client.get(reverse("admin:index")).context["first_steps"][3:])
+
+    assert step(client) == [], "alone, nobody could approve"
+    anton.force_login(member("anton", application, Role.APPROVER))
+    [(said, address, done)] = step(client)
+    assert said.startswith("Two people can approve in New:") and not done
+    assert address == f"/admin/devices/application/{application.pk}/change/#id_approval_from"
+    assert step(anton) == [], "only an administrator can answer"
+    field = client.get(address).content.decode()
+    assert 'id="id_approval_from"' in field and "right while one person runs it" in field
+    Application.objects.filter(pk=application.pk).update(second_approval_from=1000)
+    assert [done for _, _, done in step(client)] == [True]
+    client.force_login(User.objects.create_superuser("root"))
+    member("olga", others.application, Role.APPROVER)
+    [(said, _, done)] = step(client)
+    assert said.startswith("Two people can approve in Harbour app:") and not done
 
 
 def test_it_takes_as_many_queries_for_a_busy_hub(meadow: World, django_assert_max_num_queries: Any) -> None:
