@@ -298,6 +298,8 @@ async def _wait(poll: _Poll, identity: Identity, cursor: str, seconds: float, re
     gone = asyncio.ensure_future(_gone(receive))
     something = asyncio.ensure_future(poll.something.wait())
     try:
+        # no longer than its token
+        seconds = min(seconds, identity.expires_at - time.time())
         here.lines.enter(poll, time.monotonic() + seconds)
         await session.begin(cursor)
         await asyncio.wait([gone, something], return_when=asyncio.FIRST_COMPLETED)

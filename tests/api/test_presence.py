@@ -62,6 +62,15 @@ def test_the_questions_do_not_grow_with_those_asked_about(shop: World, held: Hel
     assert counts[0] >= counts[1]
 
 
+def test_a_device_asks_about_its_own_subscriber_and_nobody_else(shop: World, held: Held) -> None:
+    stranger = Subscriber.objects.create(application=shop.application, external_id="stranger")
+    held[shop.device.uid.bytes] = [presence.Held("a", 1.0)]
+    for query in ("", f"?subscriber={stranger.external_id}"):
+        answer = shop.app()("GET", f"presence{query}").json()
+        assert [one["subscriber"] for one in answer["items"]] == [shop.subscriber.external_id]
+        assert answer["items"][0]["online"] and answer["unknown"] == []
+
+
 @pytest.mark.parametrize("count", [0, MOST + 1])
 def test_how_many_may_be_asked_about_is_said(shop: World, count: int) -> None:
     answer = shop.service("GET", "presence?" + "&".join(f"subscriber={number}" for number in range(count)))

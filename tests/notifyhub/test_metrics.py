@@ -55,7 +55,7 @@ def test_age_at_delivery_is_a_histogram_with_its_objective(client, monkeypatch):
     found = {lane: ages.Histogram() for lane in LANES}
     found["critical"].add({b"2": b"6", b"3": b"3", b"15": b"1", b"within": b"9", b"ms": b"12500"})
     monkeypatch.setattr(ages, "totals", lambda: found)
-    monkeypatch.setattr(presence, "read_figures", lambda: {"a": {"devices": 2.0}, "b": {}})
+    monkeypatch.setattr(presence, "read_figures", lambda: {"a": {"devices": 2.0, "restarted": 3.0}, "b": {}})
     text = client.get("/metrics").content.decode()
     assert 'notifyhub_age_seconds_bucket{lane="critical",le="0.25"} 6.0' in text
     assert 'notifyhub_age_seconds_bucket{lane="critical",le="0.5"} 9.0' in text
@@ -64,6 +64,7 @@ def test_age_at_delivery_is_a_histogram_with_its_objective(client, monkeypatch):
     assert 'notifyhub_age_within_objective{lane="critical"} 0.9' in text
     assert 'notifyhub_age_objective_seconds{lane="bulk"} 3600.0' in text
     assert "notifyhub_nodes 2.0" in text
+    assert 'notifyhub_node{figure="restarted",node="a"} 3.0' in text
 
 
 @pytest.mark.django_db

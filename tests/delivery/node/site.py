@@ -48,12 +48,7 @@ class Site:
     def __enter__(self) -> Self:
         self._stack.enter_context(self.redis)
         self._environment |= self.redis.environment()
-        done = subprocess.run(
-            [sys.executable, str(ROOT / "manage.py"), "prepare"],
-            env=self._environment,
-            capture_output=True,
-            text=True,
-        )
+        done = self.manage("prepare")
         assert done.returncode == 0, done.stderr
         self._hand = self._stack.enter_context(
             subprocess.Popen(
@@ -85,6 +80,16 @@ class Site:
         self._stack.callback(process.kill)
         process.wait_until(lambda: _answers(port), seconds=60)
         return WebProcess(process, port)
+
+    def manage(self, *command: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command of manage.py."""
+        return subprocess.run(
+            [sys.executable, str(ROOT / "manage.py"), *command],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     def ask(self, verb: str, **given: Any) -> Any:
         """Have the hand do something and return what it answers (`tests.delivery.node.hand` says what it can)."""

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
 from uuid import uuid4
 
@@ -93,6 +92,28 @@ def test_a_ticket_opens_one_socket(site: Site, web: WebProcess) -> None:
     with Socket(f"{web.url}?ticket={ticket}", resume=False) as again:
         assert again.frame("error")["problem"]["title"] == "The token was refused."
         assert again.close_code() == 4401
+
+
+def test_a_token_may_come_in_the_first_frame(site: Site, opened: Open) -> None:
+    [device] = site.devices(1)
+    site.tell([device], "one")
+    socket = opened(resume=False)
+    socket.say(type="auth", token=device["token"], cursor=None)
+    assert socket.next()["type"] == "hello"
+    assert socket.titles(1) == ["one"]
+    wrong = opened(resume=False)
+    wrong.say(type="auth", token="nonsense")
+    assert wrong.next()["problem"]["title"] == "The token was refused."
+    assert wrong.close_code() == 4401
+
+
+def test_a_cookie_opens_nothing(site: Site, opened: Open) -> None:
+    [device] = site.devices(1)
+    names = ("sessionid", "token", "access_token", "notifyhub.auth")
+    cookies = "; ".join(f"{name}={device['token']}" for name in names)
+    socket = opened(resume=False, additional_headers={"Cookie": cookies})
+    socket.say(type="resume", cursor=None)
+    assert socket.next()["problem"]["title"] == "Authenticate first."
 
 
 def test_a_token_in_the_address_opens_nothing(site: Site, web: WebProcess) -> None:
@@ -187,6 +208,13 @@ def test_a_frame_above_the_limit_ends_the_socket(site: Site, opened: Open) -> No
     assert socket.close_code() == 1009
 
 
+def test_a_binary_frame_ends_the_socket(site: Site, opened: Open) -> None:
+    [device] = site.devices(1)
+    socket = opened(device["token"])
+    socket.connection.send(b"{}")
+    assert socket.close_code() == 4413
+
+
 def test_a_device_that_says_too_much_is_closed(site: Site, opened: Open) -> None:
     [device] = site.devices(1)
     socket = opened(device["token"])
@@ -223,27 +251,29 @@ def test_a_node_that_is_told_to_end_moves_its_devices_and_loses_nothing(site: Si
         site.tell(devices, "before")
         assert [socket.titles(1) for socket in sockets] == [["before"]] * 8
         old.process.ask_to_stop()
+        sockets[0].frame("reconnect")
+        with pytest.raises(InvalidStatus) as refused:
+            Socket(old.url, devices[0]["token"])
+        assert refused.value.response.status_code == 503
+        assert 1 <= int(refused.value.response.headers["Retry-After"]) <= 5
         for device, socket in zip(devices, sockets, strict=True):
-            socket.frame("reconnect")
+            if socket is not sockets[0]:
+                socket.frame("reconnect")
             cursor = socket.hello["cursor"]
             follower = stack.enter_context(Socket(new.url, device["token"], cursor=cursor))
             socket.close()
             site.tell([device], "after")
             seen = follower.titles(2)
             assert seen == ["before", "after"]
-        refused: dict[str, Any] = {}
         until = time.monotonic() + 20
         while old.process.running:
             assert time.monotonic() < until, "the node does not end though everybody has left"
             time.sleep(0.05)
-        assert refused == {}
     new.process.stop()
 
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_the_last_node_ends_at_once_for_nobody_could_move(site: Site, server: str) -> None:
-    for one in site.ask("nodes"):
-        del one
     alone = site.web(server, NOTIFYHUB_DRAIN_SECONDS="60", NOTIFYHUB_REDIS_URL=f"{site.redis.url[:-1]}1")
     [device] = site.devices(1)
     with Socket(alone.url, device["token"]):

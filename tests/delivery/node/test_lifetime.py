@@ -63,6 +63,23 @@ def test_a_socket_lives_no_longer_than_its_token(socket: DeviceConsumer) -> None
     assert said(socket)[1] == [frames.TOKEN_REFUSED]
 
 
+def test_its_lifetime_is_drawn_between_25_and_35_minutes(
+    socket: DeviceConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who = socket.identity
+    socket.scope = {}
+
+    async def identify(shown: tuple[str, str]) -> Identity | None:
+        return who
+
+    monkeypatch.setattr(consumer.lookups, "identify", identify)
+    drawn = []
+    for _ in range(100):
+        asyncio.run(socket._authenticate("a token"))
+        drawn.append(socket.until - time.monotonic())
+    assert 25 * 60 - 1 < min(drawn) < 29 * 60 and 31 * 60 < max(drawn) < 35 * 60
+
+
 def test_at_the_end_of_its_lifetime_it_is_asked_to_move_and_forced_later(socket: DeviceConsumer) -> None:
     socket.until = socket.heard
     again = socket.look(socket.heard)

@@ -36,7 +36,10 @@ class Stream:
     def event(self) -> dict[str, Any]:
         data = ""
         while True:
-            line = self.response.readline().decode().rstrip("\n")
+            line = self.response.readline().decode()
+            if not line:
+                raise EOFError
+            line = line.rstrip("\n")
             if line.startswith("id: "):
                 self.last = line[4:]
             elif line.startswith("data: "):
@@ -194,6 +197,29 @@ def test_a_line_without_a_good_token_is_refused_with_a_problem(web: WebProcess, 
         assert (status, problem["type"]) == (401, "/problems/not-authenticated")
         assert headers["content-type"] == "application/problem+json"
     assert get(web, f"{path}{'&' if '?' in path else '?'}token=x&access_token=x")[0] == 401
+
+
+@pytest.mark.parametrize("path", ["/api/v1/inbox/stream", "/api/v1/inbox?wait=1"])
+def test_a_line_of_another_origins_page_is_refused(site: Site, web: WebProcess, path: str) -> None:
+    [device] = site.devices(1, origins=["https://ours.example"])
+    try:
+        status, _, problem = get(web, path, device["token"], Origin="https://theirs.example")
+        assert (status, problem["type"]) == (403, "/problems/origin-refused")
+        assert get(web, "/api/v1/inbox?wait=0", device["token"], Origin="https://ours.example")[0] == 200
+    finally:
+        site.devices(1, origins=[])
+
+
+def test_a_line_lives_no_longer_than_its_token(site: Site, web: WebProcess, stream: Open) -> None:
+    """A stream says so with its last event; a poll is answered, and the next one is refused."""
+    [device] = site.devices(1, seconds=4)
+    events = stream(device["token"])
+    events.event()
+    began = time.monotonic()
+    get(web, "/api/v1/inbox?wait=50", device["token"])
+    assert time.monotonic() - began < 20
+    assert events.event() == {"type": "closed", "code": 4401}
+    assert get(web, "/api/v1/inbox?wait=50", device["token"])[0] == 401
 
 
 @pytest.mark.parametrize("query", ["wait=x", "wait=-1", "wait=nan", "wait=1&limit=0", "wait=1&after=x"])
