@@ -86,8 +86,9 @@ def addresses() -> Iterator[tuple[str, str]]:
     yield "why", reverse("admin:campaigns_why") + f"?run={run.pk}&subscriber={person.external_id}"
     yield "why, a person", reverse("admin:campaigns_why") + f"?person={person.pk}"
     yield "calendar", reverse("admin:campaigns_calendar")
-    everybody = Campaign.objects.filter(segment=None).order_by("-pk")[0]
-    yield "check and launch", reverse("admin:campaigns_campaign_preflight", args=[everybody.pk])
+    for name, chosen in (("everybody", True), ("a segment", False)):
+        campaign = Campaign.objects.filter(segment__isnull=chosen).order_by("-pk")[0]
+        yield f"check and launch, {name}", reverse("admin:campaigns_campaign_preflight", args=[campaign.pk])
     yield "new campaign", reverse("admin:campaigns_campaign_add")
 
 
