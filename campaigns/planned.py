@@ -13,6 +13,7 @@ from campaigns import recurrence
 from campaigns.models import Campaign, CampaignVersion, Delayed
 from campaigns.policy import opened
 from campaigns.schedule import CrontabError, ZoneError
+from devices import people as crowd
 from devices import segments
 from devices.models import Application, Subscriber
 
@@ -138,7 +139,7 @@ def _waiting(application: Application, begin: datetime, end: datetime, place: Zo
 
 
 def collisions(application: Application, planned: Sequence[Plan]) -> dict[date, list[Collision]]:
-    """Return, by day, which campaigns the same people hear, counted among the newest subscribers in one query."""
+    """Return, by day, which campaigns the same people hear, counted among people spread over all, in one query."""
     by_day: dict[date, dict[int, Campaign]] = {}
     for plan in planned:
         by_day.setdefault(plan.day, {})[plan.campaign.pk] = plan.campaign
@@ -197,13 +198,13 @@ def _shares(
             wanted[key] = _chosen(one) & _chosen(other)
     if not wanted:
         return {}
-    newest = Subscriber.objects.filter(application=application).order_by("-id")[:SAMPLE]
     # a condition without any test cannot be a filter of a count: everybody is counted plainly
     counts: dict[str, Any] = {
         f"pair{number}": Count("pk", filter=condition) if condition else Count("pk")
         for number, condition in enumerate(wanted.values())
     }
-    found = Subscriber.objects.filter(pk__in=newest.values("pk")).aggregate(whole=Count("pk"), **counts)
+    some = Subscriber.objects.filter(pk__in=crowd.spread(application.pk, SAMPLE))
+    found = some.aggregate(whole=Count("pk"), **counts)
     whole = found["whole"] or 1
     return {key: found[f"pair{number}"] / whole for number, key in enumerate(wanted)}
 

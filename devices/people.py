@@ -20,6 +20,9 @@ from devices.models import Device, Subscriber
 from devices.person import Person, Target
 from devices.statements import among, fetch, raw_uuid, uuid_bytes
 
+PLACES = 20
+"""Among all ids, from which on people are taken who are to stand for all."""
+
 Where = tuple[str, tuple[Any, ...]]
 """A condition as SQL and its parameters; an empty text for none."""
 
@@ -61,6 +64,22 @@ def pages_after(
         for row, person in zip(rows, _with_devices([row[1:] for row in rows], predicate), strict=True):
             found[row[0]].append(person)
     return found
+
+
+def spread(application_id: int, most: int) -> list[int]:
+    """Return everybody's ids, or of more than `most` people about as many that lie evenly among all ids, in order."""
+    of = "SELECT id FROM devices_subscriber WHERE application_id = %s"
+    newest = fetch(f"{of} ORDER BY id DESC LIMIT %s", [application_id, most + 1])
+    if len(newest) <= most:
+        return sorted(row[0] for row in newest)
+    ((first,),) = fetch(f"{of} ORDER BY id LIMIT 1", [application_id])
+    places = min(PLACES, most)
+    width = (newest[0][0] - first) // places + 1
+    parts, values = [], []
+    for number in range(places):
+        parts.append(f"SELECT id FROM ({of} AND id >= %s ORDER BY id LIMIT %s) AS part{number}")
+        values += [application_id, first + number * width, most // places]
+    return sorted({row[0] for row in fetch(" UNION ALL ".join(parts), values)})
 
 
 def named(

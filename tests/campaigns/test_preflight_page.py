@@ -355,10 +355,10 @@ def test_two_to_the_same_few_are_named_though_the_sample_holds_none_of_them(
 ) -> None:
     monkeypatch.setattr(planned, "SAMPLE", 3)
     people(meadow, 9)
+    last = Subscriber.objects.filter(application=meadow.application).order_by("pk").last()
+    assert last is not None
     few = Segment.objects.create(
-        application=meadow.application,
-        name="few",
-        predicate={"external_id": meadow.of(Subscriber).external_id},
+        application=meadow.application, name="few", predicate={"external_id": last.external_id}
     )
     day = datetime(2031, 5, 6, 10, tzinfo=UTC)
     Campaign.objects.update(send_at=day, segment=few)
