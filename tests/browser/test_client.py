@@ -372,11 +372,17 @@ def test_attempts_spread_over_a_doubling_span_up_to_the_cap(page: Page, hub: Fak
     assert len(page.evaluate("dialled")) > 15
 
 
-def test_coming_online_is_not_waited_for(page: Page, hub: FakeHub) -> None:
+@pytest.mark.parametrize(
+    ("target", "event"),
+    [("window", "online"), ("document", "visibilitychange"), ("window", "pageshow")],
+)
+def test_who_comes_online_or_is_looked_at_again_does_not_wait(
+    page: Page, hub: FakeHub, target: str, event: str
+) -> None:
     open_client(page, hub, before=UNREACHABLE, clock=True)
     page.clock.run_for(70_000)
     before = page.evaluate("dialled.length")
-    page.evaluate("window.dispatchEvent(new Event('online'))")
+    page.evaluate(f"{target}.dispatchEvent(new Event('{event}'))")
     page.clock.run_for(500)
     assert page.evaluate("dialled.length") == before + 1
 

@@ -212,7 +212,7 @@ def test_a_line_of_another_origins_page_is_refused(site: Site, web: WebProcess, 
 
 def test_a_line_lives_no_longer_than_its_token(site: Site, web: WebProcess, stream: Open) -> None:
     """A stream says so with its last event; a poll is answered, and the next one is refused."""
-    [device] = site.devices(1, seconds=4)
+    [device] = site.devices(1, seconds=6)
     events = stream(device["token"])
     events.event()
     began = time.monotonic()
