@@ -25,8 +25,6 @@ from devices.models import Application, FactKind, Preference, Provider, Subscrib
 from devices.predicates import BEHAVIOUR
 from devices.words import number, percent
 
-REHEARSED = 2_000
-"""People whom the dry run of a page looks at: it answers at once, and each share is right to within about 2 %."""
 LONG_TTL = 7 * 86_400
 SHORT_TTL = 300
 HELD_BACK = 0.4
@@ -108,17 +106,17 @@ class Canary(NamedTuple):
         return self.progress.outcomes.get("failed", 0) / max(1, self.progress.messages)
 
 
-def look(campaign: Campaign, *, looked_at: int = REHEARSED, everybody: bool = False) -> Preflight:
+def look(campaign: Campaign, *, quickly: bool = False, everybody: bool = False) -> Preflight:
     """Return what stands before a launch of what the campaign says now.
 
-    An audience of more than `looked_at` people is sampled; `everybody`: none is.
+    A large audience is sampled: `quickly`, from fewer people; `everybody`: it is not.
     """
     try:
         snapshot = launching.checked_snapshot(campaign)
     except launching.LaunchError as error:
         field = composing.field_of(error.field, locale=campaign.application.locale)[0]
         return Preflight(campaign, None, [Warning(str(error), field, error.field)], [], None, "")
-    rehearsal = launching.rehearse(campaign, looked_at=looked_at, everybody=everybody)
+    rehearsal = launching.rehearse(campaign, quickly=quickly, everybody=everybody)
     digest = approval.digest_of(campaign, snapshot)
     standing = approval.standing(campaign, digest=digest, audience=rehearsal.audience)
     problems = [

@@ -8,6 +8,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -23,7 +24,7 @@ from delivery.senders.contract import Envelope
 from delivery.senders.sizes import Fit, fit
 from delivery.snapshot import Named, Snapshot, from_json, to_json
 from delivery.thinking import Pair, Prepared, Work, circumstances_of, ready, think
-from devices import people, segments
+from devices import counting, people, segments
 from devices.models import Application, Category, Provider, Subscriber
 from devices.person import Person
 from devices.wall_time import zone_or
@@ -71,7 +72,8 @@ class Sample(msgspec.Struct, frozen=True):
 class Rehearsal(msgspec.Struct, frozen=True):
     """What a launch at an instant would come to, in people; `messages` in devices.
 
-    `audience = told + Σ stopped + Σ later`. When `sampled`, only `looked_at` people were looked at and every share of
+    `audience = told + Σ stopped + Σ later`; it is itself an estimate, right to within `audience_margin` people, when
+    that is not 0. When `sampled`, only `looked_at` people were looked at and every share of
     the audience is right to within `margin` (of 1), 19 times of 20. `seconds` is how long the throttle makes
     it take, 0 without one. `caps_counted` is False when nobody could say who is over a cap. `hours` are the people of a
     campaign that is told at everybody's best hour, by that hour of their own clock (`09`).
@@ -92,6 +94,7 @@ class Rehearsal(msgspec.Struct, frozen=True):
     seconds: float
     caps_counted: bool
     hours: dict[str, int] = {}
+    audience_margin: int = 0
 
 
 class _Rehearsing:
@@ -194,14 +197,16 @@ def rehearse(
     category: Category | None = None,
     at: float | None = None,
     looked_at: int = LOOKED_AT,
+    estimated: bool = False,
     everybody: bool = False,
     uid: UUID | None = None,
 ) -> Rehearsal:
     """Return what a launch at `at` (epoch seconds; None: now) would come to; its window may have it begin later.
 
-    An audience of more than `looked_at` people is sampled, at about as many; `everybody`: count all, however
-    many there are. Up to `PAGE_PEOPLE` people cost as many queries as a sample. `uid` is the run's: it decides who
-    falls where within a jitter. Raises `delivery.rendering.RenderError` for a text that does not compile.
+    An audience of more than `looked_at` people is sampled, at about as many; `estimated`: how large that of a segment
+    is may be an estimate too (`devices.counting`). `everybody`: count all, however many there are. Up to `PAGE_PEOPLE`
+    people cost as many queries as a sample. `uid` is the run's: it decides who falls where within a jitter. Raises
+    `delivery.rendering.RenderError` for a text that does not compile.
     """
     now = dbclock.now() if at is None else at
     now = window.opening(snapshot.policy, now, started=now, zone=application.time_zone)
@@ -217,27 +222,33 @@ def rehearse(
         expires_at=runs.ends_at(application, snapshot, begun),
     )
     rehearsing = _Rehearsing(run, now)
-    audience = _audience(application, snapshot.predicate)
+    audience = _audience(application, snapshot.predicate, estimated=estimated and not everybody)
     if audience.people > looked_at and not everybody:
         shares, seen, margin = _sample(rehearsing, audience, looked_at)
-        return _result(rehearsing, shares, audience.people, seen, margin, sampled=True)
+        found = _result(rehearsing, shares, audience.people, seen, margin, sampled=True)
+        return msgspec.structs.replace(found, audience_margin=audience.margin)
     shares, seen = _count(rehearsing, audience)
     return _result(rehearsing, shares, seen, seen, 0.0, sampled=False)
 
 
 class _Audience(msgspec.Struct, frozen=True):
-    """How many people there are; all ids of the application lie between `first` and `last`."""
+    """How many people there are, or about; all ids of the application lie between `first` and `last`."""
 
     people: int
+    margin: int
     first: int
     last: int
 
 
-def _audience(application: Application, predicate: Any) -> _Audience:
+def _audience(application: Application, predicate: Any, *, estimated: bool) -> _Audience:
     # in one query PostgreSQL would visit every row for the ids that two looks at an index tell
     ids = Subscriber.objects.filter(application=application).aggregate(first=Min("pk"), last=Max("pk"))
-    people = segments.subscribers(application, predicate).count()
-    return _Audience(people, ids["first"] or 0, ids["last"] or 0)
+    ends = ids["first"] or 0, ids["last"] or 0
+    if estimated and predicate is not None:
+        with suppress(counting.TooSlowError):
+            found = counting.count(application, predicate)
+            return _Audience(found.people, found.margin, *ends)
+    return _Audience(segments.subscribers(application, predicate).count(), 0, *ends)
 
 
 def _count(rehearsing: _Rehearsing, audience: _Audience) -> tuple[dict[Key, float], int]:

@@ -20,7 +20,6 @@ from campaigns.api.preflight_document import (
 )
 from campaigns.models import Campaign, CampaignVersion
 from campaigns.notifications import OVERRIDE
-from delivery import dryrun
 from delivery.api.runs import RunSerializer, do
 from delivery.models import Run
 from delivery.runs import TRANSITIONS
@@ -110,7 +109,7 @@ class CampaignViewSet(ScopedModelViewSet):
         )
         by_provider = active.order_by().values_list("provider").annotate(Count("pk"))
         everybody = request.query_params.get("everybody", "").lower() in ("1", "true")
-        looked = preflight.look(campaign, looked_at=dryrun.LOOKED_AT, everybody=everybody)
+        looked = preflight.look(campaign, everybody=everybody)
         found = as_document(looked, approval.author_of(self._author))
         found |= {
             "subscribers": people.count(),

@@ -88,6 +88,7 @@ class RehearsalSerializer(serializers.Serializer[Any]):
         child=serializers.IntegerField(),
         help_text="With a best hour: people by that hour of their own clock, as 09.",
     )
+    audience_margin = serializers.IntegerField(help_text="0: the audience was counted.")
 
 
 class NumbersSerializer(serializers.Serializer[Any]):

@@ -17,6 +17,7 @@ from delivery.models import Entry, Page, Parcel, Run, Stopped
 from delivery.policy import window
 from delivery.policy.caps import InMemory
 from delivery.snapshot import Policy, Text
+from devices import counting
 from devices.models import Application, Category, Device, Preference, Subscriber
 from tests.delivery import world
 from tests.delivery.policy.facts import changes
@@ -222,6 +223,28 @@ def test_people_count_for_as_many_as_live_where_they_were_found(db: None) -> Non
     assert found.sampled and found.audience == 2_100
     assert abs(found.stopped["no_consent"] - 100) <= 40
     assert found.audience == found.told + found.stopped["no_consent"]
+
+
+def test_how_large_a_segment_is_may_be_an_estimate_that_says_so(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("FEWEST", 100), ("SMALL", 100), ("SAMPLE", 800), ("RARE", 10), ("BLOCKS", 20)):
+        monkeypatch.setattr(counting, name, value)
+    app = world.application()
+    Subscriber.objects.bulk_create(
+        Subscriber(application=app, external_id=f"s{number}", locale="de" if number % 7 < 3 else "en")
+        for number in range(4_000)
+    )
+    german = world.snapshot(predicate={"locale": "de"})
+    exact = rehearsed(app, snapshot=german, looked_at=400)
+    assert (exact.audience, exact.audience_margin) == (1_716, 0)
+    found = rehearsed(app, snapshot=german, looked_at=400, estimated=True)
+    assert found.sampled and 0 < found.audience_margin < 300
+    assert abs(found.audience - 1_716) <= 2 * found.audience_margin
+    assert found.audience == found.told + sum(found.stopped.values())
+    assert rehearsed(app, looked_at=400, estimated=True).audience == 4_000
+    counted = rehearsed(app, snapshot=german, looked_at=400, estimated=True, everybody=True)
+    assert (counted.audience, counted.audience_margin) == (1_716, 0)
 
 
 @pytest.mark.parametrize("counted", [True, False])
