@@ -231,14 +231,14 @@ def _warnings(campaign: Campaign, snapshot: Snapshot, rehearsal: Rehearsal) -> l
     found = _about_texts(snapshot, application)
     found += _about_languages(campaign, snapshot)
     if _is_measured(snapshot) and not _has_a_control(snapshot):
-        found.append(
-            Warning(
-                _(
-                    "It has a goal and no control group: nobody will know what would have happened without it."
-                ),
-                place="experiment",
+        said = (
+            _("It has a goal and no control group: nobody will know what would have happened without it.")
+            if snapshot.goal
+            else _(
+                "It compares variants and has no control group: nobody will know what would have happened without it."
             )
         )
+        found.append(Warning(said, place="experiment"))
     found += _about_behaviour(campaign, snapshot)
     if not rehearsal.audience:
         found.append(Warning(_("Nobody is in its audience now."), "segment"))

@@ -15,7 +15,7 @@ from campaigns.models import Campaign, Experiment, TestDevice
 from campaigns.preflight import Preflight
 from campaigns.timetable import shown
 from delivery.dryrun import Rehearsal
-from delivery.reasons import deferred_sentence, stopped_sentence
+from delivery.reasons import deferred_sentence, outcome_sentence, stopped_sentence
 from devices import staff
 from devices.admin import second_factor
 from devices.models import Power, Provider
@@ -47,6 +47,7 @@ class Weight(NamedTuple):
 def show(admin: Any, request: HttpRequest, campaign: Campaign, *, canary_error: str = "") -> HttpResponse:
     """Return the page; with an error of a canary's share as it was sent."""
     found = preflight.look(campaign, quickly=True)
+    canary = preflight.canary_of(campaign)
     author = approval.author_of(request.user)
     may_approve = staff.may(request, Power.LAUNCH, campaign.application_id)
     refusal = approval.refusal(campaign, author, found.standing) if found.standing else ""
@@ -68,7 +69,10 @@ def show(admin: Any, request: HttpRequest, campaign: Campaign, *, canary_error: 
         "devices": TestDevice.objects.filter(application=campaign.application_id).select_related("device")[
             : trying.MOST * 5
         ],
-        "canary": preflight.canary_of(campaign),
+        "canary": canary,
+        "canary_reasons": [(count, outcome_sentence(code)) for code, count in canary.progress.reasons.items()]
+        if canary
+        else [],
         "canary_ticked": bool(request.POST.get("canary")),
         "canary_share": request.POST.get("canary_share", "1"),
         "canary_most": launching.MOST_CANARY,

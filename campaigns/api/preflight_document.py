@@ -135,7 +135,9 @@ class CanarySerializer(serializers.Serializer[Any]):
     messages = serializers.IntegerField()
     waiting = serializers.IntegerField(help_text="Of the messages.")
     failed = serializers.IntegerField(help_text="Of the messages.")
-    reasons = serializers.DictField(child=serializers.IntegerField(), help_text="Of what failed or expired.")
+    reasons = serializers.DictField(
+        child=serializers.IntegerField(), help_text="Messages by what their outcome says, as runs have it."
+    )
     opted_out = serializers.IntegerField(help_text="Of its people, since.")
     compares = serializers.BooleanField(
         help_text="Whether its people were told the variants of an experiment."

@@ -3,8 +3,9 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 from urllib.request import ProxyHandler, build_opener
 
 import pytest
@@ -44,15 +45,26 @@ TestDevice.objects.create(application=shop, name="Eva's browser", device=device)
 _open = build_opener(ProxyHandler({})).open
 
 
+class WithAdmin(Protocol):
+    """A hub whose admin a browser can open."""
+
+    @property
+    def base_url(self) -> str: ...
+
+
 class AdminHub(Server):
-    """`manage.py serve` on a folder and ports of its own, embedded size; its staff are `STAFF`, its people none yet."""
+    """`manage.py serve` on a folder and ports of its own, embedded size; its staff are `STAFF`, its people none yet.
+
+    `settings` are environment variables, besides those of every such hub.
+    """
 
     name = "admin-hub"
     max_seconds_to_start = 90.0
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
         super().__init__(folder, port=free_port())
         self.data = self.home / "var"
+        self._settings = settings
         self._process: Process | None = None
         kept = {
             name: value
@@ -72,6 +84,7 @@ class AdminHub(Server):
             "NOTIFYHUB_PORT": str(self.port),
             "NOTIFYHUB_REDIS_PORT": str(self._redis_port),
             "NOTIFYHUB_PUBLIC_URL": PUBLIC_URL,
+            **self._settings,
         }
 
     @property
@@ -120,7 +133,8 @@ class AdminHub(Server):
 
 @pytest.fixture(scope="module")
 def admin_hub(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[AdminHub]:
-    """A hub on which nobody has done anything yet, for the tests of one module."""
-    with AdminHub(tmp_path_factory.mktemp("admin")) as hub:
+    """A hub on which nobody has done anything yet, for the tests of one module; its `SETTINGS` are the hub's."""
+    settings = getattr(request.module, "SETTINGS", {})
+    with AdminHub(tmp_path_factory.mktemp("admin"), settings) as hub:
         announce(request.config, hub)
         yield hub

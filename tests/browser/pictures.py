@@ -16,6 +16,7 @@ MOST_BYTES = 80_000
 PICTURES = {
     "compose": "composer-tv-laptop-light",
     "check": "preflight-of-an-approver-laptop-light",
+    "canary": "story-canary-laptop-light",
     "run": "run-laptop-light",
     "repeat": "story-repeat-when-laptop-light",
     "repeat-void": "story-repeat-void-laptop-light",

@@ -1,4 +1,7 @@
-"""The first campaign, told as a marketer and an approver live it: from an empty hub to its run, by keyboard too."""
+"""The first campaign, told as a marketer and an approver live it: from an empty hub to its report, by keyboard too.
+
+This hub wants a second factor for approving and launching, as every hub on PostgreSQL does unless it is told otherwise.
+"""
 
 import io
 import re
@@ -7,14 +10,19 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.browser.admin_hub import PASSWORD, PEOPLE, PUBLIC_URL, SUBSCRIBERS, AdminHub
+from tests.browser.admin_hub import PASSWORD, PEOPLE, PUBLIC_URL, SUBSCRIBERS, AdminHub, WithAdmin
 from tests.browser.album import Album
+from tests.browser.authenticator import Authenticator
 
 pytestmark = pytest.mark.server
 expect.set_options(timeout=20_000)  # the machine may be busy
+SETTINGS = {"NOTIFYHUB_SECOND_FACTOR": "required"}
 
 
-def sign_in(page: Page, hub: AdminHub, name: str) -> None:
+BEGUN = "from delivery.models import Run; print(Run.objects.filter(origin__startswith='campaign:').count())"
+
+
+def sign_in(page: Page, hub: WithAdmin, name: str) -> None:
     """Sign in by keyboard alone."""
     page.goto(f"{hub.base_url}/admin/login/")
     page.get_by_label("Username").focus()
@@ -38,10 +46,18 @@ def drawn(page: Page) -> None:
 
 def write(page: Page, field: str, text: str) -> None:
     """Write into a field, as by hand, and wait for the preview."""
-    page.locator(f"[name='{field}']").focus()
+    written = page.locator(f"[name='{field}']")
+    written.focus()
+    expect(written).to_be_focused()
     page.keyboard.press("Control+a")
     page.keyboard.insert_text(text)
     drawn(page)
+
+
+def press(page: Page, button: str) -> None:
+    """Press a button by keyboard."""
+    page.get_by_role("button", name=button).focus()
+    page.keyboard.press("Enter")
 
 
 def tab_to(page: Page, selector: str, most: int = 60) -> None:
@@ -156,19 +172,48 @@ def test_a_marketers_first_campaign(album: Album, admin_hub: AdminHub) -> None:
     page.get_by_role("link", name="Autumn sale").click()
     page.get_by_role("link", name="Check and launch").click()
     expect(page.get_by_text("One approval is missing.")).to_be_visible()
-    page.get_by_role("button", name="Approve these numbers and this text").focus()
-    page.keyboard.press("Enter")
+    expect(
+        page.get_by_text("Approving and launching need a second factor, and you have none.")
+    ).to_be_visible()
+    press(page, "Approve these numbers and this text")
+    expect(page.get_by_text("Nothing was done yet: set up a second factor first.")).to_be_visible()
+    expect(page.get_by_role("img", name="QR code of your secret")).to_be_visible()
+    album.take("second-factor", axe=".nh-composer")
+    phone = Authenticator(page.locator("code").inner_text())
+    page.get_by_label("Code").fill(phone.code())
+    press(page, "Set it up")
+    expect(page.get_by_role("heading", name="Your recovery codes")).to_be_visible()
+    page.get_by_role("link", name="I have them, go on").click()
+    expect(page.get_by_text("One approval is missing.")).to_be_visible()
+    press(page, "Approve these numbers and this text")
     expect(page.get_by_text("it can be launched")).to_be_visible()
     page.get_by_role("link", name="Check and launch").click()
     album.take("preflight-of-an-approver", axe=".nh-composer")
-    page.get_by_role("button", name=f"Launch to {PEOPLE} people now").focus()
-    page.keyboard.press("Enter")
+
+    # another day: the password alone launches nothing
+    sign_out(page)
+    sign_in(page, admin_hub, "anton")
+    page.goto(f"{admin_hub.base_url}/admin/campaigns/campaign/?q=Autumn+sale")
+    page.get_by_role("link", name="Autumn sale").click()
+    page.get_by_role("link", name="Check and launch").click()
+    expect(page.get_by_text("Approving and launching ask for your second factor.")).to_be_visible()
+    launch = f"Launch to {PEOPLE} people now"
+    press(page, launch)
+    expect(page.get_by_text("Nothing was done yet: show your second factor first.")).to_be_visible()
+    assert admin_hub.python(BEGUN) == "0"
+    page.get_by_label("Code").fill(phone.code())
+    press(page, "Go on")
+    expect(page.get_by_text("That is you.")).to_be_visible()
+    press(page, launch)
     expect(page.get_by_text(f"Launched: it is on its way to {PEOPLE} people.")).to_be_visible()
     until_done(admin_hub)
     page.reload()
     page.locator("a[href*='/admin/delivery/run/']").last.click()
     expect(page.get_by_text(re.compile(rf"{PEOPLE}\s+in the audience"))).to_be_visible()
     album.take("run")
+    page.locator("#run-button-report").click()
+    expect(page.get_by_role("heading", name="How far it got")).to_be_visible()
+    expect(page.get_by_role("row", name="Told").first).to_contain_text(str(PEOPLE))
 
 
 def test_a_recurring_campaign_stands_in_the_calendar(album: Album, admin_hub: AdminHub) -> None:

@@ -1,5 +1,9 @@
-"""One recalled in flight, as a marketer does it: the page tells by itself how far it is, and the name is typed."""
+"""One recalled in flight, as a marketer does it: the page tells by itself how far it is, and the name is typed.
 
+All of that story is done in the admin: one writes it, an approver launches it, and whoever wrote it takes it back.
+"""
+
+import re
 import time
 from typing import Any
 
@@ -7,6 +11,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from notifyhub.demo.stage import PROJECT
+from tests.browser.admin_hub import PASSWORD, STAFF
+from tests.browser.test_first_campaign import sign_in, sign_out
+from tests.browser.test_stories import approve, check, compose, save
 from tests.pipeline.live_hub import LiveHub
 
 from .screens import SIZES, fits, shoot
@@ -18,9 +25,12 @@ CROWD = """
 from uuid import uuid4
 from django.contrib.auth.models import User
 from devices.fields import token_digest
-from devices.models import Application, Device, Subscriber
+from devices.models import Application, Device, Membership, Subscriber
 application = Application.objects.get(slug="demo")
-User.objects.create_superuser("ada", password="a long word to sign in with")
+User.objects.create_superuser("ada", password=%r)
+for name, role in %r.items():
+    user = User.objects.create_user(name, password=%r, is_staff=True)
+    Membership.objects.create(user=user, application=application, role=role)
 people = Subscriber.objects.bulk_create([
     Subscriber(application=application, external_id=f"crowd-{number}", locale=("en", "de", "es")[number %% 3])
     for number in range(%d)
@@ -41,18 +51,10 @@ Device.objects.bulk_create([
 
 @pytest.fixture(scope="module")
 def crowded(live_hub: LiveHub) -> LiveHub:
-    """A hub with more people than may be recalled without their run's name, and a superuser."""
+    """A hub with more people than may be recalled without their run's name, with `STAFF` and a superuser."""
     tokens = live_hub.fleet.make_fcm_devices(PHONES, project=PROJECT)
-    live_hub.manage("shell", "-c", CROWD % (PEOPLE, list(tokens)))
+    live_hub.manage("shell", "-c", CROWD % (PASSWORD, STAFF, PASSWORD, PEOPLE, list(tokens)))
     return live_hub
-
-
-def sign_in(page: Page, hub: LiveHub) -> None:
-    page.goto(f"{hub.base_url}/admin/")
-    page.get_by_label("Username").fill("ada")
-    page.get_by_label("Password").fill("a long word to sign in with")
-    page.get_by_role("button", name="Log in").click()
-    expect(page.get_by_role("heading", name="Latest runs")).to_be_visible()
 
 
 def launch(hub: LiveHub, name: str, **fields: Any) -> str:
@@ -80,10 +82,32 @@ def told(page: Page) -> int:
 def test_one_recalled_in_flight(page: Page, crowded: LiveHub) -> None:
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(error.message))
-    sign_in(page, crowded)
+    sign_in(page, crowded, "eva")
+    compose(page, crowded, name=NAME, title="Half price")
+    page.get_by_text("How fast, and what may hold it back").click()
+    page.locator("[name='rate']").fill("250")
+    page.locator("[name='lane']").select_option("normal")
+    save(page)
+    check(page)
+    page.locator("form[action*='submit'] button").click()
+    expect(page.get_by_text("It waits for approval.")).to_be_visible()
+
+    sign_out(page)
+    sign_in(page, crowded, "anton")
     shoot(page, "dashboard")
-    run = launch(crowded, NAME, rate=250)
+    page.get_by_role("link", name="1 waiting for approval").click()
+    page.get_by_role("link", name=NAME).click()
+    check(page)
+    approve(page)
+    page.get_by_role("button", name=re.compile(r"^Launch to [\d,]+ people now")).click()
+    expect(page.get_by_text("Launched: it is on its way")).to_be_visible()
+
+    sign_out(page)
+    sign_in(page, crowded, "eva")
     open_run(page, crowded, NAME)
+    run = next(
+        one["id"] for one in crowded.api("GET", "runs?origin=campaign:")["items"] if one["title"] == NAME
+    )
     expect(page.locator("#run-how")).to_have_text("These numbers are live.")
     before = told(page)
     page.wait_for_function(
@@ -119,7 +143,7 @@ def test_one_recalled_in_flight(page: Page, crowded: LiveHub) -> None:
 def test_another_page_of_the_run_hears_of_the_pause_by_itself(
     page: Page, chromium: Browser, crowded: LiveHub
 ) -> None:
-    sign_in(page, crowded)
+    sign_in(page, crowded, "ada")
     name = "Pause me, please"
     run = launch(crowded, name, rate=50)
     open_run(page, crowded, name)
@@ -137,7 +161,7 @@ def test_another_page_of_the_run_hears_of_the_pause_by_itself(
 def test_without_a_socket_the_page_asks_and_without_scripts_it_can_be_reloaded(
     page: Page, chromium: Browser, crowded: LiveHub
 ) -> None:
-    sign_in(page, crowded)
+    sign_in(page, crowded, "ada")
     name = "By hand, slowly"
     run = launch(crowded, name, rate=50)
     page.route_web_socket(lambda address: "/ws/admin/" in address, lambda socket: socket.close())
@@ -158,7 +182,7 @@ def test_without_a_socket_the_page_asks_and_without_scripts_it_can_be_reloaded(
 
 
 def test_a_report_shows_what_devices_said(page: Page, crowded: LiveHub) -> None:
-    sign_in(page, crowded)
+    sign_in(page, crowded, "ada")
     name = "Reported, in full"
     run = launch(crowded, name)
     page.goto(f"{crowded.base_url}/admin/")
@@ -202,7 +226,7 @@ def test_a_report_shows_what_devices_said(page: Page, crowded: LiveHub) -> None:
 
 
 def test_an_alert_rule_is_made_and_tried(page: Page, crowded: LiveHub) -> None:
-    sign_in(page, crowded)
+    sign_in(page, crowded, "ada")
     page.goto(f"{crowded.base_url}/admin/delivery/alertrule/add/")
     page.locator("#id_name").fill("Operators")
     page.locator("#id_emails").fill("ada@example.com")

@@ -1,4 +1,4 @@
-"""Three stories told as a marketer lives them: one that repeats, a mistake that the check finds, an experiment."""
+"""Stories told as a marketer lives them: one that repeats, a mistake that the check finds, experiments."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.admin_hub import PEOPLE, SUBSCRIBERS, AdminHub
+from tests.browser.admin_hub import PEOPLE, SUBSCRIBERS, AdminHub, WithAdmin
 from tests.browser.album import Album
 from tests.browser.test_first_campaign import drawn, sign_in, sign_out, write
 
@@ -59,7 +59,7 @@ def shop(admin_hub: AdminHub) -> AdminHub:
     return admin_hub
 
 
-def compose(page: Page, hub: AdminHub, **texts: str) -> None:
+def compose(page: Page, hub: WithAdmin, **texts: str) -> None:
     """Begin a campaign."""
     page.goto(f"{hub.base_url}/admin/campaigns/campaign/add/")
     expect(page.locator("[data-composer][data-drawn]")).to_be_visible()
@@ -91,9 +91,19 @@ def approve(page: Page) -> None:
     check(page)
 
 
-def open_campaign(page: Page, hub: AdminHub, name: str) -> None:
+def open_campaign(page: Page, hub: WithAdmin, name: str) -> None:
     page.goto(f"{hub.base_url}/admin/campaigns/campaign/?q={name.replace(' ', '+')}")
     page.get_by_role("link", name=name).first.click()
+
+
+def write_variants(page: Page, *titles: str) -> None:
+    """Write the variants A, B and so on into the page of a new experiment."""
+    for number, title in enumerate(titles):
+        row = f"variants-{number}"
+        if not page.locator(f"[name='{row}-key']").count():
+            page.get_by_text("Add another Variant", exact=True).click()
+        page.locator(f"[name='{row}-key']").fill("ABCDEF"[number])
+        page.locator(f"[name='{row}-title']").fill(title)
 
 
 def wait_for(hub: AdminHub, condition: str, *, seconds: int = 120) -> None:
@@ -119,6 +129,19 @@ def told(hub: AdminHub, title: str) -> list[str]:
         "people = Entry.objects.using('log').filter(run__in=list(runs)).values_list('subscriber', flat=True)\n"
         "names = Subscriber.objects.filter(uid__in=list(people)).values_list('external_id', flat=True)\n"
         "print(json.dumps(sorted(names)))"
+    )
+    return list(json.loads(found))
+
+
+def read(hub: AdminHub, title: str) -> list[str]:
+    """Return the titles that the people whom a run told have read."""
+    found = hub.python(
+        "import json\n"
+        "from delivery.log import body\n"
+        "from delivery.models import Entry, Run\n"
+        f"run = Run.objects.get(title={title!r})\n"
+        "bodies = Entry.objects.using('log').filter(run=run.uid).values_list('body', flat=True)\n"
+        "print(json.dumps(sorted({body.decode(bytes(one)).content.title for one in bodies})))"
     )
     return list(json.loads(found))
 
@@ -219,12 +242,7 @@ def test_an_experiment_to_its_winner(album: Album, shop: AdminHub) -> None:
     save(page)
     page.get_by_role("link", name="Try variants, set a goal").click()
     page.locator("[name='control']").fill("10")
-    for number, title in enumerate(["The sale has begun", "20% off, for you"]):
-        row = f"variants-{number}"
-        if not page.locator(f"[name='{row}-key']").count():
-            page.get_by_text("Add another Variant", exact=True).click()
-        page.locator(f"[name='{row}-key']").fill("AB"[number])
-        page.locator(f"[name='{row}-title']").fill(title)
+    write_variants(page, "The sale has begun", "20% off, for you")
     # the second of them in German too
     page.get_by_role("button", name="Add a language").last.click()
     page.locator("[name='variants-1-locales-0-tag']").fill("de")
@@ -271,3 +289,43 @@ def test_an_experiment_to_its_winner(album: Album, shop: AdminHub) -> None:
     page.locator("a[href*='/report/']").first.click()
     expect(page.get_by_role("heading", name="Experiment")).to_be_visible()
     album.take("story-experiment-report")
+
+
+def test_half_try_two_texts_and_the_others_are_told_the_winner(album: Album, shop: AdminHub) -> None:
+    page = album.page
+    sign_in(page, shop, "eva")
+    compose(page, shop, name="Half first", title="New shoes")
+    save(page)
+    page.get_by_role("link", name="Try variants, set a goal").click()
+    write_variants(page, "New shoes", "Shoes that fit")
+    page.get_by_role("button", name="Save and continue editing").click()
+    expect(page.get_by_text("successfully")).to_be_visible()
+
+    sign_out(page)
+    sign_in(page, shop, "anton")
+    open_campaign(page, shop, "Half first")
+    check(page)
+    approve(page)
+    page.get_by_label("Tell some first").check()
+    expect(page.get_by_text("To try the variants, take 20")).to_be_visible()
+    page.get_by_label("Per cent told first").fill("50")
+    page.get_by_role("button", name=re.compile(r"^Launch to \d+ people now")).click()
+    expect(page.get_by_text("Launched to 50 % of its people first.")).to_be_visible()
+    wait_for(shop, "Run.objects.filter(title='Half first: first 50 %', state='done').exists()")
+    first = told(shop, "Half first: first 50 %")
+    check(page)
+    expect(page.get_by_role("heading", name="The first 50 % have been told. Go on?")).to_be_visible()
+    album.take("story-canary", axe=".nh-composer")
+    page.get_by_role("link", name="Choose the winner").click()
+    expect(page.get_by_text("when it goes on, the others are told the winner too")).to_be_visible()
+    page.get_by_label("B", exact=True).check()
+    page.get_by_role("button", name="Choose it").click()
+    open_campaign(page, shop, "Half first")
+    check(page)
+    expect(page.get_by_text("The winner is B: the others are told that variant alone.")).to_be_visible()
+    page.get_by_role("button", name="Go on: tell the others").click()
+    expect(page.get_by_text("It goes on: the others are being told.")).to_be_visible()
+    wait_for(shop, "Run.objects.filter(title='Half first', state='done').exists()")
+    rest = told(shop, "Half first")
+    assert rest and not set(first) & set(rest)
+    assert read(shop, "Half first") == ["Shoes that fit"]

@@ -12,11 +12,11 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from campaigns import planned, preflight
+from campaigns import launching, planned, preflight
 from campaigns.models import Approval, Campaign, CampaignVersion, EventType, Experiment, Variant
 from campaigns.models import TestDevice as NamedDevice  # pytest would take it for a test
 from campaigns.timetable import shown
-from delivery.models import Page, Run
+from delivery.models import Page, Parcel, Run
 from devices.models import Application, Device, FactKind, Role, Segment, Subscriber
 from tests.admin_world import World, build, member
 
@@ -219,6 +219,21 @@ def test_a_fifth_may_be_told_first(meadow: World) -> None:
     choose = reverse("admin:campaigns_experiment_choose_winner", args=[trial.pk])
     page = look(anton, campaign)
     assert "The first 20 % have been told. Go on?" in page
+    first = Run.objects.get(uid=launching.canary_uid(CampaignVersion.objects.latest("pk")))
+    row = {"run": first, "page": first.pages.get(), "application": meadow.application, "lane": "bulk"}
+    Parcel.objects.create(
+        **row,
+        provider="socket",
+        state="done",
+        stored=7,
+        size=7,
+        due_at=0,
+        created_at=0,
+        reasons={"offline": 7},
+    )
+    rows = re.findall(r'<th scope="row">(\d+)</th><td>([^<]+)</td>', look(anton, campaign))
+    assert ("0", "failed") in rows
+    assert ("7", "The device held no WebSocket; the message waits in its log.") in rows
     assert "choose the winner before you go on" in page and f'href="{choose}"' in page
     assert "Its canary waits: when it goes on, the others are told" in anton.get(choose).content.decode()
     anton.post(choose, {"confirmed": "1", "winner": "B"})
@@ -431,6 +446,10 @@ def test_a_goal_without_a_control_group_is_said(meadow: World) -> None:
     assert said not in warnings(meadow.of(Campaign))
     Experiment.objects.update(control=0)
     assert said in warnings(meadow.of(Campaign))
+    Experiment.objects.update(goal=None, metric="opened")
+    compared = "It compares variants and has no control group"
+    assert compared in warnings(meadow.of(Campaign)) and said not in warnings(meadow.of(Campaign))
+    Experiment.objects.update(goal=meadow.of(EventType))
     page = look(sign_in(meadow, "ed", Role.MARKETER), meadow.of(Campaign))
     its = reverse("admin:campaigns_experiment_change", args=[Experiment.objects.get().pk])
     assert f'without it. <a class="nh-link" href="{its}">Change it</a>' in page
