@@ -1,13 +1,16 @@
 """People, keys, event types, campaigns and rules that the tests of this room begin with."""
 
+import math
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from campaigns import launching, rulebook
 from campaigns.models import Campaign, EventType, Rule
-from delivery import bell
+from delivery import bell, dbclock
+from devices import short_memory
 from devices.models import ApiKey, Application, Subscriber
 
 
@@ -24,6 +27,16 @@ def fresh_rules() -> Iterator[None]:
     rulebook.forget()
     yield
     rulebook.forget()
+
+
+@pytest.fixture
+def lasting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the process remembers for a second it remembers for the whole test, for who counts its queries."""
+    still = SimpleNamespace(monotonic=lambda: 1.0)
+    for module in (rulebook, short_memory):
+        monkeypatch.setattr(module, "time", still)
+    for name in ("READ_EVERY", "CLOSE"):
+        monkeypatch.setattr(dbclock, name, math.inf)
 
 
 @pytest.fixture

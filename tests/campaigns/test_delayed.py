@@ -188,6 +188,7 @@ def test_a_delay_is_for_those_the_event_names(make_rule: MakeRule, ordered: Even
 
 
 def test_a_batch_costs_as_many_queries_with_many_who_wait_as_with_few(
+    lasting: None,
     application: Application,
     key: ApiKey,
     make_rule: MakeRule,

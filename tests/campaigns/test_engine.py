@@ -329,7 +329,7 @@ def test_a_standing_run_that_was_cancelled_is_given_no_more(
 
 
 def test_the_number_of_queries_does_not_grow_with_the_batch(
-    application: Application, key: ApiKey, event: Make, make_rule: MakeRule
+    lasting: None, application: Application, key: ApiKey, event: Make, make_rule: MakeRule
 ) -> None:
     names = [f"person-{number}" for number in range(300)]
     Subscriber.objects.bulk_create(Subscriber(application=application, external_id=name) for name in names)
