@@ -169,7 +169,7 @@ def trouble(applications: list[int], since: datetime) -> list[tuple[str, str, da
     incidents = Incident.objects.filter(application__in=applications, resolved_at=None).exclude(
         kind="gate_shut"
     )
-    found = [(one.sentence, one.path or "/admin/", one.opened_at) for one in incidents[:6]]
+    found = [(one.said, one.path or "/admin/", one.opened_at) for one in incidents[:6]]
     known = {path for _, path, _ in found}
     runs = Run.objects.filter(application__in=applications, created_at__gte=since - timedelta(days=6)).filter(
         Q(state=Run.State.FAILED) | Q(state=Run.State.PAUSED, brake=Run.Brake.TRIPPED)

@@ -1,14 +1,21 @@
 """Reads every page of the admin in Japanese: a Latin word that is no name would be a text nobody marked."""
 
 import re
+import time
 from html.parser import HTMLParser
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from tests.admin_world import build
+from campaigns import alerting, launching
+from campaigns.models import Campaign
+from delivery import runs
+from delivery.models import AlertRule, Gate, Incident, Page, Run, WorkState
+from delivery.models.alert import KINDS
+from tests.admin_world import World, build
 from tests.test_isolation_admin import addresses_of, lists_of
 
 pytestmark = pytest.mark.django_db(databases=["default", "log"])
@@ -84,6 +91,40 @@ def test_no_page_of_the_admin_shows_a_text_that_is_not_translated(admin_client: 
             for text in untranslated(answer.content.decode()):
                 found.setdefault(text, address)
     assert walked > 90
+    assert found == {}
+
+
+def in_trouble(world: World) -> None:
+    """Have workers note something of every kind; no name here is one of those that are left out."""
+    of = world.application
+    Campaign.objects.filter(application=of).update(name="41", segment=None, category=None)
+    Run.objects.filter(application=of).update(title="42")
+    Gate.objects.filter(application=of).update(reason="")
+    Page.objects.filter(application=of).update(state=WorkState.WAITING, due_at=time.time() - 7_200)
+    halted = Run.objects.create(
+        application=of, title="43", kind="audience", lane="high", state="running", snapshot={}
+    )
+    runs.halt(halted, "44")
+    Campaign.objects.create(application=of, name="45", title="45", state=Campaign.State.IN_REVIEW)
+    campaign = Campaign.objects.get(name="41")
+    canary = launching.launch(campaign, by="46", canary=20)
+    Run.objects.filter(pk=canary.pk).update(state=Run.State.DONE, title="47")
+    Incident.objects.all().delete()
+    alerting.look(timezone.now())
+    assert {one.kind for one in Incident.objects.all()} == set(KINDS)
+
+
+def test_what_workers_note_is_translated_where_it_is_shown(admin_client: Client) -> None:
+    in_trouble(build("Zebra"))
+    admin_client.cookies["django_language"] = "ja"
+    addresses = [reverse(f"admin:{name}") for name in ("index", "delivery_incident_changelist")]
+    addresses += [reverse("admin:delivery_incident_change", args=[one.pk]) for one in Incident.objects.all()]
+    addresses += [reverse("admin:delivery_alertrule_change", args=[AlertRule.objects.get().pk])]
+    found = {
+        text: address
+        for address in addresses
+        for text in untranslated(admin_client.get(address).content.decode())
+    }
     assert found == {}
 
 
