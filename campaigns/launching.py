@@ -23,7 +23,7 @@ from campaigns.models import Campaign, CampaignVersion
 from campaigns.policy import PolicyError, opened
 from campaigns.policy import build as build_policy
 from campaigns.schedule import CrontabError, ZoneError
-from delivery import dryrun, experiments, rendering, runs, weighing
+from delivery import dryrun, experiments, remarks, rendering, runs, weighing
 from delivery.models import Credential, Run
 from delivery.snapshot import WHOLE, Share, Snapshot, digest, from_json, to_json
 from devices.segments import PredicateError
@@ -469,7 +469,7 @@ def stop_canary(version: CampaignVersion, *, by: object) -> None:
         _decide(version, "stopped")
         run = Run.objects.filter(uid=canary_uid(version)).first()
         if run is not None and run.state in runs.TRANSITIONS["cancel"][0]:
-            runs.cancel(run, reason="the canary was stopped")
+            runs.cancel(run, reason=remarks.CANARY_STOPPED)
     log.info(
         "campaign.canary_stopped", campaign=str(version.campaign.uid), version=version.number, by=str(by)
     )

@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
+from delivery import remarks
 from devices.models import Application, Provider
 from devices.models.application import LANE_CHOICES
 from devices.secrets import EncryptedJSONField
@@ -59,7 +60,7 @@ def _word(name: str, value: Any) -> str:
     if name == "lane":
         return within(dict(LANE_CHOICES)[value])
     if name == "reason":
-        return value or gettext("no reason was given")
+        return remarks.said(value) or gettext("no reason was given")
     if name == "share":
         return percent(value, 0)
     if isinstance(value, str):

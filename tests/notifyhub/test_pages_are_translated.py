@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections import Counter
 from html.parser import HTMLParser
 
 import pytest
@@ -10,11 +11,12 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from campaigns import alerting, launching
-from campaigns.models import Campaign
-from delivery import runs
-from delivery.models import AlertRule, Gate, Incident, Page, Run, WorkState
+from campaigns import alerting, experimenting, launching
+from campaigns.models import Campaign, Experiment
+from delivery import brake, gates, holds, remarks, runs
+from delivery.models import AlertRule, Gate, Hold, Incident, Page, Parcel, Run, WorkState
 from delivery.models.alert import KINDS
+from delivery.snapshot import Snapshot, Text, to_json
 from tests.admin_world import World, build
 from tests.test_isolation_admin import addresses_of, lists_of
 
@@ -99,16 +101,30 @@ def in_trouble(world: World) -> None:
     of = world.application
     Campaign.objects.filter(application=of).update(name="41", segment=None, category=None)
     Run.objects.filter(application=of).update(title="42")
-    Gate.objects.filter(application=of).update(reason="")
+    gates.shut(of.pk, "fcm", remarks.CREDENTIALS_REFUSED % {"code": "403"})
+    gates.slow(of.pk, "webpush", until=time.time() + 60, reason=remarks.ASKS_TO_WAIT)
+    holds.stop(of, lane="critical", by="48", reason=remarks.BY_THE_BUTTON)
     Page.objects.filter(application=of).update(state=WorkState.WAITING, due_at=time.time() - 7_200)
+    frozen = to_json(Snapshot(texts={"en": Text(title="51")}))
     halted = Run.objects.create(
-        application=of, title="43", kind="audience", lane="high", state="running", snapshot={}
+        application=of,
+        title="43",
+        kind="audience",
+        lane="high",
+        state="running",
+        snapshot=frozen,
     )
-    runs.halt(halted, "44")
+    runs.halt(halted, brake.wave(Parcel(), answered=2_000, refused=Counter(bad_device_token=1_900)))
+    stopped = Run.objects.create(
+        application=of, title="44", kind="audience", lane="high", state="running", snapshot=frozen
+    )
+    runs.cancel(stopped, reason=remarks.CANCELLED_BY % {"user": "49"})
+    experiment = Experiment.objects.get(application=of)
+    experimenting.choose(experiment, "A", by="50")
     Campaign.objects.create(application=of, name="45", title="45", state=Campaign.State.IN_REVIEW)
     campaign = Campaign.objects.get(name="41")
     canary = launching.launch(campaign, by="46", canary=20)
-    Run.objects.filter(pk=canary.pk).update(state=Run.State.DONE, title="47")
+    Run.objects.filter(pk=canary.pk).update(state=Run.State.DONE, title="47", origin="52")
     Incident.objects.all().delete()
     alerting.look(timezone.now())
     assert {one.kind for one in Incident.objects.all()} == set(KINDS)
@@ -119,12 +135,21 @@ def test_what_workers_note_is_translated_where_it_is_shown(admin_client: Client)
     admin_client.cookies["django_language"] = "ja"
     addresses = [reverse(f"admin:{name}") for name in ("index", "delivery_incident_changelist")]
     addresses += [reverse("admin:delivery_incident_change", args=[one.pk]) for one in Incident.objects.all()]
-    addresses += [reverse("admin:delivery_alertrule_change", args=[AlertRule.objects.get().pk])]
-    found = {
-        text: address
-        for address in addresses
-        for text in untranslated(admin_client.get(address).content.decode())
-    }
+    addresses += [
+        reverse(f"admin:{model._meta.label_lower.replace('.', '_')}_change", args=[row.pk])
+        for model in (AlertRule, Experiment, Gate, Hold, Run)
+        for row in model._default_manager.all()
+    ]
+    addresses += [reverse(f"admin:delivery_{name}_changelist") for name in ("gate", "hold", "run")]
+    halted = Run.objects.get(title="43")
+    addresses += [
+        reverse(f"admin:delivery_run_{name}", args=[halted.pk]) for name in ("resume", "retire_and_resume")
+    ]
+    found: dict[str, str] = {}
+    for address in addresses:
+        answer = admin_client.get(address)
+        assert answer.status_code == 200
+        found |= dict.fromkeys(untranslated(answer.content.decode()), address)
     assert found == {}
 
 
