@@ -10,9 +10,11 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import override
 
-from campaigns import alerting, experimenting, launching
+from campaigns import alerting, experimenting, launching, trying
 from campaigns.models import Campaign, Experiment
+from campaigns.models import TestDevice as NamedDevice  # pytest would take it for a test
 from delivery import brake, gates, holds, remarks, runs
 from delivery.models import AlertRule, Gate, Hold, Incident, Page, Parcel, Run, WorkState
 from delivery.models.alert import KINDS
@@ -101,6 +103,7 @@ def in_trouble(world: World) -> None:
     of = world.application
     Campaign.objects.filter(application=of).update(name="41", segment=None, category=None)
     Run.objects.filter(application=of).update(title="42")
+    NamedDevice.objects.filter(application=of).update(name="53")
     gates.shut(of.pk, "fcm", remarks.CREDENTIALS_REFUSED % {"code": "403"})
     gates.slow(of.pk, "webpush", until=time.time() + 60, reason=remarks.ASKS_TO_WAIT)
     holds.stop(of, lane="critical", by="48", reason=remarks.BY_THE_BUTTON)
@@ -123,8 +126,11 @@ def in_trouble(world: World) -> None:
     experimenting.choose(experiment, "A", by="50")
     Campaign.objects.create(application=of, name="45", title="45", state=Campaign.State.IN_REVIEW)
     campaign = Campaign.objects.get(name="41")
-    canary = launching.launch(campaign, by="46", canary=20)
-    Run.objects.filter(pk=canary.pk).update(state=Run.State.DONE, title="47", origin="52")
+    with override("ja"):  # whoever launches or tries something names the run in their language
+        canary = launching.launch(campaign, by="46", canary=20)
+        trying.send_test(campaign, NamedDevice.objects.filter(application=of), by="47")
+    Run.objects.filter(pk=canary.pk).update(state=Run.State.DONE)
+    Run.objects.filter(application=of).update(origin="52")
     Incident.objects.all().delete()
     alerting.look(timezone.now())
     assert {one.kind for one in Incident.objects.all()} == set(KINDS)
