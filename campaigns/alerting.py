@@ -25,7 +25,7 @@ def _approvals() -> Iterator[alerts.Condition]:
             application,
             "approval_waiting",
             str(uid),
-            f"“{name}” waits for approval.",
+            {"campaign": name},
             f"/admin/campaigns/campaign/{key}/change/",
         )
 
@@ -48,6 +48,6 @@ def _canaries() -> Iterator[alerts.Condition]:
                 campaign.application_id,
                 "canary_waiting",
                 str(campaign.uid),
-                f"“{campaign.name}” has told its first {version.canary} % and waits: go on, or stop it.",
+                {"campaign": campaign.name, "share": version.canary / 100},
                 reverse("admin:campaigns_campaign_preflight", args=[campaign.pk]),
             )

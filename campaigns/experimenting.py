@@ -9,17 +9,19 @@ import structlog
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop, override
 
 from campaigns.composing import LOCALE_TEXTS, field_of
 from campaigns.content import ContentError, build
 from campaigns.models import Campaign, Experiment, Rule
-from delivery import experiments, rendering, reports, statistics
+from delivery import experiments, remarks, rendering, reports, statistics
 from delivery.models import Run
 from delivery.snapshot import Experiment as Frozen
 from delivery.snapshot import Goal, Snapshot, Variant
 
 log = structlog.get_logger(__name__)
 
+CHOSEN_BY = gettext_noop("Chosen by %(by)s.")
 MOST_VARIANTS = 6
 MOST_RUNS = 60
 """Latest runs whose numbers are added up."""
@@ -131,9 +133,14 @@ def choose(experiment: Experiment, key: str, *, by: object) -> None:
         raise ExperimentError("winner", _("There is no variant “%(key)s”.") % {"key": key[:50]})
     experiment.winner = key
     experiment.decided_at = timezone.now() if key else None
-    experiment.because = f"Chosen by {by}."[:300] if key else ""
+    experiment.because = (CHOSEN_BY % {"by": by})[:300] if key else ""
     experiment.save(update_fields=["winner", "decided_at", "because"])
     log.info("experiment.winner", campaign=str(experiment.campaign_id), winner=key, by=str(by))
+
+
+def because(experiment: Experiment) -> str:
+    """Return why an experiment has its winner, or none, in the language that is active."""
+    return remarks.said(experiment.because, (CHOSEN_BY, *statistics.REMARKS))
 
 
 def runs_of(experiment: Experiment) -> list[Run]:
@@ -185,7 +192,8 @@ def decide_due(now: datetime) -> int:
         mine = Experiment.objects.filter(pk=experiment.pk, looks=experiment.looks, winner="")
         if not mine.update(looks=F("looks") + 1, looked_until=runs[0].created_at):
             continue
-        decision = statistics.decide(pooled(experiment, runs), look=experiment.looks + 1)
+        with override("en"):  # `because` says it again to whoever looks
+            decision = statistics.decide(pooled(experiment, runs), look=experiment.looks + 1)
         Experiment.objects.filter(pk=experiment.pk).update(because=decision.because[:300])
         if decision.winner:
             found += Experiment.objects.filter(pk=experiment.pk, winner="").update(

@@ -23,11 +23,11 @@ from campaigns.models import Campaign, CampaignVersion
 from campaigns.policy import PolicyError, opened
 from campaigns.policy import build as build_policy
 from campaigns.schedule import CrontabError, ZoneError
-from delivery import dryrun, experiments, rendering, runs, weighing
+from delivery import dryrun, experiments, remarks, rendering, runs, weighing
 from delivery.models import Credential, Run
 from delivery.snapshot import WHOLE, Share, Snapshot, digest, from_json, to_json
 from devices.segments import PredicateError
-from devices.words import number, one_of, within
+from devices.words import number, one_of, percent, within
 
 log = structlog.get_logger(__name__)
 
@@ -470,7 +470,7 @@ def stop_canary(version: CampaignVersion, *, by: object) -> None:
         _decide(version, "stopped")
         run = Run.objects.filter(uid=canary_uid(version)).first()
         if run is not None and run.state in runs.TRANSITIONS["cancel"][0]:
-            runs.cancel(run, reason="the canary was stopped")
+            runs.cancel(run, reason=remarks.CANARY_STOPPED)
     log.info(
         "campaign.canary_stopped", campaign=str(version.campaign.uid), version=version.number, by=str(by)
     )
@@ -568,7 +568,8 @@ def _run_of(
     if version.canary:
         share = canary_share(version)
         if first:
-            title, uid = f"{title[:180]}: first {version.canary} %", canary_uid(version)
+            words = {"campaign": title[:160], "share": percent(version.canary / 100, 0)}
+            title, uid = _("%(campaign)s: first %(share)s") % words, canary_uid(version)
         else:
             share = msgspec.structs.replace(share, low=share.high, high=WHOLE)
         snapshot = msgspec.structs.replace(snapshot, share=share)

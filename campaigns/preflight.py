@@ -425,7 +425,7 @@ def _about_providers(campaign: Campaign, rehearsal: Rehearsal) -> list[Warning]:
     found += [
         Warning(
             _("The gate to %(provider)s is shut (%(reason)s): its messages wait.")
-            % {"provider": gate.get_provider_display(), "reason": gate.reason}
+            % {"provider": gate.get_provider_display(), "reason": gate.because}
         )
         for gate in shut
     ]

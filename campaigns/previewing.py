@@ -107,7 +107,8 @@ def preview(
         try:
             content = renderer.render(found, platform, variables)
         except RenderError as error:
-            problems.append(Problem(error.field, error.line, f"{error.reason} (for this person)", "error"))
+            said = _("%(reason)s (for this person)") % {"reason": error.reason}
+            problems.append(Problem(error.field, error.line, said, "error"))
             continue
         if renderer.has_auto_badge(found, platform):
             content = msgspec.structs.replace(content, badge=unread)

@@ -51,7 +51,8 @@ def send_test(campaign: Campaign, tested: Sequence[TestDevice], *, by: object) -
             runs.launch(
                 application=campaign.application,
                 origin=f"test:{campaign.uid}",
-                title=f"Test of {campaign.name[:120]} on {one.name[:60]}",
+                title=_("Test of %(campaign)s on %(device)s")
+                % {"campaign": campaign.name[:120], "device": one.name[:60]},
                 lane=LANE,
                 snapshot=said,
                 category=campaign.category,

@@ -20,11 +20,13 @@ from django.core.mail import EmailMessage
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import override
 from redis.exceptions import RedisError
 
 from delivery import ages, bell, dbclock, posting
 from delivery.models import AlertNote, AlertRule, Gate, Incident, Run
-from delivery.models.alert import KINDS
+from delivery.models.alert import KINDS, sentence_of
 from devices.statements import fetch
 
 log = structlog.get_logger(__name__)
@@ -40,12 +42,15 @@ LATE_SHARE, LATE_COUNT = 0.9, 100
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """Something that needs a person, now: `key` tells it from others of its kind, `path` is where to look."""
+    """Something that needs a person, now: `key` tells it from others of its kind, `path` is where to look.
+
+    `values` are what stands in the sentence of its kind (`delivery.models.alert.SENTENCES`).
+    """
 
     application: int
     kind: str
     key: str
-    sentence: str
+    values: dict[str, Any]
     path: str
 
 
@@ -88,7 +93,7 @@ def conditions(applications: set[int], now: datetime) -> list[Condition]:
             gate.application_id,
             "gate_shut",
             gate.provider,
-            f"The gate of {gate.get_provider_display()} is shut: {gate.reason or 'no reason was given'}.",
+            {"provider": gate.provider, "reason": gate.reason},
             f"/admin/delivery/gate/{gate.pk}/change/",
         )
         for gate in gates
@@ -101,7 +106,7 @@ def conditions(applications: set[int], now: datetime) -> list[Condition]:
             run.application_id,
             "run_paused",
             str(run.uid),
-            f"“{run.title}” was paused: {run.reason}",
+            {"run": run.title, "reason": run.reason},
             f"/admin/delivery/run/{run.pk}/change/",
         )
         for run in halted
@@ -132,8 +137,8 @@ def _late(applications: set[int], now: datetime) -> list[Condition]:
     for table, more in (("delivery_page", ""), ("delivery_parcel", _PAST_GATES)):
         for application, lane, oldest in fetch(_OVERDUE.format(table=table, more=more), [instant - shortest]):
             waits[(application, lane)] = max(waits.get((application, lane), 0.0), instant - oldest)
-    late: dict[tuple[int, str], str] = {
-        key: f"the oldest message has been due for {wait:,.0f} s"
+    late: dict[tuple[int, str], dict[str, Any]] = {
+        key: {"wait": round(wait)}
         for key, wait in waits.items()
         if key[0] in applications and wait > ages.objective(key[1])
     }
@@ -146,21 +151,23 @@ def _late(applications: set[int], now: datetime) -> list[Condition]:
             if histogram.count >= LATE_COUNT and (histogram.share or 0.0) < LATE_SHARE:
                 late.setdefault(
                     (application, lane),
-                    f"{histogram.share:.0%} of this hour's {histogram.count:,} were in time",
+                    {"says": "lane_late_this_hour", "share": histogram.share, "count": histogram.count},
                 )
     return [
         Condition(
             application,
             "lane_late",
             lane,
-            f"The lane {lane} is over its objective of {ages.objective(lane):g} s: {why}.",
+            {"lane": lane, "objective": ages.objective(lane), **values},
             "/admin/",
         )
-        for (application, lane), why in late.items()
+        for (application, lane), values in late.items()
     ]
 
 
 def _begin(condition: Condition, rules: Sequence[AlertRule], now: datetime) -> int:
+    with override("en"):
+        sentence = sentence_of(condition.kind, condition.values)
     with transaction.atomic():
         incident, made = Incident.objects.get_or_create(
             application_id=condition.application,
@@ -168,7 +175,8 @@ def _begin(condition: Condition, rules: Sequence[AlertRule], now: datetime) -> i
             key=condition.key[:100],
             resolved_at=None,
             defaults={
-                "sentence": condition.sentence[:400],
+                "sentence": sentence[:400],
+                "values": condition.values,
                 "path": condition.path[:200],
                 "opened_at": now,
                 "seen_at": now,
@@ -307,19 +315,25 @@ def _post(note: AlertNote) -> None:
 def _mail(note: AlertNote) -> None:
     if not settings.EMAIL_SET:
         raise posting.PostError("The hub has no mail server: set NOTIFYHUB_EMAIL_URL.", final=True)
-    application, incident = note.rule.application, note.incident
-    if incident is None:
-        subject, lines = "A test", ["This is a test of the alert rule " + note.rule.name + "."]
-    else:
-        over = note.says == AlertNote.Says.RESOLVED
-        subject = f"{'Over: ' if over else ''}{KINDS[incident.kind]}"
-        lines = [incident.sentence, "", f"Since {incident.opened_at:%Y-%m-%d %H:%M} UTC."]
-        if over and incident.resolved_at:
-            lines.append(f"Over since {incident.resolved_at:%Y-%m-%d %H:%M} UTC.")
-        lines += ["", link(incident)]
+    with override(settings.LANGUAGE_CODE):
+        subject, lines = _letter(note)
     EmailMessage(
-        subject=f"[{application.name}] {subject}".replace("\n", " ")[:200],
+        subject=f"[{note.rule.application.name}] {subject}".replace("\n", " ")[:200],
         body="\n".join(lines),
         to=note.rule.emails.split(),
         headers={"Auto-Submitted": "auto-generated"},
     ).send()
+
+
+def _letter(note: AlertNote) -> tuple[str, list[str]]:
+    """Return the subject and the lines of a mail, in the language that is active."""
+    incident = note.incident
+    if incident is None:
+        return _("A test"), [_("This is a test of the alert rule %(rule)s.") % {"rule": note.rule.name}]
+    subject, over = str(KINDS[incident.kind]), note.says == AlertNote.Says.RESOLVED
+    lines = [incident.said, "", _("Since %(at)s UTC.") % {"at": f"{incident.opened_at:%Y-%m-%d %H:%M}"}]
+    if over:
+        subject = _("Over: %(subject)s") % {"subject": subject}
+    if over and incident.resolved_at:
+        lines.append(_("Over since %(at)s UTC.") % {"at": f"{incident.resolved_at:%Y-%m-%d %H:%M}"})
+    return subject, [*lines, "", link(incident)]

@@ -9,21 +9,7 @@ from collections import Counter
 from django.conf import settings
 
 from delivery.models import Parcel, WorkState
-
-SUSPECT = {
-    "sender_id_mismatch": "the tokens belong to another Firebase project: check that the service account "
-    "is of the project that the app was built with",
-    "invalid_argument:message.token": "these are no FCM tokens: check what the app registers, and as which provider",
-    "bad_device_token": "the tokens do not belong to this APNs environment: check that devices of development "
-    "builds are registered with sandbox",
-    "device_token_not_for_topic": "the tokens belong to another app: check that the credential's APNs topic "
-    "is the app's bundle id",
-    "third_party_auth_error": "APNs or a push service refuses what Firebase shows it: check the APNs key and the "
-    "web push certificate in the Firebase console, Project settings, Cloud Messaging",
-    "vapid_key_mismatch": "the subscriptions were made with another application server key: check that the pages "
-    "subscribe with the public key of this application's Web Push credentials",
-}
-"""Reason codes of messages that failed → what to check."""
+from delivery.remarks import REFUSED_TOKENS, SUSPECT
 
 NEAR = 2_000
 """Parcels are looked for among so many of all runs before this one; nearby parcels were made nearby in time."""
@@ -31,7 +17,7 @@ MOST_PARCELS = 100
 
 
 def wave(parcel: Parcel, *, answered: int, refused: Counter[str]) -> str:
-    """Return what to check when the refusals in a run's window are a wave, an empty text when they are not.
+    """Return what to check (a remark) when the refusals in a run's window are a wave, an empty text when not.
 
     `answered` of the parcel's messages were sent or refused, `refused` of them for suspicious reasons. A parcel
     too small to judge by is seen together with those of the run before it.
@@ -45,7 +31,8 @@ def wave(parcel: Parcel, *, answered: int, refused: Counter[str]) -> str:
     if answered < settings.BRAKE_MESSAGES or count < settings.BRAKE_SHARE * answered:
         return ""
     reason, _ = suspects.most_common(1)[0]
-    return f"{count} of {answered} tokens were refused ({reason}): {SUSPECT[reason]}."
+    words = {"count": count, "answered": answered, "code": reason, "advice": SUSPECT[reason]}
+    return REFUSED_TOKENS % words
 
 
 def _before(parcel: Parcel, wanted: int, suspects: Counter[str]) -> int:

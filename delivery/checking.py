@@ -4,7 +4,7 @@ import msgspec
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from delivery import credentials, gates
+from delivery import credentials, gates, remarks
 from delivery.credentials import MissingCredentialError, sender_for
 from delivery.models import Credential, Gate
 from delivery.senders.contract import CredentialError, UnreachableError
@@ -28,7 +28,9 @@ def check(stored: Credential) -> Checked:
         shown = credentials.as_shown(stored, others=[])
         sender_for(stored.provider).check(shown)
     except MissingCredentialError as error:
-        return Checked(False, "missing", _("It cannot be checked: %(error)s.") % {"error": error})
+        return Checked(
+            False, "missing", _("It cannot be checked: %(error)s.") % {"error": remarks.said(str(error))}
+        )
     except UnreachableError as error:
         return Checked(False, error.code, str(error))
     except CredentialError as error:
@@ -42,7 +44,7 @@ def check(stored: Credential) -> Checked:
         gates.shut(
             stored.application_id,
             stored.provider,
-            _("the provider refuses the credentials: %(code)s") % {"code": error.code},
+            remarks.CREDENTIALS_REFUSED % {"code": error.code},
         )
         return Checked(False, error.code, str(error))
     _note(stored, refused=False)

@@ -17,7 +17,7 @@ import structlog
 from django.conf import settings
 from django.utils import timezone
 
-from delivery import gates, redis_client
+from delivery import gates, redis_client, remarks
 from delivery.models import Credential as StoredCredential
 from delivery.senders import registry
 from delivery.senders.contract import Credential, Sender
@@ -58,7 +58,7 @@ def credential_for(application_id: int, provider: str, *, fresh: bool = False) -
         return found
     rows = stored(application_id, provider)
     if not rows:
-        raise MissingCredentialError(f"no {provider} credentials: add them under Delivery, Credentials")
+        raise MissingCredentialError(remarks.NO_CREDENTIALS % {"provider": provider})
     found = as_shown(rows[0], others=rows[1:])
     _cached[(application_id, provider)] = (time.monotonic(), found)
     return found
@@ -87,9 +87,7 @@ def as_shown(row: StoredCredential, *, others: list[StoredCredential]) -> Creden
         try:
             base = fleet[f"{row.provider}_url"]
         except KeyError:
-            raise MissingCredentialError(
-                f"the fleet that runs knows no {row.provider}: start it anew"
-            ) from None
+            raise MissingCredentialError(remarks.NOT_OF_THE_FLEET % {"provider": row.provider}) from None
         sandbox = fleet.get("apns_sandbox_url", base)
         token_url, authority = fleet["oauth_url"], fleet["ca_file"]
     if row.provider == Provider.WEBPUSH:
@@ -130,7 +128,7 @@ def refused(credential: Credential, provider: str, reason: str) -> None:
             "credential.refused", application=credential.application, provider=provider, reason=reason
         )
         return
-    gates.shut(credential.application, provider, f"the provider refuses the credentials: {reason}")
+    gates.shut(credential.application, provider, remarks.CREDENTIALS_REFUSED % {"code": reason})
 
 
 def mark_refused(row: StoredCredential, reason: str) -> bool:
@@ -150,9 +148,7 @@ def fleet_addresses() -> dict[str, str]:
     try:
         addresses: dict[str, str] = json.loads(Path(settings.FLEET_FILE).read_text())
     except (OSError, ValueError):
-        raise MissingCredentialError(
-            f"the credentials say 'send to the fleet', but none runs ({settings.FLEET_FILE})"
-        ) from None
+        raise MissingCredentialError(remarks.NO_FLEET % {"path": settings.FLEET_FILE}) from None
     return addresses
 
 

@@ -7,7 +7,7 @@ import random
 import time
 from collections import Counter
 
-from delivery import allowance, brake, claims, credentials, device_quota, gates, retrying, runs
+from delivery import allowance, brake, claims, credentials, device_quota, gates, remarks, retrying, runs
 from delivery.credentials import MissingCredentialError, credential_for, sender_for
 from delivery.halting import Watch
 from delivery.ledger import Ledger
@@ -55,7 +55,7 @@ def _send(parcel: Parcel, part: Outgoing, going: list[int], ledger: Ledger) -> N
             parcel.application_id,
             parcel.provider,
             until=time.time() + allowed.wait,
-            reason="the quota is used up",
+            reason=remarks.QUOTA_USED_UP,
             lane=parcel.lane,
         )
         going = going[: allowed.messages]
@@ -155,14 +155,14 @@ def _pace(parcel: Parcel, started: int, allowed: allowance.Allowance, ledger: Le
         waves = allowance.came_in_waves(*where, allowed)
         rest = retrying.patience(waves, draw=random.random())
         if ledger.unreachable:
-            reason = f"the provider cannot be reached: {ledger.unreachable}"
+            reason = remarks.UNREACHABLE % {"code": ledger.unreachable}
             gates.slow(*where, until=time.time() + rest, reason=reason)
         elif many and ledger.refused >= OUTAGE_SHARE * started:
-            gates.slow(*where, until=time.time() + rest, reason="the provider refuses most for now")
+            gates.slow(*where, until=time.time() + rest, reason=remarks.REFUSES_MOST)
     elif not ledger.refused and not ledger.held:
         allowance.came_clean(*where, allowed, started)
     if ledger.slowed is not None:
-        gates.slow(*where, until=time.time() + ledger.slowed, reason="the provider asks to wait")
+        gates.slow(*where, until=time.time() + ledger.slowed, reason=remarks.ASKS_TO_WAIT)
 
 
 def _spare_devices(parcel: Parcel, run: Run, ledger: Ledger) -> None:
@@ -170,7 +170,7 @@ def _spare_devices(parcel: Parcel, run: Run, ledger: Ledger) -> None:
     suspects = [
         index
         for index, (ended, reason, _) in ledger.ends.items()
-        if ended == "failed" and reason in brake.SUSPECT
+        if ended == "failed" and reason in remarks.SUSPECT
     ]
     if not suspects or run.brake == Run.Brake.OFF:
         return

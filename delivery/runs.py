@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from delivery import bell, dbclock, goals, pieces, spread, sums
+from delivery import bell, dbclock, goals, pieces, remarks, spread, sums
 from delivery.claims import MOVES, OPEN
 from delivery.models import Page, Parcel, Run, Shard, Stopped, WorkState
 from delivery.policy import best_hour, local_time, throttle, window
@@ -308,7 +308,7 @@ def recall(run: Run) -> None:
         Run.objects.filter(pk=run.pk, recalled_at=None).update(recalled_at=timezone.now())
     run.refresh_from_db()
     if run.state in TRANSITIONS["cancel"][0]:
-        cancel(run, reason="recalled")
+        cancel(run, reason=remarks.RECALLED)
     presence.recall(run.application.uid, run.uid)
 
 

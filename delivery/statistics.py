@@ -10,14 +10,25 @@ from statistics import NormalDist
 
 import msgspec
 
-from devices.words import gettext as _
-from devices.words import percent
+from devices.words import gettext, percent
+from devices.words import gettext_noop as _
 
 CONFIDENCE = 0.95
 LEAST_PEOPLE = 100
 """People whom each variant must have told before there may be a winner."""
 LEAST_EVENTS = 10
 """People who did what is measured, all variants together, before there may be a winner."""
+
+NOTHING = _("There is nothing to compare: an experiment needs two variants.")
+FEW_PEOPLE = _("No winner yet: %(listed)s told fewer than %(least_people)s people, so nothing can be said.")
+FEW_EVENTS = _("No winner yet: fewer than %(least_events)s people did what is measured.")
+LEVEL = _(
+    "No winner: %(best)s is ahead, but the difference to %(listed)s may be chance"
+    " (its %(confidence)s interval holds 0)."
+)
+WINS = _("%(best)s wins: the %(confidence)s interval of its difference to every other variant lies above 0.")
+REMARKS = (NOTHING, FEW_PEOPLE, FEW_EVENTS, LEVEL, WINS)
+"""What a decision says (`delivery.remarks.said` says a stored one again)."""
 
 
 class Arm(msgspec.Struct, frozen=True):
@@ -85,19 +96,17 @@ def decide(arms: list[Arm], *, look: int = 0) -> Decision:
     together are below 5 %.
     """
     if len(arms) < 2:
-        return Decision("", _("There is nothing to compare: an experiment needs two variants."))
+        return Decision("", gettext(NOTHING))
     small = [arm.key for arm in arms if arm.people < LEAST_PEOPLE]
     if small:
         return Decision(
             "",
-            _("No winner yet: %(listed)s told fewer than %(least_people)s people, so nothing can be said.")
-            % {"listed": ", ".join(small), "least_people": LEAST_PEOPLE},
+            gettext(FEW_PEOPLE) % {"listed": ", ".join(small), "least_people": LEAST_PEOPLE},
         )
     if sum(arm.did for arm in arms) < LEAST_EVENTS:
         return Decision(
             "",
-            _("No winner yet: fewer than %(least_events)s people did what is measured.")
-            % {"least_events": LEAST_EVENTS},
+            gettext(FEW_EVENTS) % {"least_events": LEAST_EVENTS},
         )
     best = max(arms, key=lambda arm: arm.share)
     confidence = 1 - (1 - CONFIDENCE) / (len(arms) - 1) / 2**look
@@ -109,16 +118,11 @@ def decide(arms: list[Arm], *, look: int = 0) -> Decision:
     if level:
         return Decision(
             "",
-            _(
-                "No winner: %(best)s is ahead, but the difference to %(listed)s may be chance"
-                " (its %(confidence)s interval holds 0)."
-            )
-            % {"best": best.key, "listed": ", ".join(level), "confidence": _level(confidence)},
+            gettext(LEVEL) % {"best": best.key, "listed": ", ".join(level), "confidence": _level(confidence)},
         )
     return Decision(
         best.key,
-        _("%(best)s wins: the %(confidence)s interval of its difference to every other variant lies above 0.")
-        % {"best": best.key, "confidence": _level(confidence)},
+        gettext(WINS) % {"best": best.key, "confidence": _level(confidence)},
     )
 
 

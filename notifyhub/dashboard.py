@@ -169,7 +169,7 @@ def trouble(applications: list[int], since: datetime) -> list[tuple[str, str, da
     incidents = Incident.objects.filter(application__in=applications, resolved_at=None).exclude(
         kind="gate_shut"
     )
-    found = [(one.sentence, one.path or "/admin/", one.opened_at) for one in incidents[:6]]
+    found = [(one.said, one.path or "/admin/", one.opened_at) for one in incidents[:6]]
     known = {path for _, path, _ in found}
     runs = Run.objects.filter(application__in=applications, created_at__gte=since - timedelta(days=6)).filter(
         Q(state=Run.State.FAILED) | Q(state=Run.State.PAUSED, brake=Run.Brake.TRIPPED)
@@ -177,7 +177,7 @@ def trouble(applications: list[int], since: datetime) -> list[tuple[str, str, da
     for run in runs.defer("snapshot")[:6]:
         path = reverse("admin:delivery_run_change", args=[run.pk])
         if path not in known:
-            words = {"run": run.title, "state": within(run.get_state_display()), "reason": run.reason}
+            words = {"run": run.title, "state": within(run.get_state_display()), "reason": run.because}
             found.append((gettext("“%(run)s” is %(state)s: %(reason)s") % words, path, run.created_at))
     canaries = CampaignVersion.objects.filter(campaign__application__in=applications, canary_state="waiting")
     for key, name, at in canaries.order_by("-launched_at").values_list(

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from delivery import allowance, brake, device_quota
+from delivery import allowance, device_quota
+from delivery.remarks import SUSPECT
 from delivery.senders import dispatch
 from delivery.senders.apns import errors as apns
 from delivery.senders.apns import options as apns_options
@@ -84,7 +85,7 @@ def test_every_code_has_a_source_that_the_page_names_with_its_address(text: str,
 def test_what_trips_the_brake_is_marked(text: str, head: str) -> None:
     for code, row in read(text)[head].items():
         reason = row["reason"].strip("`")
-        trips = reason in brake.SUSPECT or any(one.startswith(f"{reason}:") for one in brake.SUSPECT)
+        trips = reason in SUSPECT or any(one.startswith(f"{reason}:") for one in SUSPECT)
         said = "brake" in row["note"] or "as above" in row["note"]
         assert said == trips, code
 

@@ -112,13 +112,13 @@ class ExperimentAdmin(ScopedAdmin):
     list_filter = ["application", "metric", "automatic"]
     list_select_related = ["application", "campaign", "goal"]
     search_fields = ["campaign__name"]
-    readonly_fields = ["campaign_page", "winner", "decided_at", "because", "reports"]
+    readonly_fields = ["campaign_page", "winner", "decided_at", "why", "reports"]
     actions_detail = ["choose_winner"]
     fieldsets = [
         (None, {"fields": ["application", "campaign"]}),
         (_("Goal"), {"fields": [("goal", "goal_hours")]}),
         (_("Compared"), {"fields": [("metric", "control"), ("automatic", "decide_hours")]}),
-        (_("Winner"), {"fields": [("winner", "decided_at"), "because", "reports"]}),
+        (_("Winner"), {"fields": [("winner", "decided_at"), "why", "reports"]}),
     ]
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -131,6 +131,10 @@ class ExperimentAdmin(ScopedAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         found = super().get_readonly_fields(request, obj)
         return found if obj is None else (*found, "campaign")
+
+    @display(description=_("because"))
+    def why(self, experiment: Experiment) -> str:
+        return experimenting.because(experiment) or "—"
 
     @display(description=_("its page"))
     def campaign_page(self, experiment: Experiment) -> str:

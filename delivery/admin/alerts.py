@@ -174,11 +174,15 @@ def _show_secret(request: HttpRequest, rule: AlertRule) -> None:
 class IncidentAdmin(ReadOnlyAdmin):
     """Incidents, newest first, with the notes that told of them."""
 
-    list_display = ["sentence", "application", "kind", "opened_at", "resolved_at"]
+    list_display = ["said", "application", "kind", "opened_at", "resolved_at"]
     list_filter = ["application", "kind"]
     list_select_related = ["application"]
-    fields = ["application", "sentence", "kind", "opened_at", "resolved_at", "told"]
-    readonly_fields = ["told"]
+    fields = ["application", "said", "kind", "opened_at", "resolved_at", "told"]
+    readonly_fields = ["said", "told"]
+
+    @display(description=_("what"), ordering="sentence")
+    def said(self, incident: Incident) -> str:
+        return incident.said
 
     @display(description=_("told"))
     def told(self, incident: Incident) -> str | SafeString:
@@ -191,7 +195,7 @@ def _notes(notes: "QuerySet[AlertNote]") -> str | SafeString:
         (
             moment(note.created_at),
             note.get_says_display(),
-            note.incident.sentence if note.incident else "",
+            note.incident.said if note.incident else "",
             note.get_state_display(),
             note.error,
         )

@@ -170,7 +170,7 @@ class CredentialAdmin(ScopedAdmin):
     @display(description=_("Gate"))
     def gate(self, credential: Credential) -> str:
         found = gates.state(credential.application_id, credential.provider)
-        return f"{found.get_state_display()}{': ' if found.reason else ''}{found.reason}"
+        return f"{found.get_state_display()}{': ' if found.reason else ''}{found.because}"
 
     @display(
         description=_("Used"),
@@ -270,11 +270,11 @@ class CredentialAdmin(ScopedAdmin):
 class GateAdmin(ReadOnlyAdmin):
     """The providers' doors: open, slowed or shut, and why."""
 
-    list_display = ["provider", "application", "state_shown", "reason", "until", "changed_at"]
+    list_display = ["provider", "application", "state_shown", "because", "until", "changed_at"]
     list_filter = ["application", "provider", "state"]
     list_select_related = ["application"]
-    fields = ["application", "provider", "state", "reason", "until", "streams", "changed_at"]
-    readonly_fields = ["streams"]
+    fields = ["application", "provider", "state", "because", "until", "streams", "changed_at"]
+    readonly_fields = ["because", "streams"]
     actions_detail = ["open_again"]
 
     @display(
@@ -285,6 +285,10 @@ class GateAdmin(ReadOnlyAdmin):
     def state_shown(self, gate: Gate) -> tuple[str, str]:
         state = Gate.State(gate.state) if gate.holds else Gate.State.OPEN
         return state, str(state.label)
+
+    @display(description=_("reason"), ordering="reason")
+    def because(self, gate: Gate) -> str:
+        return gate.because or "—"
 
     @display(description=_("Requests under way at most"))
     def streams(self, gate: Gate) -> int:
@@ -318,7 +322,7 @@ class GateAdmin(ReadOnlyAdmin):
                 gettext("It is %(state)s: %(reason)s.")
                 % {
                     "state": within(gate.get_state_display()),
-                    "reason": gate.reason or gettext("no reason was given"),
+                    "reason": gate.because or gettext("no reason was given"),
                 },
                 gettext(
                     "What waits for it is sent at once. If the reason still stands, the gate shuts again."

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from delivery import holds
+from delivery import holds, remarks
 from delivery.models import Hold, Parcel, WorkState
 from devices import staff
 from devices.confirmation import RefusedError, confirmed
@@ -25,18 +25,23 @@ class HoldAdmin(ScopedAdmin):
 
     changed_with = Power.HALT
     warn_unsaved_form = False
-    list_display = ["lane_shown", "application", "reason", "by", "at"]
+    list_display = ["lane_shown", "application", "because", "by", "at"]
     list_filter = ["application", "lane"]
     list_select_related = ["application"]
     fields = ["application", "lane", "reason"]
+    readonly_fields = ["because"]
     actions_detail = ["resume"]
 
     @display(description=_("Stopped"), ordering="lane")
     def lane_shown(self, hold: Hold) -> str:
         return hold.get_lane_display() if hold.lane else gettext("Every lane")
 
+    @display(description=_("reason"), ordering="reason")
+    def because(self, hold: Hold) -> str:
+        return hold.because or "—"
+
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return self.fields if obj is None else [*self.fields, ("by", "at")]
+        return self.fields if obj is None else ["application", "lane", "because", ("by", "at")]
 
     def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "lane":
@@ -69,7 +74,7 @@ class HoldAdmin(ScopedAdmin):
             raise Http404(gettext("There is no such application among those you may stop."))
 
         def do() -> str:
-            holds.stop(whose, by=str(request.user), reason="stopped by the button")
+            holds.stop(whose, by=str(request.user), reason=remarks.BY_THE_BUTTON)
             return gettext("%(whose)s is stopped: nothing more is sent until somebody resumes it.") % {
                 "whose": whose
             }

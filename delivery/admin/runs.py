@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.dataclasses import UnfoldAction
 from unfold.decorators import action, display
 
-from delivery import runs, snapshot
+from delivery import remarks, runs, snapshot
 from delivery.admin import report_pages
 from delivery.admin.run_numbers import BUTTONS, numbers
 from delivery.models import Run
@@ -46,11 +46,11 @@ class RunAdmin(ReadOnlyAdmin):
     change_form_outer_before_template = "admin/delivery/run/progress.html"
     fieldsets = [
         (_("What it says"), {"fields": ["says", "category"]}),
-        (_("Run"), {"fields": ["application", ("kind", "lane"), "state", "reason"]}),
+        (_("Run"), {"fields": ["application", ("kind", "lane"), "state", "because"]}),
         (_("When"), {"fields": [("created_at", "started_at"), ("finished_at", "recalled_at"), "expires_at"]}),
         (_("For developers"), {"fields": ["uid", "origin"]}),
     ]
-    readonly_fields = ["says", "uid"]
+    readonly_fields = ["says", "because", "uid"]
     actions = ["compare"]
     actions_detail = ["pause", "resume", "retire_and_resume", "cancel", "recall"]
 
@@ -61,6 +61,10 @@ class RunAdmin(ReadOnlyAdmin):
     @display(description=_("State"), ordering="state", label=STATE_LABELS)
     def state_shown(self, run: Run) -> tuple[str, str]:
         return run.state, run.get_state_display()
+
+    @display(description=_("reason"))
+    def because(self, run: Run) -> str:
+        return run.because or "—"
 
     @display(description=_("Text"))
     def says(self, run: Run) -> str | SafeString:
@@ -175,7 +179,7 @@ class RunAdmin(ReadOnlyAdmin):
     @action(description=_("Resume"), permissions=["operate"])
     def resume(self, request: HttpRequest, object_id: str) -> HttpResponse:
         run: Run = self.get_object(request, object_id)
-        because = {"reason": run.reason}
+        because = {"reason": run.because}
         return self._asked(
             request,
             run,
@@ -202,7 +206,7 @@ class RunAdmin(ReadOnlyAdmin):
             question=gettext("Go on with “%(run)s”, and retire every device whose token is refused?")
             % {"run": run},
             facts=[
-                run.reason,
+                run.because,
                 gettext("Retired devices get nothing more until their app registers again."),
                 gettext("If the configuration is wrong, correct it and use Resume instead."),
             ],
@@ -225,7 +229,7 @@ class RunAdmin(ReadOnlyAdmin):
                 gettext("It cannot be undone."),
             ],
             button=gettext("Cancel the run"),
-            do=lambda: runs.cancel(run, reason=f"cancelled by {request.user}"),
+            do=lambda: runs.cancel(run, reason=remarks.CANCELLED_BY % {"user": request.user}),
             done=gettext("Cancelled: what waited is not sent."),
             danger=True,
             words=_words(run),

@@ -2,13 +2,18 @@
 
 import base64
 import secrets
+from typing import Any
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
-from devices.models import Application
+from delivery import remarks
+from devices.models import Application, Provider
+from devices.models.application import LANE_CHOICES
 from devices.secrets import EncryptedJSONField
+from devices.words import number, percent, within
 
 KINDS = {
     "gate_shut": _("A provider's gate is shut"),
@@ -19,10 +24,48 @@ KINDS = {
 }
 """What the staff can be told of."""
 
+SENTENCES = {
+    "gate_shut": gettext_noop("The gate of %(provider)s is shut: %(reason)s."),
+    "run_paused": gettext_noop("“%(run)s” was paused: %(reason)s"),
+    "lane_late": gettext_noop(
+        "The lane %(lane)s is over its objective of %(objective)s s: the oldest message has been due for"
+        " %(wait)s s."
+    ),
+    "lane_late_this_hour": gettext_noop(
+        "The lane %(lane)s is over its objective of %(objective)s s: %(share)s of this hour's %(count)s were"
+        " in time."
+    ),
+    "approval_waiting": gettext_noop("“%(campaign)s” waits for approval."),
+    "canary_waiting": gettext_noop(
+        "“%(campaign)s” has told its first %(share)s and waits: go on, or stop it."
+    ),
+}
+"""What an incident's page says, by kind, or by `says` among its values where a kind has several."""
+
 
 def every_kind() -> list[str]:
     """A new rule tells of everything."""
     return list(KINDS)
+
+
+def sentence_of(kind: str, values: dict[str, Any]) -> str:
+    """Return what an incident is, in the language that is active."""
+    words = {name: _word(name, value) for name, value in values.items()}
+    return gettext(SENTENCES[values.get("says", kind)]) % words
+
+
+def _word(name: str, value: Any) -> str:
+    if name == "provider":
+        return str(Provider(value).label)
+    if name == "lane":
+        return within(dict(LANE_CHOICES)[value])
+    if name == "reason":
+        return remarks.said(value) or gettext("no reason was given")
+    if name == "share":
+        return percent(value, 0)
+    if isinstance(value, str):
+        return value
+    return number(int(value)) if value == int(value) else f"{value:g}"
 
 
 def new_secret() -> str:
@@ -75,7 +118,10 @@ class Incident(models.Model):
     )
     kind = models.CharField(_("kind"), max_length=20, choices=list(KINDS.items()))
     key = models.CharField(max_length=100, help_text="What it is about, among those of its kind.")
-    sentence = models.CharField(_("what"), max_length=400)
+    sentence = models.CharField(
+        _("what"), max_length=400, help_text="In English, as webhooks tell it; people read `said`."
+    )
+    values = models.JSONField(default=dict, help_text="What stands in the sentence, by name.")
     path = models.CharField(max_length=200, blank=True, help_text="Where in the admin to look.")
     opened_at = models.DateTimeField(_("since"), default=timezone.now)
     seen_at = models.DateTimeField(default=timezone.now, help_text="When it was last found to be so.")
@@ -95,7 +141,12 @@ class Incident(models.Model):
         indexes = [models.Index(fields=["application", "-opened_at"], name="incidents_newest_first")]
 
     def __str__(self) -> str:
-        return self.sentence
+        return self.said
+
+    @property
+    def said(self) -> str:
+        """The sentence in the language that is active; as it was stored where its values are not known."""
+        return sentence_of(self.kind, self.values) if self.values else self.sentence
 
 
 class AlertNote(models.Model):

@@ -6,6 +6,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from delivery import remarks
 from devices.models import Application
 from devices.models.application import LANE_CHOICES
 from devices.words import within
@@ -35,6 +36,11 @@ class Hold(models.Model):
             return gettext("%(application)s: every lane") % {"application": self.application}
         words = {"application": self.application, "lane": within(self.get_lane_display())}
         return gettext("%(application)s: %(lane)s lane") % words
+
+    @property
+    def because(self) -> str:
+        """The reason in the language that is active."""
+        return remarks.said(self.reason)
 
 
 def held() -> Exists:

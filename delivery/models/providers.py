@@ -7,6 +7,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from delivery import remarks
 from devices.models import Application, Provider
 from devices.secrets import EncryptedJSONField
 
@@ -117,6 +118,11 @@ class Gate(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_provider_display()}: {self.get_state_display()}"
+
+    @property
+    def because(self) -> str:
+        """The reason in the language that is active."""
+        return remarks.said(self.reason)
 
     @classmethod
     def holding(cls) -> models.Q:

@@ -7,6 +7,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from delivery import remarks
 from devices.models import Application, Category, Provider
 from devices.models.application import LANE_CHOICES
 
@@ -77,6 +78,11 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def because(self) -> str:
+        """The reason in the language that is active."""
+        return remarks.said(self.reason)
 
 
 class Shard(models.Model):

@@ -221,7 +221,7 @@ def test_a_canary_is_launched_looked_at_and_goes_on(shop: World, path: str, docu
     people(shop, 200)
     launched = shop.service("POST", f"{path}/launch", {"canary": 20}).json()
     run = shop.service("GET", f"runs/{launched['run']}").json()
-    assert run["title"] == "summer: first 20 %"
+    assert run["title"] == "summer: first 20%"
     looked = look(shop.service, path)
     jsonschema.validate(looked, document)
     found = looked["canary"]

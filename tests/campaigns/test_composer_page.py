@@ -155,6 +155,19 @@ def test_what_is_wrong_is_said_while_it_is_written(
     assert said in problems(found)[field] and found["screens"]
 
 
+def test_what_is_wrong_for_one_person_is_said_in_the_editors_language(meadow: World) -> None:
+    loop = "{% for i in (1..99999999) %}{% for j in (1..99999999) %}x{% endfor %}{% endfor %}"
+    body = "{% if first_name == 'Zoë' %}" + loop + "{% endif %}"
+    client = editor_of(meadow)
+    said = [
+        text for text in problems(shown(client, body=body)).values() if text.endswith("(for this person)")
+    ]
+    assert said
+    client.cookies["django_language"] = "de"
+    told = problems(shown(client, body=body)).values()
+    assert any(text.endswith("(für diese Person)") for text in told)
+
+
 def test_somebody_who_is_not_there_is_said_so(meadow: World) -> None:
     found = shown(editor_of(meadow), as_person="Meadow-persno")
     assert found["person"] == "" and "Did you mean “Meadow-person”?" in found["whom"]

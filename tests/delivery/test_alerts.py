@@ -17,6 +17,7 @@ from django.core import mail
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import override
 
 from campaigns import alerting, launching
 from campaigns.models import Campaign
@@ -85,6 +86,28 @@ def test_an_incident_is_told_once_and_once_more_when_it_is_over(meadow: World) -
     assert len(mail.outbox) == 3 and Incident.objects.count() == 2
 
 
+def test_an_incident_is_said_in_the_language_of_whoever_reads_and_told_to_webhooks_in_english(
+    meadow: World, settings: Any
+) -> None:
+    settings.LANGUAGE_CODE = "de"
+    mailed = rule(meadow)
+    gate = shut(meadow)
+    with override("ja"):
+        alerting.look(timezone.now())
+    incident = Incident.objects.get()
+    assert incident.sentence == "The gate of FCM is shut: refused."
+    assert incident.values == {"provider": "fcm", "reason": "refused"}
+    with override("de"):
+        assert incident.said == str(incident) == "Die Schranke von FCM ist geschlossen: refused."
+        assert alerts.document(mailed.notes.get())["incident"]["sentence"] == incident.sentence
+        incident.values = {}
+        assert incident.said == incident.sentence, "a row of an earlier version"
+    send_all()
+    assert subjects() == ["[Meadow app] Die Schranke eines Anbieters ist geschlossen"]
+    assert mail.outbox[0].body.startswith("Die Schranke von FCM ist geschlossen: refused.\n\nSeit ")
+    assert f"/gate/{gate.pk}/" in mail.outbox[0].body
+
+
 def test_each_of_the_four_kinds_is_found_and_told_to_whom_it_concerns(meadow: World) -> None:
     rule(meadow)
     rule(meadow, name="Approvers", emails="eve@example.com", kinds=["approval_waiting"])
@@ -110,7 +133,7 @@ def test_each_of_the_four_kinds_is_found_and_told_to_whom_it_concerns(meadow: Wo
     mine = Incident.objects.filter(application=meadow.application)
     found = sorted((incident.kind, incident.sentence) for incident in mine)
     assert [kind for kind, _ in found] == ["approval_waiting", "gate_shut", "lane_late", "run_paused"]
-    assert "The lane bulk is over its objective of 3600 s" in found[2][1]
+    assert "The lane bulk is over its objective of 3,600 s" in found[2][1]
     assert "60 of 100" in found[3][1]
     told = sorted((message.to[0], message.subject.partition("] ")[2]) for message in mail.outbox)
     assert told == [
@@ -135,7 +158,7 @@ def test_a_canary_that_has_told_its_people_waits_for_somebody(meadow: World) -> 
     alerting.look(timezone.now())
     send_all()
     incident = Incident.objects.get()
-    assert incident.sentence == f"“{campaign.name}” has told its first 20 % and waits: go on, or stop it."
+    assert incident.sentence == f"“{campaign.name}” has told its first 20% and waits: go on, or stop it."
     assert incident.path == reverse("admin:campaigns_campaign_preflight", args=[campaign.pk])
     assert subjects() == ["[Meadow app] A canary waits for a decision"]
     since = timezone.now() - timedelta(days=1)

@@ -1,14 +1,25 @@
 """Reads every page of the admin in Japanese: a Latin word that is no name would be a text nobody marked."""
 
 import re
+import time
+from collections import Counter
 from html.parser import HTMLParser
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import override
 
-from tests.admin_world import build
+from campaigns import alerting, experimenting, launching, trying
+from campaigns.models import Campaign, Experiment
+from campaigns.models import TestDevice as NamedDevice  # pytest would take it for a test
+from delivery import brake, gates, holds, remarks, runs
+from delivery.models import AlertRule, Gate, Hold, Incident, Page, Parcel, Run, WorkState
+from delivery.models.alert import KINDS
+from delivery.snapshot import Snapshot, Text, to_json
+from tests.admin_world import World, build
 from tests.test_isolation_admin import addresses_of, lists_of
 
 pytestmark = pytest.mark.django_db(databases=["default", "log"])
@@ -84,6 +95,67 @@ def test_no_page_of_the_admin_shows_a_text_that_is_not_translated(admin_client: 
             for text in untranslated(answer.content.decode()):
                 found.setdefault(text, address)
     assert walked > 90
+    assert found == {}
+
+
+def in_trouble(world: World) -> None:
+    """Have workers note something of every kind; no name here is one of those that are left out."""
+    of = world.application
+    Campaign.objects.filter(application=of).update(name="41", segment=None, category=None)
+    Run.objects.filter(application=of).update(title="42")
+    NamedDevice.objects.filter(application=of).update(name="53")
+    gates.shut(of.pk, "fcm", remarks.CREDENTIALS_REFUSED % {"code": "403"})
+    gates.slow(of.pk, "webpush", until=time.time() + 60, reason=remarks.ASKS_TO_WAIT)
+    holds.stop(of, lane="critical", by="48", reason=remarks.BY_THE_BUTTON)
+    Page.objects.filter(application=of).update(state=WorkState.WAITING, due_at=time.time() - 7_200)
+    frozen = to_json(Snapshot(texts={"en": Text(title="51")}))
+    halted = Run.objects.create(
+        application=of,
+        title="43",
+        kind="audience",
+        lane="high",
+        state="running",
+        snapshot=frozen,
+    )
+    runs.halt(halted, brake.wave(Parcel(), answered=2_000, refused=Counter(bad_device_token=1_900)))
+    stopped = Run.objects.create(
+        application=of, title="44", kind="audience", lane="high", state="running", snapshot=frozen
+    )
+    runs.cancel(stopped, reason=remarks.CANCELLED_BY % {"user": "49"})
+    experiment = Experiment.objects.get(application=of)
+    experimenting.choose(experiment, "A", by="50")
+    Campaign.objects.create(application=of, name="45", title="45", state=Campaign.State.IN_REVIEW)
+    campaign = Campaign.objects.get(name="41")
+    with override("ja"):  # whoever launches or tries something names the run in their language
+        canary = launching.launch(campaign, by="46", canary=20)
+        trying.send_test(campaign, NamedDevice.objects.filter(application=of), by="47")
+    Run.objects.filter(pk=canary.pk).update(state=Run.State.DONE)
+    Run.objects.filter(application=of).update(origin="52")
+    Incident.objects.all().delete()
+    alerting.look(timezone.now())
+    assert {one.kind for one in Incident.objects.all()} == set(KINDS)
+
+
+def test_what_workers_note_is_translated_where_it_is_shown(admin_client: Client) -> None:
+    in_trouble(build("Zebra"))
+    admin_client.cookies["django_language"] = "ja"
+    addresses = [reverse(f"admin:{name}") for name in ("index", "delivery_incident_changelist")]
+    addresses += [reverse("admin:delivery_incident_change", args=[one.pk]) for one in Incident.objects.all()]
+    addresses += [
+        reverse(f"admin:{model._meta.label_lower.replace('.', '_')}_change", args=[row.pk])
+        for model in (AlertRule, Experiment, Gate, Hold, Run)
+        for row in model._default_manager.all()
+    ]
+    addresses += [reverse(f"admin:delivery_{name}_changelist") for name in ("gate", "hold", "run")]
+    halted = Run.objects.get(title="43")
+    addresses += [
+        reverse(f"admin:delivery_run_{name}", args=[halted.pk]) for name in ("resume", "retire_and_resume")
+    ]
+    found: dict[str, str] = {}
+    for address in addresses:
+        answer = admin_client.get(address)
+        assert answer.status_code == 200
+        found |= dict.fromkeys(untranslated(answer.content.decode()), address)
     assert found == {}
 
 

@@ -1,0 +1,93 @@
+"""What the hub itself notes on runs, gates and holds: stored in English, said again in the reader's language.
+
+Each remark stands here once. Who writes one fills in its values; who shows one finds them again (`said`).
+What a person wrote, or an earlier version, stays as it is.
+"""
+
+import re
+from collections.abc import Iterable
+
+from devices.words import gettext, number, percent
+from devices.words import gettext_noop as _
+
+REFUSED_TOKENS = _("%(count)s of %(answered)s tokens were refused (%(code)s): %(advice)s.")
+CANCELLED_BY = _("cancelled by %(user)s")
+RECALLED = _("recalled")
+CANARY_STOPPED = _("the canary was stopped")
+BY_THE_BUTTON = _("stopped by the button")
+CREDENTIALS_REFUSED = _("the provider refuses the credentials: %(code)s")
+NO_CREDENTIALS = _("no %(provider)s credentials: add them under Delivery, Credentials")
+NOT_OF_THE_FLEET = _("the fleet that runs knows no %(provider)s: start it anew")
+NO_FLEET = _("the credentials say 'send to the fleet', but none runs (%(path)s)")
+UNREACHABLE = _("the provider cannot be reached: %(code)s")
+QUOTA_USED_UP = _("the quota is used up")
+REFUSES_MOST = _("the provider refuses most for now")
+ASKS_TO_WAIT = _("the provider asks to wait")
+
+SUSPECT = {
+    "sender_id_mismatch": _(
+        "the tokens belong to another Firebase project: check that the service account is of the project that"
+        " the app was built with"
+    ),
+    "invalid_argument:message.token": _(
+        "these are no FCM tokens: check what the app registers, and as which provider"
+    ),
+    "bad_device_token": _(
+        "the tokens do not belong to this APNs environment: check that devices of development builds are"
+        " registered with sandbox"
+    ),
+    "device_token_not_for_topic": _(
+        "the tokens belong to another app: check that the credential's APNs topic is the app's bundle id"
+    ),
+    "third_party_auth_error": _(
+        "APNs or a push service refuses what Firebase shows it: check the APNs key and the web push"
+        " certificate in the Firebase console, Project settings, Cloud Messaging"
+    ),
+    "vapid_key_mismatch": _(
+        "the subscriptions were made with another application server key: check that the pages subscribe with"
+        " the public key of this application's Web Push credentials"
+    ),
+}
+"""Reason codes of messages that failed → what to check."""
+
+REMARKS = (
+    REFUSED_TOKENS,
+    CANCELLED_BY,
+    RECALLED,
+    CANARY_STOPPED,
+    BY_THE_BUTTON,
+    CREDENTIALS_REFUSED,
+    NO_CREDENTIALS,
+    NOT_OF_THE_FLEET,
+    NO_FLEET,
+    UNREACHABLE,
+    QUOTA_USED_UP,
+    REFUSES_MOST,
+    ASKS_TO_WAIT,
+)
+
+_VALUE = re.compile(r"%\\\((\w+)\\\)s")
+_SHARE = re.compile(r"(\d+(?:\.(\d+))?)%")
+
+
+def said(stored: str, remarks: Iterable[str] = REMARKS) -> str:
+    """Return a stored remark in the language that is active; a text that is none of `remarks` as it is."""
+    for remark in remarks:
+        found = _pattern(remark).fullmatch(stored)
+        if found:
+            return gettext(remark) % {name: _word(name, value) for name, value in found.groupdict().items()}
+    return stored
+
+
+def _pattern(remark: str) -> re.Pattern[str]:
+    return re.compile(_VALUE.sub(r"(?P<\1>.+?)", re.escape(remark)), re.DOTALL)
+
+
+def _word(name: str, value: str) -> str:
+    if name == "advice":
+        return gettext(value) if value in SUSPECT.values() else value
+    if name in ("count", "answered"):
+        return number(int(value)) if value.isdecimal() else value
+    if name == "confidence" and (share := _SHARE.fullmatch(value)):
+        return percent(float(share[1]) / 100, len(share[2] or ""))
+    return value
