@@ -41,11 +41,11 @@ class Hand:
         self._parcels = 0
 
     def devices(self, *, count: int, seconds: int = 3600, of: str = "", origins: Any = None) -> Any:
-        """Make devices, each of a new subscriber, or all of the subscriber `of`."""
-        application, _ = Application.objects.get_or_create(slug="site", defaults={"name": "Site"})
-        if origins is not None:
-            application.origins = origins
-            application.save()
+        """Make devices, each of a new subscriber or all of the subscriber `of`; with `origins` of a new application."""
+        slug = "site" if origins is None else f"site-{uuid.uuid4()}"
+        application, _ = Application.objects.get_or_create(
+            slug=slug, defaults={"name": "Site", "origins": origins or []}
+        )
         names = [of or f"s-{uuid.uuid4()}" for _ in range(count)]
         if of:
             Subscriber.objects.get_or_create(application=application, external_id=of)

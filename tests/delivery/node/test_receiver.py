@@ -4,6 +4,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -87,7 +88,9 @@ def run(node: Node, course: Callable[[], Awaitable[None]]) -> None:
                 _, works = await asyncio.wait(works, timeout=0.1)
             await node.redis.aclose()
 
-    asyncio.run(scene())
+    # a thread of its own: the browser of other tests has a loop in this one
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, scene()).result()
 
 
 async def until(true: Callable[[], bool]) -> None:

@@ -202,12 +202,9 @@ def test_a_line_without_a_good_token_is_refused_with_a_problem(web: WebProcess, 
 @pytest.mark.parametrize("path", ["/api/v1/inbox/stream", "/api/v1/inbox?wait=1"])
 def test_a_line_of_another_origins_page_is_refused(site: Site, web: WebProcess, path: str) -> None:
     [device] = site.devices(1, origins=["https://ours.example"])
-    try:
-        status, _, problem = get(web, path, device["token"], Origin="https://theirs.example")
-        assert (status, problem["type"]) == (403, "/problems/origin-refused")
-        assert get(web, "/api/v1/inbox?wait=0", device["token"], Origin="https://ours.example")[0] == 200
-    finally:
-        site.devices(1, origins=[])
+    status, _, problem = get(web, path, device["token"], Origin="https://theirs.example")
+    assert (status, problem["type"]) == (403, "/problems/origin-refused")
+    assert get(web, "/api/v1/inbox?wait=0", device["token"], Origin="https://ours.example")[0] == 200
 
 
 def test_a_line_lives_no_longer_than_its_token(site: Site, web: WebProcess, stream: Open) -> None:
