@@ -543,6 +543,19 @@
         registration.active.postMessage({notifyhub: {api: api, token: token, device: hub.device, key: key}});
       });
     }
+    /* What the worker has shown and `isMeant({id, run})` leaves the screen. The person has not dismissed it. */
+    function closeShown(isMeant) {
+      function ignore() { /* no service worker, or none that may be asked: the notice stays */ }
+      try {
+        root.navigator.serviceWorker.getRegistration(options.worker || "").then(function (registration) {
+          return registration.getNotifications();
+        }).then(function (shown) {
+          shown.forEach(function (notice) {
+            if (notice.data && isObject(notice.data.nh) && isMeant(notice.data.nh)) { notice.close(); }
+          });
+        })["catch"](ignore);
+      } catch (error) { ignore(); }
+    }
 
     /* -- frames in -- */
 
@@ -600,10 +613,13 @@
       recall: function (connection, frame) {
         recalled.push(frame.run);
         if (recalled.length > REMEMBERED) { recalled.shift(); }
+        closeShown(function (nh) { return nh.run === frame.run; });
         tell("recall", frame.run);
       },
       marked: function (connection, frame) {
-        if (Array.isArray(frame.ids)) { tell("marked", frame.ids, frame.state); }
+        if (!Array.isArray(frame.ids)) { return; }
+        if (frame.state !== "unread") { closeShown(function (nh) { return frame.ids.indexOf(nh.id) >= 0; }); }
+        tell("marked", frame.ids, frame.state);
       },
       message: function (connection, frame) {
         tell("message", frame.data, frame.sender);

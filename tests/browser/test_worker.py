@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
+from .chromium import wait_until
 from .fake_hub import FakeHub
-from .test_client import connected
+from .test_client import connected, told, wait
 from .worker import ENABLE, SUBSCRIBES, Worker
 
 pytestmark = pytest.mark.server
@@ -89,6 +90,49 @@ def test_a_push_of_another_sender_is_left_alone(hub: FakeHub, worker: Worker) ->
     worker.push(PUSHED)
     (shown,) = worker.wait_for_shown(1)
     assert shown["title"] == "Doors open"
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {"type": "marked", "ids": ["other", "the-id"], "state": "read"},
+        {"type": "marked", "ids": ["the-id"], "state": "archived"},
+        {"type": "recall", "run": "run-1"},
+    ],
+)
+def test_what_is_read_or_recalled_elsewhere_leaves_the_screen(
+    page: Page, hub: FakeHub, worker: Worker, frame: dict[str, Any]
+) -> None:
+    worker.push({**PUSHED, "nh": {"id": "another", "run": "run-2"}, "tag": "another", "title": "Stays"})
+    worker.push({**PUSHED, "tag": "a tag of the campaign"})
+    worker.wait_for_shown(2)
+    hub.say({"type": "marked", "ids": ["another"], "state": "unread"})
+    hub.say(frame)
+    wait_until(page, lambda: len(worker.shown()) < 2)
+    assert [one["title"] for one in worker.shown()] == ["Stays"]
+    assert said(hub, "dismissed") == []  # no person did it
+
+
+@pytest.mark.parametrize(
+    "browser",
+    [
+        "Object.defineProperty(navigator, 'serviceWorker', {value: undefined})",
+        "ServiceWorkerContainer.prototype.getRegistration = () => { throw new Error('forbidden'); }",
+        "ServiceWorkerContainer.prototype.getRegistration = () => Promise.reject(new Error('forbidden'))",
+        "",  # none registered
+    ],
+)
+def test_where_nothing_shown_can_be_asked_for_the_page_is_told_all_the_same(
+    page: Page, hub: FakeHub, browser: str
+) -> None:
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(error.message))
+    connected(page, hub, before=f"() => {{ {browser} }}")
+    page.evaluate("() => { told.marks = []; hub.on('marked', (ids) => told.marks.push(...ids)); }")
+    hub.say({"type": "marked", "ids": ["the-id"], "state": "read"})
+    hub.say({"type": "recall", "run": "run-1"})
+    wait(page, "told.recalls.length === 1")
+    assert (told(page, "marks"), told(page, "problems"), wrong) == (["the-id"], [], [])
 
 
 def test_what_could_not_be_told_waits_for_a_page_with_a_new_token(
