@@ -1,15 +1,19 @@
 """The admin pages' base: whatever a member of the staff sees, picks or does stays within their applications."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+from django.apps import apps
 from django.contrib.admin import ListFilter, RelatedFieldListFilter
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured, PermissionDenied
 from django.db.models import Field, ForeignKey, JSONField, Model, QuerySet
 from django.forms import ModelChoiceField
 from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.formats import date_format
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin
 from unfold.dataclasses import UnfoldAction
@@ -63,17 +67,30 @@ class Scoping:
         return paths
 
 
+@dataclasses.dataclass(frozen=True)
+class Empty:
+    """What a list says while there is nothing to list: what it is for, and what to add first.
+
+    `first` has the words of the links, in order, by the model that each adds an object of.
+    """
+
+    says: Promise
+    first: Mapping[str, Promise] = dataclasses.field(default_factory=dict)
+
+
 class ScopedAdmin(Scoping, ModelAdmin):
     """A page of objects that belong to applications.
 
     Every queryset starts from the member's applications, so another's object is a 404 everywhere.
     `application_path` leads to the application as in a lookup; `changed_with` is the power that it
-    takes to add, change and delete; `secret_fields` are never looked up by, whatever the address says.
+    takes to add, change and delete; `secret_fields` are never looked up by, whatever the address says;
+    `empty` stands in place of the list while nothing is in it.
     """
 
     form = ScopedForm
     application_path: ClassVar[str] = "application"
     secret_fields: ClassVar[tuple[str, ...]] = ()
+    empty: ClassVar[Empty]
     show_full_result_count = False
     warn_unsaved_form = True
     list_per_page = 50
@@ -227,6 +244,21 @@ class ScopedAdmin(Scoping, ModelAdmin):
         return form
 
     # -- lists: no column and no filter that has one value only
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Tell the list what to say, unless it is empty because of what was searched or filtered for."""
+        found: Any = super().get_changelist_instance(request)
+        if not (found.result_count or found.query or found.get_filters_params()):
+            found.empty, found.first_steps = self.empty, self._first_steps(request)
+        return found
+
+    def _first_steps(self, request: HttpRequest) -> list[tuple[str, Promise]]:
+        """Return the address and words of what is to be added first, of which the member may add it."""
+        return [
+            (reverse(f"admin:{label.replace('.', '_')}_add"), words)
+            for label, words in self.empty.first.items()
+            if self.admin_site._registry[apps.get_model(label)].has_add_permission(request)
+        ]
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         return self._with_choice(request, super().get_list_display(request))

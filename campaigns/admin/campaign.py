@@ -30,7 +30,7 @@ from devices.admin import second_factor
 from devices.confirmation import RefusedError, confirmed
 from devices.language import moment
 from devices.models import Power
-from devices.scoped_admin import ScopedAdmin
+from devices.scoped_admin import Empty, ScopedAdmin
 from devices.words import number
 
 ON_PREFLIGHT = ("launch", "approve", "test", "go_on", "stop_canary")
@@ -49,6 +49,13 @@ STATE_LABELS = {
 class CampaignAdmin(ScopedAdmin):
     """Campaigns, from draft to launch."""
 
+    empty = Empty(
+        _(
+            "A campaign says what to tell, to whom and when. Write the first one and test it on your own"
+            " devices: nobody else hears of it before it is launched."
+        ),
+        {"campaigns.campaign": _("Write a campaign")},
+    )
     form = CampaignForm
     list_display = ["name", "application", "state_shown", "title", "segment", "send_at", "created_at"]
     list_filter = ["application", "state", "lane", "category"]

@@ -16,7 +16,7 @@ from unfold.decorators import display
 from campaigns.models import Decision, Event, EventType
 from delivery.models import Run
 from devices import staff
-from devices.scoped_admin import ReadOnlyAdmin, ScopedAdmin, instant
+from devices.scoped_admin import Empty, ReadOnlyAdmin, ScopedAdmin, instant
 from devices.scoped_form import ChoicesField, ScopedForm
 from devices.scoped_inlines import ScopedTabularInline
 
@@ -51,6 +51,13 @@ class EventTypeForm(ScopedForm):
 class EventTypeAdmin(ScopedAdmin):
     """What may happen: names, lanes, who may send them."""
 
+    empty = Empty(
+        _(
+            "An event type names something that happens in your product, such as an order, and says who may"
+            " send it. Add one before your service sends events."
+        ),
+        {"campaigns.eventtype": _("Add an event type")},
+    )
     form = EventTypeForm
 
     def get_urls(self) -> list[Any]:
@@ -97,6 +104,13 @@ class DecisionInline(ScopedTabularInline):
 class EventAdmin(ReadOnlyAdmin):
     """What happened, as it was accepted."""
 
+    empty = Empty(
+        _(
+            "Events are what services and apps tell the hub; each is listed with what every rule made of it."
+            " Add an event type first, then let your service send one."
+        ),
+        {"campaigns.eventtype": _("Add an event type")},
+    )
     list_display = ["type", "application", "subject", "source", "lane", "decided", "received"]
     list_filter = ["application", "lane", "decided"]
     list_select_related = ["application"]

@@ -23,7 +23,7 @@ from delivery.experiments import CONTROL
 from devices.confirmation import RefusedError, confirmed
 from devices.language import moment
 from devices.models import Power
-from devices.scoped_admin import ScopedAdmin
+from devices.scoped_admin import Empty, ScopedAdmin
 from devices.scoped_form import ScopedForm
 from devices.scoped_inlines import ScopedStackedInline
 from devices.words import number, percent
@@ -99,6 +99,14 @@ class VariantInline(ScopedStackedInline):
 @admin.register(Experiment)
 class ExperimentAdmin(ScopedAdmin):
     """Experiments: one a campaign."""
+
+    empty = Empty(
+        _(
+            "An experiment tries variants of a campaign on parts of its audience, or keeps a control group,"
+            " and shows which did better. It takes a campaign, then the experiment itself."
+        ),
+        {"campaigns.campaign": _("Write a campaign"), "campaigns.experiment": _("Add an experiment")},
+    )
 
     class Media:
         """The rows of languages."""

@@ -11,7 +11,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from campaigns.models import Rule
 from devices import staff
 from devices.models import Platform, Power
-from devices.scoped_admin import ScopedAdmin
+from devices.scoped_admin import Empty, ScopedAdmin
 from devices.scoped_form import ChoicesField, ScopedForm
 
 WAITING = ("delay", "once_days")
@@ -66,6 +66,17 @@ class RuleForm(ScopedForm):
 class RuleAdmin(ScopedAdmin):
     """Rules: events of one type that meet a condition go to a campaign."""
 
+    empty = Empty(
+        _(
+            "A rule sends a campaign when an event arrives that meets its condition. It takes an event type"
+            " and a campaign, then the rule itself."
+        ),
+        {
+            "campaigns.eventtype": _("Add an event type"),
+            "campaigns.campaign": _("Write a campaign"),
+            "campaigns.rule": _("Add a rule"),
+        },
+    )
     form = RuleForm
     list_display = ["name", "application", "event_type", "campaign", "recipients", "enabled"]
     list_filter = ["application", "enabled", "event_type", "lane"]

@@ -7,13 +7,20 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.models import TestDevice
-from devices.scoped_admin import ScopedAdmin
+from devices.scoped_admin import Empty, ScopedAdmin
 
 
 @admin.register(TestDevice)
 class TestDeviceAdmin(ScopedAdmin):
     """Test devices, by name."""
 
+    empty = Empty(
+        _(
+            "Test devices are sent a campaign before anybody else is, from the campaign's page. Let your own"
+            " phone or browser register, then find it here by its subscriber's id and name it."
+        ),
+        {"campaigns.testdevice": _("Add a test device")},
+    )
     list_display = ["name", "application", "device", "person"]
     list_filter = ["application"]
     list_select_related = ["application", "device__subscriber"]

@@ -21,7 +21,7 @@ from delivery.models.alert import KINDS, new_secret
 from devices.confirmation import confirmed
 from devices.language import moment
 from devices.models import Power
-from devices.scoped_admin import ReadOnlyAdmin, ScopedAdmin
+from devices.scoped_admin import Empty, ReadOnlyAdmin, ScopedAdmin
 from devices.scoped_form import ChoicesField, ScopedForm
 
 MOST_ADDRESSES = 20
@@ -75,6 +75,13 @@ class AlertRuleForm(ScopedForm):
 class AlertRuleAdmin(ScopedAdmin):
     """Alert rules: made by operators and administrators, tried out by a button."""
 
+    empty = Empty(
+        _(
+            "An alert rule tells your staff, by e-mail or webhook, when something needs them: a gate is shut,"
+            " a run is paused, an approval waits."
+        ),
+        {"delivery.alertrule": _("Add an alert rule")},
+    )
     form = AlertRuleForm
     changed_with = Power.OPERATE
     secret_fields = ("secret",)
@@ -174,6 +181,13 @@ def _show_secret(request: HttpRequest, rule: AlertRule) -> None:
 class IncidentAdmin(ReadOnlyAdmin):
     """Incidents, newest first, with the notes that told of them."""
 
+    empty = Empty(
+        _(
+            "Incidents are what alert rules told of: when it began, when it was over, and who heard of it."
+            " Add an alert rule; what goes wrong from then on stands here."
+        ),
+        {"delivery.alertrule": _("Add an alert rule")},
+    )
     list_display = ["said", "application", "kind", "opened_at", "resolved_at"]
     list_filter = ["application", "kind"]
     list_select_related = ["application"]

@@ -21,7 +21,7 @@ from delivery.credential_input import FIELDS, SECRETS, CredentialInputErrors, Wr
 from delivery.models import Credential, Gate
 from devices.confirmation import RefusedError, confirmed
 from devices.models import Power, Provider
-from devices.scoped_admin import ReadOnlyAdmin, ScopedAdmin
+from devices.scoped_admin import Empty, ReadOnlyAdmin, ScopedAdmin
 from devices.scoped_form import ScopedForm
 from devices.words import within
 
@@ -148,6 +148,13 @@ class CredentialForm(ScopedForm):
 class CredentialAdmin(ScopedAdmin):
     """What an application shows a provider."""
 
+    empty = Empty(
+        _(
+            "Credentials are what the hub shows FCM, APNs or Web Push to send for you; without them their"
+            " messages wait. Add those of the platform that most of your people have."
+        ),
+        {"delivery.credential": _("Add credentials")},
+    )
     form = CredentialForm
     changed_with = Power.MANAGE
     secret_fields = ("secret", "fingerprint", "settings")
@@ -270,6 +277,13 @@ class CredentialAdmin(ScopedAdmin):
 class GateAdmin(ReadOnlyAdmin):
     """The providers' doors: open, slowed or shut, and why."""
 
+    empty = Empty(
+        _(
+            "A gate is the door to one provider: open, slowed or shut, with the reason. It appears here when"
+            " the provider first slows or refuses what is sent; to send at all, add its credentials."
+        ),
+        {"delivery.credential": _("Add credentials")},
+    )
     list_display = ["provider", "application", "state_shown", "because", "until", "changed_at"]
     list_filter = ["application", "provider", "state"]
     list_select_related = ["application"]

@@ -15,7 +15,7 @@ from delivery.models import Hold, Parcel, WorkState
 from devices import staff
 from devices.confirmation import RefusedError, confirmed
 from devices.models import Power
-from devices.scoped_admin import ScopedAdmin
+from devices.scoped_admin import Empty, ScopedAdmin
 from devices.words import number, within
 
 
@@ -23,6 +23,13 @@ from devices.words import number, within
 class HoldAdmin(ScopedAdmin):
     """Stops: made for a lane here, for a whole application by its button, ended by resuming."""
 
+    empty = Empty(
+        _(
+            "Nothing is stopped. A stop holds back all that an application sends, or one lane of it, until"
+            " somebody resumes it."
+        ),
+        {"delivery.hold": _("Add a stop")},
+    )
     changed_with = Power.HALT
     warn_unsaved_form = False
     list_display = ["lane_shown", "application", "because", "by", "at"]

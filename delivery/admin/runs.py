@@ -21,7 +21,7 @@ from delivery.admin.run_numbers import BUTTONS, numbers
 from delivery.models import Run
 from devices.confirmation import RefusedError, confirmed
 from devices.models import Power
-from devices.scoped_admin import ReadOnlyAdmin
+from devices.scoped_admin import Empty, ReadOnlyAdmin
 from devices.words import number
 
 STATE_LABELS = {
@@ -38,6 +38,13 @@ STATE_LABELS = {
 class RunAdmin(ReadOnlyAdmin):
     """Runs: made by launches and rules, watched and stopped here."""
 
+    empty = Empty(
+        _(
+            "A run is one sending of a campaign, with its progress, its buttons and its report. It begins"
+            " when a campaign is launched, or when an event meets a rule."
+        ),
+        {"campaigns.campaign": _("Write a campaign")},
+    )
     list_display = ["title", "application", "kind", "lane", "state_shown", "created_at", "finished_at"]
     list_filter = ["application", "state", "lane", "kind"]
     list_select_related = ["application"]

@@ -15,7 +15,7 @@ from delivery import dbclock, deadletters
 from delivery.models import Page, Parcel, WorkState
 from devices.confirmation import RefusedError, confirmed
 from devices.models import Power
-from devices.scoped_admin import ReadOnlyAdmin, instant
+from devices.scoped_admin import Empty, ReadOnlyAdmin, instant
 from devices.words import number
 
 
@@ -138,6 +138,12 @@ class StuckAdmin(ReadOnlyAdmin):
 class PageAdmin(StuckAdmin):
     """Pages that could not be planned."""
 
+    empty = Empty(
+        _(
+            "No page is stuck, so there is nothing to do. People of an audience who could not be worked on"
+            " after too many attempts appear here, to be tried again or given up."
+        ),
+    )
     ends = _("Its people are stopped as “given up” and are not told; the rest of the audience goes on.")
     list_display = ["__str__", "application", "run", "lane", "kind", "tries", "last_words", "age"]
     fields = ["application", "run", ("lane", "kind"), "error", ("tries", "fence", "worker"), "made_at"]
@@ -148,6 +154,12 @@ class PageAdmin(StuckAdmin):
 class ParcelAdmin(StuckAdmin):
     """Parcels that could not be sent."""
 
+    empty = Empty(
+        _(
+            "No parcel is stuck, so there is nothing to do. Messages that could not be handed over after too"
+            " many attempts appear here, to be tried again or given up."
+        ),
+    )
     ends = _("Its messages fail as “given up”; their entries stay in the log.")
     list_display = ["__str__", "application", "run", "lane", "provider", "size", "tries", "last_words", "age"]
     list_filter = ["application", "provider", "lane"]

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from devices import staff
 from devices.models import Application, Category, Power
 from devices.models.application import validate_caps
-from devices.scoped_admin import ScopedAdmin
+from devices.scoped_admin import Empty, ScopedAdmin
 from devices.scoped_form import ScopedForm
 
 
@@ -52,6 +52,10 @@ class ApplicationForm(ScopedForm):
 class ApplicationAdmin(ScopedAdmin):
     """Applications: their members see theirs, administrators change it, superusers add more."""
 
+    empty = Empty(
+        _("An application is a product with its own people, keys and credentials."),
+        {"devices.application": _("Add the first application")},
+    )
     form = ApplicationForm
     application_path = "pk"
     changed_with = Power.MANAGE
@@ -80,6 +84,10 @@ class ApplicationAdmin(ScopedAdmin):
         may_stop = staff.may(request, Power.HALT, application.pk)
         more = {**(extra_context or {}), "may_stop": may_stop}
         return super().change_view(request, object_id, form_url, more)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # whoever adds the first one sees the list that it will be in
+        return super().has_view_permission(request, obj) or (obj is None and self.has_add_permission(request))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_superuser)

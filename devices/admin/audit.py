@@ -15,7 +15,7 @@ from unfold.decorators import action, display
 
 from devices import audit, csv_out, history, staff
 from devices.models import AuditEntry, Power
-from devices.scoped_admin import ReadOnlyAdmin
+from devices.scoped_admin import Empty, ReadOnlyAdmin
 
 MOST_ROWS = 200_000
 
@@ -24,6 +24,12 @@ MOST_ROWS = 200_000
 class AuditEntryAdmin(ReadOnlyAdmin):
     """Who did what in an application: for its operators and administrators, and nobody changes it."""
 
+    empty = Empty(
+        _(
+            "Who did what, when and from where: approvals, launches, stops, keys, members, exports. There is"
+            " nothing to set up: the first change will stand here."
+        ),
+    )
     list_display = ["at", "actor", "done", "what", "says", "application", "origin", "address"]
     list_filter = ["application", "origin", "at"]
     list_select_related = ["application"]

@@ -18,7 +18,7 @@ from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget, 
 from devices import csv_in, csv_out, importing, staff
 from devices.confirmation import RefusedError, confirmed
 from devices.models import Application, Import, Power, Segment
-from devices.scoped_admin import ReadOnlyAdmin
+from devices.scoped_admin import Empty, ReadOnlyAdmin
 from devices.words import number
 
 State = Import.State
@@ -96,13 +96,19 @@ class UploadForm(forms.Form):
 class ImportAdmin(ReadOnlyAdmin):
     """Imports of CSV files."""
 
+    empty = Empty(
+        gettext_lazy(
+            "An import reads people, or those of a fixed list, from a CSV file with a column external_id."
+            " People who are not known yet are made, the others changed."
+        ),
+        {"devices.import": gettext_lazy("Import a CSV file")},
+    )
     list_display = ["file_name", "application", "kind", "state_shown", "progress", "created_at"]
     list_filter = ["application", "kind", "state"]
     list_select_related = ["application"]
     search_fields = ["file_name"]
     actions_detail = ["refused", "stop"]
     change_form_outer_before_template = "admin/devices/import/progress.html"
-    list_before_template = "admin/devices/import/list_before.html"
     fieldsets = [
         (None, {"fields": ["application", "file_name", "kind", "segment", "by", "created_at", "finished_at"]})
     ]

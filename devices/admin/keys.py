@@ -24,7 +24,7 @@ from devices.confirmation import RefusedError, confirmed
 from devices.language import moment
 from devices.models import ApiKey, Power, SigningKey
 from devices.models.application import LANE_CHOICES
-from devices.scoped_admin import ScopedAdmin
+from devices.scoped_admin import Empty, ScopedAdmin
 from devices.scoped_form import ChoicesField, ScopedForm
 
 
@@ -48,6 +48,13 @@ class ApiKeyForm(ScopedForm):
 class ApiKeyAdmin(ScopedAdmin):
     """What services authenticate with."""
 
+    empty = Empty(
+        _(
+            "With an API key your service registers people and devices, sends events and reads reports. The"
+            " key is shown once, when it is made."
+        ),
+        {"devices.apikey": _("Add an API key")},
+    )
     form = ApiKeyForm
     changed_with = Power.MANAGE
     secret_fields = ("digest",)
@@ -200,6 +207,13 @@ def read_public_key(text: str) -> dict[str, Any]:
 class SigningKeyAdmin(ScopedAdmin):
     """Keys that sign subscriber tokens."""
 
+    empty = Empty(
+        _(
+            "With a signing key your service makes the tokens by which an app or a browser shows whose it is."
+            " Paste your public key, or let the hub make a shared secret."
+        ),
+        {"devices.signingkey": _("Add a signing key")},
+    )
     form = SigningKeyForm
     changed_with = Power.MANAGE
     secret_fields = ("jwk",)

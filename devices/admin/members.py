@@ -17,7 +17,7 @@ from devices import staff
 from devices.admin import second_factor
 from devices.confirmation import RefusedError, confirmed
 from devices.models import Membership, Power, SecondFactor
-from devices.scoped_admin import ScopedAdmin
+from devices.scoped_admin import Empty, ScopedAdmin
 from devices.scoped_form import ScopedForm
 
 
@@ -53,6 +53,13 @@ class MembershipForm(ScopedForm):
 class MembershipAdmin(ScopedAdmin):
     """Who works in an application, and as what."""
 
+    empty = Empty(
+        _(
+            "Members are the people of your staff who work in an application, each in a role: viewer,"
+            " marketer, approver, operator or administrator."
+        ),
+        {"devices.membership": _("Add a member")},
+    )
     form = MembershipForm
     changed_with = Power.MANAGE
     list_display = ["user", "application", "role_shown"]

@@ -15,7 +15,7 @@ from unfold.enums import ActionVariant
 from devices import audit, closing, csv_out, freshness, registration, staff
 from devices.confirmation import RefusedError, confirmed
 from devices.models import Category, Device, Preference, Subscriber
-from devices.scoped_admin import ReadOnlyAdmin, ScopedAdmin
+from devices.scoped_admin import Empty, ReadOnlyAdmin, ScopedAdmin
 from devices.scoped_inlines import ScopedTabularInline
 
 
@@ -64,13 +64,22 @@ class PreferenceInline(ScopedTabularInline):
 class SubscriberAdmin(ScopedAdmin):
     """People, with their devices and preferences."""
 
+    empty = Empty(
+        gettext_lazy(
+            "Subscribers are the people whom you can tell something. Import them from a CSV file, or let your"
+            " service register them by the API, with a key."
+        ),
+        {
+            "devices.import": gettext_lazy("Import a CSV file"),
+            "devices.apikey": gettext_lazy("Add an API key"),
+        },
+    )
     list_display = ["external_id", "application", "locale", "time_zone", "consent", "created_at"]
     list_filter = ["application", "consent"]
     list_select_related = ["application"]
     search_fields = ["external_id"]
     search_help_text = gettext_lazy("How the person's id in your own system begins")
     change_form_outer_before_template = "admin/devices/subscriber/before.html"
-    list_before_template = "admin/devices/subscriber/list_before.html"
     actions_list = ["import_csv", "export"]
     readonly_fields = ["uid", "consent_at", "created_at", "updated_at"]
     fieldsets = [
@@ -168,6 +177,13 @@ class FreshnessFilter(admin.SimpleListFilter):
 class DeviceAdmin(ReadOnlyAdmin):
     """Devices: applications register them through the API; here they are looked at and retired."""
 
+    empty = Empty(
+        gettext_lazy(
+            "A device is one installation of your app, or one browser. It appears here when your service or"
+            " the app has registered it by the API, for which it needs a key."
+        ),
+        {"devices.apikey": gettext_lazy("Add an API key")},
+    )
     list_display = ["__str__", "application", "subscriber", "provider", "state_shown", "freshness", "seen_at"]
     list_filter = ["application", "platform", "provider", "state", FreshnessFilter]
     list_select_related = ["application", "subscriber"]
@@ -273,6 +289,13 @@ class DeviceAdmin(ReadOnlyAdmin):
 class CategoryAdmin(ScopedAdmin):
     """What a notification may be about, as far as people may choose."""
 
+    empty = Empty(
+        gettext_lazy(
+            "Categories are what people choose to hear of or not, such as news or offers. Add one for each"
+            " choice they should have, then name it in your campaigns."
+        ),
+        {"devices.category": gettext_lazy("Add a category")},
+    )
     list_display = ["name", "application", "key", "opt_in", "transactional"]
     list_filter = ["application", "opt_in"]
     list_select_related = ["application"]

@@ -25,7 +25,7 @@ from devices.isolation import users_of
 from devices.models import Application, FactKind, Platform, Segment
 from devices.models.segment import want_facts
 from devices.predicates import BEHAVIOUR
-from devices.scoped_admin import ScopedAdmin
+from devices.scoped_admin import Empty, ScopedAdmin
 from devices.scoped_form import ScopedForm
 from devices.segments import PredicateError, conditions, parse
 from devices.words import number
@@ -50,6 +50,16 @@ class SegmentForm(ScopedForm):
 class SegmentAdmin(ScopedAdmin):
     """Saved predicates over subscribers and devices, and lists."""
 
+    empty = Empty(
+        gettext_lazy(
+            "A segment says who a campaign is for. Build one of conditions, or import a CSV file as a fixed"
+            " list."
+        ),
+        {
+            "devices.segment": gettext_lazy("Add a segment"),
+            "devices.import": gettext_lazy("Import a CSV file"),
+        },
+    )
     form = SegmentForm
     list_display = ["name", "application", "kind", "created_at"]
     list_filter = ["application", "is_static"]
@@ -62,7 +72,6 @@ class SegmentAdmin(ScopedAdmin):
     ]
     actions_detail = ["export"]
     change_form_outer_before_template = "admin/devices/segment/before.html"
-    list_before_template = "admin/devices/segment/list_before.html"
 
     class Media:
         css = {"all": ["devices/segment-builder.css"]}

@@ -154,12 +154,6 @@ def test_lists_cost_the_same_number_of_queries_whatever_their_length(
     assert cost() == before
 
 
-def test_empty_lists_say_what_to_do_first(meadow: World, editor: Client) -> None:
-    meadow.of(Segment).campaigns.update(segment=None)
-    Segment.objects.all().delete()
-    assert "No segments yet" in editor.get(reverse("admin:devices_segment_changelist")).content.decode()
-
-
 def test_devices_of_a_fixed_list_are_counted_too(meadow: World, editor: Client) -> None:
     fixed = Segment.objects.create(application=meadow.application, name="Fixed", is_static=True)
     fixed.members.create(subscriber=Subscriber.objects.get(external_id="Meadow-person"))

@@ -19,7 +19,9 @@ from delivery import brake, gates, holds, remarks, runs
 from delivery.models import AlertRule, Gate, Hold, Incident, Page, Parcel, Run, WorkState
 from delivery.models.alert import KINDS
 from delivery.snapshot import Snapshot, Text, to_json
+from devices.models import Application
 from tests.admin_world import World, build
+from tests.test_empty_lists import OURS, address_of
 from tests.test_isolation_admin import addresses_of, lists_of
 
 pytestmark = pytest.mark.django_db(databases=["default", "log"])
@@ -164,6 +166,17 @@ def test_the_first_page_of_a_hub_without_anything_is_translated(admin_client: Cl
     for browser in (admin_client, client):
         browser.cookies["django_language"] = "ja"
         assert untranslated(browser.get(reverse("admin:index")).content.decode()) == []
+
+
+def test_no_empty_list_shows_a_text_that_is_not_translated(admin_client: Client) -> None:
+    admin_client.cookies["django_language"] = "ja"
+    found: dict[str, str] = {}
+    for model in sorted(OURS, key=lambda model: model is not Application):
+        page = admin_client.get(address_of(model)).content.decode()
+        assert "data-empty" in page, model
+        found.update(dict.fromkeys(untranslated(page), address_of(model)))
+        Application.objects.get_or_create(name="Zebra app", slug="zebra")
+    assert found == {}
 
 
 def test_an_english_text_is_noticed() -> None:
