@@ -31,8 +31,9 @@ DELETED_WITH = {
     Power.MANAGE: "membership apikey signingkey credential",
 }
 PRESSED_WITH = {
-    Power.SEE: "segment.export import.refused campaign.preflight",
-    Power.WRITE: "campaign.submit campaign.test campaign.withdraw campaign.archive device.retire import.stop",
+    Power.SEE: "campaign.preflight",
+    Power.WRITE: "campaign.submit campaign.test campaign.withdraw campaign.archive device.retire import.stop "
+    "segment.export import.refused",
     Power.STOP: "run.pause run.resume run.cancel run.recall campaign.unschedule campaign.stop_canary",
     Power.LAUNCH: "campaign.launch campaign.approve campaign.go_on campaign.end experiment.choose_winner",
     Power.HALT: "hold.resume",

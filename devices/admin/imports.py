@@ -132,7 +132,7 @@ class ImportAdmin(ReadOnlyAdmin):
         return staff.may(request, Power.WRITE)
 
     def has_refused_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request, Power.SEE, obj)
+        return self._may(request, Power.WRITE, obj)
 
     def has_stop_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._may(request, Power.WRITE, obj)

@@ -14,7 +14,7 @@ from unfold.enums import ActionVariant
 
 from devices import audit, closing, csv_out, freshness, registration, staff
 from devices.confirmation import RefusedError, confirmed
-from devices.models import Category, Device, Preference, Subscriber
+from devices.models import Category, Device, Power, Preference, Subscriber
 from devices.scoped_admin import Empty, ReadOnlyAdmin, ScopedAdmin
 from devices.scoped_inlines import ScopedTabularInline
 
@@ -101,10 +101,15 @@ class SubscriberAdmin(ScopedAdmin):
     def import_csv(self, request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(reverse("admin:devices_import_add"))
 
-    @action(description=gettext_lazy("Export as CSV"), url_path="export", icon="download")
+    @action(
+        description=gettext_lazy("Export as CSV"),
+        url_path="export",
+        icon="download",
+        permissions=["change"],
+    )
     def export(self, request: HttpRequest) -> HttpResponseBase:
         """Hand out the subscribers of one application; whoever works in several first says of which."""
-        mine = staff.applications(request)
+        mine = staff.applications(request, Power.WRITE)
         if len(mine) > 1:
             mine = mine.filter(
                 pk__in=[
@@ -118,7 +123,7 @@ class SubscriberAdmin(ScopedAdmin):
             links = format_html_join(
                 ", ",
                 '<a class="text-link" href="export/?application={}">{}</a>',
-                ((one.pk, one.name) for one in staff.applications(request)),
+                ((one.pk, one.name) for one in staff.applications(request, Power.WRITE)),
             )
             messages.info(request, format_html("{} {}", _("Of which application?"), links))
             return HttpResponseRedirect(reverse("admin:devices_subscriber_changelist"))

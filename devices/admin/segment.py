@@ -207,7 +207,12 @@ class SegmentAdmin(ScopedAdmin):
 
     # -- the people of a segment as a file
 
-    @action(description=gettext_lazy("Export as CSV"), url_path="export", icon="download")
+    @action(
+        description=gettext_lazy("Export as CSV"),
+        url_path="export",
+        icon="download",
+        permissions=["change"],
+    )
     def export(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         segment: Segment = self.get_object(request, object_id)
         try:

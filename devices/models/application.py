@@ -134,7 +134,7 @@ class Power(StrEnum):
     SEE = "see"
     """Look at everything but secrets."""
     WRITE = "write"
-    """Campaigns, segments, rules, people, imports, tests on named devices."""
+    """Campaigns, segments, rules, people, imports and exports, tests on named devices."""
     STOP = "stop"
     """Pause, resume, cancel and recall runs."""
     LAUNCH = "launch"

@@ -146,7 +146,7 @@ def test_a_button_is_told_with_its_sentence(meadow: World) -> None:
 
 def test_who_exports_people_is_told(meadow: World) -> None:
     segment = meadow.of(Segment)
-    client = signed_in(member("vera", meadow.application, Role.VIEWER))
+    client = signed_in(member("vera", meadow.application, Role.MARKETER))
     b"".join(client.get(reverse("admin:devices_segment_export", args=[segment.pk])).streaming_content)  # type: ignore[attr-defined]
     assert (newest().actor, newest().action, newest().object_name) == ("user:vera", "export", str(segment))
 

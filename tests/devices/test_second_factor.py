@@ -3,9 +3,11 @@
 import re
 import time
 from binascii import unhexlify
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.staticfiles import finders
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
@@ -63,6 +65,14 @@ def test_it_is_set_up_by_a_code_and_shows_its_recovery_codes_once(meadow: World,
     assert codes[0] not in again and "10 recovery codes are left" in again
     factor = SecondFactor.objects.get()
     assert factor.confirmed and not any(code.replace("-", "") in str(factor.recovery) for code in codes)
+
+
+def test_the_steps_of_setting_it_up_are_numbered(meadow: World) -> None:
+    page = signed_in(meadow.of(Membership).user).get(PAGE).content.decode()
+    assert '<ol class="nh-steps' in page
+    sheets = [finders.find(name) for name in re.findall(r'href="/static/([^"]+/[^"]+\.css)"', page)]
+    styles = "".join(Path(sheet).read_text() for sheet in sheets if sheet)
+    assert re.search(r"\.nh-steps \{[^}]*list-style: decimal", styles)
 
 
 def test_a_wrong_code_sets_up_nothing_and_the_next_one_waits(meadow: World, now: list[float]) -> None:

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from devices import facts
-from devices.models import Application, Device, Membership, Role, Segment, Subscriber
+from devices.models import Application, AuditEntry, Device, Import, Membership, Role, Segment, Subscriber
 from tests.admin_world import World, build, member
 
 pytestmark = pytest.mark.django_db(databases=["default", "log"])
@@ -146,8 +146,6 @@ def test_lists_cost_the_same_number_of_queries_whatever_their_length(
 
     editor.get(reverse(f"admin:{name}"))
     before = cost()
-    from devices.models import Import
-
     for number in range(20):
         Segment.objects.create(application=meadow.application, name=f"s{number}", predicate={"locale": "de"})
         Import.objects.create(application=meadow.application, file_name=f"f{number}")
@@ -169,10 +167,39 @@ def test_subscribers_are_exported_of_one_application(meadow: World, editor: Clie
     text = editor.get(address).getvalue().decode()
     assert "Meadow-person" in text and "Harbour" not in text
     user = Membership.objects.get(user__username="editor").user
-    Membership.objects.create(user=user, application=harbour.application, role=Role.VIEWER)
+    elsewhere = Membership.objects.create(user=user, application=harbour.application, role=Role.VIEWER)
+    text = editor.get(address, {"application": harbour.application.pk}).getvalue().decode()
+    assert "Meadow-person" in text and "Harbour" not in text
+    elsewhere.role = Role.MARKETER
+    elsewhere.save()
     page = editor.get(address, follow=True).content.decode()
     assert "Of which application?" in page and f"export/?application={harbour.application.pk}" in page
     text = editor.get(address, {"application": harbour.application.pk}).getvalue().decode()
     assert "Harbour-person" in text and "Meadow" not in text
     for other in ("999", "x", "²"):
         assert not editor.get(address, {"application": other}).streaming
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR])
+def test_people_are_exported_by_those_alone_who_may_write(meadow: World, role: Role) -> None:
+    source = meadow.of(Import)
+    Import.objects.update(refused=1)
+    segment = meadow.of(Segment)
+    reader, writer = Client(), Client()
+    reader.force_login(member("reader", meadow.application, role))
+    writer.force_login(member("writer", meadow.application, Role.MARKETER))
+    for page, button in (
+        (reverse("admin:devices_segment_change", args=[segment.pk]), ("segment_export", [segment.pk])),
+        (reverse("admin:devices_subscriber_changelist"), ("subscriber_export", [])),
+        (reverse("admin:devices_import_change", args=[source.pk]), ("import_refused", [source.pk])),
+    ):
+        address = reverse(f"admin:devices_{button[0]}", args=button[1])
+        assert address in writer.get(page).content.decode()
+        assert writer.get(address).status_code == 200
+        assert address not in reader.get(page).content.decode()
+        before = AuditEntry.objects.count()
+        refused = reader.get(address)
+        assert refused.status_code == 403
+        assert "Your role does not allow this" in refused.content.decode()
+        assert "Meadow-person" not in refused.content.decode()
+        assert AuditEntry.objects.count() == before
