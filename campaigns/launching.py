@@ -120,7 +120,7 @@ def _check_repeat(campaign: Campaign) -> None:
     if not campaign.repeat:
         return
     now = timezone.now()
-    begins = max(campaign.send_at or now, now)
+    begins = asked_at(campaign, now)
     zone = campaign.repeat_zone or campaign.application.time_zone
     try:
         recurrence.check_pace(campaign.repeat, zone, after=begins)
@@ -191,7 +191,7 @@ def approve(
     _check_override(campaign, may_override)
     snapshot = checked_snapshot(campaign)
     if numbers is None:
-        numbers = approval.numbers_of(rehearse(campaign))
+        numbers = approval.numbers_of(rehearse(campaign, snapshot))
     author, audience = approval.author_of(by), approval.audience_of(campaign.application, snapshot)
     signed = approval.digest_of(campaign, snapshot)
     with transaction.atomic():
@@ -290,7 +290,7 @@ def launch(
     begins = begins_at(campaign, now)
     later = begins if begins > now else None
     if campaign.repeat:
-        later = _next_time(campaign, after=_asked(campaign, now))
+        later = _next_time(campaign, after=asked_at(campaign, now))
         if later is None:
             raise LaunchError("repeat", _("It would never be told: it ends before its first time."))
         if canary:
@@ -349,19 +349,21 @@ def _check_override(campaign: Campaign, may_override: bool) -> None:
         )
 
 
-def rehearse(campaign: Campaign, *, quickly: bool = False, everybody: bool = False) -> dryrun.Rehearsal:
+def rehearse(
+    campaign: Campaign, snapshot: Snapshot | None = None, *, quickly: bool = False, everybody: bool = False
+) -> dryrun.Rehearsal:
     """Return what a launch would come to, at once, at `send_at` or at the first of its times.
 
-    `quickly`: for a page that answers at once, from fewer people and to a segment of about so many; `everybody`: from
-    all there are. Raises `LaunchError` (`delivery.dryrun`).
+    `snapshot` is the `checked_snapshot` of whoever has it. `quickly`: for a page that answers at once, from fewer
+    people and to a segment of about so many; `everybody`: from all there are. Raises `LaunchError` (`delivery.dryrun`).
     """
     now = timezone.now()
     begins = begins_at(campaign, now)
     if campaign.repeat:
-        begins = _next_time(campaign, after=_asked(campaign, now)) or begins
+        begins = _next_time(campaign, after=asked_at(campaign, now)) or begins
     return dryrun.rehearse(
         application=campaign.application,
-        snapshot=checked_snapshot(campaign),
+        snapshot=snapshot or checked_snapshot(campaign),
         lane=campaign.lane,
         category=campaign.category,
         at=begins.timestamp() if begins > now else None,
@@ -410,10 +412,11 @@ def _drifted(version: CampaignVersion) -> bool:
 
 def begins_at(campaign: Campaign, now: datetime) -> datetime:
     """Return when a launch at `now` begins: then, at `send_at`, or when the campaign's window opens after that."""
-    return opened(campaign, _asked(campaign, now), campaign.application.time_zone)
+    return opened(campaign, asked_at(campaign, now), campaign.application.time_zone)
 
 
-def _asked(campaign: Campaign, now: datetime) -> datetime:
+def asked_at(campaign: Campaign, now: datetime) -> datetime:
+    """Return when a launch at `now` is asked to begin: then, or at a `send_at` to come."""
     return max(campaign.send_at or now, now)
 
 

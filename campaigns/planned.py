@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from django.db.models import BigIntegerField, Count, F, Min, Q
 from django.db.models.functions import Cast
 
-from campaigns import recurrence
+from campaigns import launching, recurrence
 from campaigns.models import Campaign, CampaignVersion, Delayed
 from campaigns.policy import opened
 from campaigns.schedule import CrontabError, ZoneError
@@ -93,7 +93,7 @@ def plans(application: Application, *, first: date, last: date, zone: str) -> li
         campaign.application = application
         if campaign.repeat:
             now = datetime.now(UTC)
-            start = max(campaign.send_at or now, now) - timedelta(seconds=1)
+            start = launching.asked_at(campaign, now) - timedelta(seconds=1)
             found += [(at, campaign, DRAFT) for at in _times(campaign, start, begin, end)]
         elif campaign.send_at is not None:
             at = opened(campaign, campaign.send_at, application.time_zone)

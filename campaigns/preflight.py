@@ -18,6 +18,7 @@ from delivery import experiments, runs
 from delivery.dryrun import Rehearsal
 from delivery.models import Credential, Gate, Page, Run
 from delivery.policy import throttle, window
+from delivery.snapshot import Experiment as Frozen
 from delivery.snapshot import Snapshot, from_json
 from devices import facts, segments
 from devices.known_zones import known_locales
@@ -116,7 +117,7 @@ def look(campaign: Campaign, *, quickly: bool = False, everybody: bool = False) 
     except launching.LaunchError as error:
         field = composing.field_of(error.field, locale=campaign.application.locale)[0]
         return Preflight(campaign, None, [Warning(str(error), field, error.field)], [], None, "")
-    rehearsal = launching.rehearse(campaign, quickly=quickly, everybody=everybody)
+    rehearsal = launching.rehearse(campaign, snapshot, quickly=quickly, everybody=everybody)
     digest = approval.digest_of(campaign, snapshot)
     standing = approval.standing(campaign, digest=digest, audience=rehearsal.audience)
     problems = [
@@ -149,8 +150,9 @@ def seen(campaign: Campaign, seal: str = "") -> dict[str, Any]:
     """
     if not seal:
         found = look(campaign)
-        for one in found.problems:
-            raise launching.LaunchError(one.place or one.field, one.text)
+        if found.problems:
+            first = found.problems[0]
+            raise launching.LaunchError(first.place or first.field, first.text)
         return found.numbers
     try:
         said: dict[str, Any] = signing.loads(seal, salt=_SALT, max_age=FRESH)
@@ -194,11 +196,17 @@ def canary_of(campaign: Campaign) -> Canary | None:
     return Canary(version, run, runs.progress(run), opted_out, *_compared(version))
 
 
+def compared(snapshot: Snapshot) -> Frozen | None:
+    """Return the experiment whose variants are compared, of which a winner may be chosen while a canary waits."""
+    trial = snapshot.experiment
+    return trial if trial is not None and not trial.winner and len(trial.variants) > 1 else None
+
+
 def _compared(version: CampaignVersion) -> tuple[Experiment | None, str]:
     """Return the experiment whose variants a canary's people were told, and the winner chosen since, if any."""
     snapshot = from_json(version.snapshot)
-    trial = snapshot.experiment
-    if trial is None or trial.winner or len(trial.variants) < 2:
+    trial = compared(snapshot)
+    if trial is None:
         return None, ""
     now = experimenting.with_winner(snapshot).experiment
     return Experiment.objects.filter(uid=trial.key).first(), now.winner if now else ""
@@ -319,7 +327,7 @@ def _about_window(campaign: Campaign, snapshot: Snapshot, rehearsal: Rehearsal) 
     if campaign.event_type_id is not None or not window.is_on(policy):
         return []
     now = timezone.now()
-    if not campaign.repeat and launching.begins_at(campaign, now) > max(campaign.send_at or now, now):
+    if not campaign.repeat and launching.begins_at(campaign, now) > launching.asked_at(campaign, now):
         opens = shown(datetime.fromtimestamp(rehearsal.at, UTC), zone)
         found.append(
             Warning(

@@ -10,7 +10,6 @@ from uuid import UUID
 
 import msgspec
 from django.conf import settings
-from django.db.models import Max, Min
 from django.utils.translation import gettext as _
 
 from campaigns.content import scheme_of
@@ -165,18 +164,18 @@ def somebody(application: Application, *, external_id: str = "", predicate: Any 
     if external_id:
         key = of_application.filter(external_id=external_id).values_list("pk", flat=True).first()
         return _read(application, [key]) if key is not None else None
-    ends = of_application.aggregate(first=Min("pk"), last=Max("pk"))
-    if ends["first"] is None:
+    lowest, highest = people.ends(application.pk)
+    if not highest:
         return None
-    start = random.randint(ends["first"], ends["last"]) - 1
-    last = min(start + LOOKED_THROUGH, ends["last"])
+    start = random.randint(lowest, highest) - 1
+    last = min(start + LOOKED_THROUGH, highest)
     near = people.page_after(application.pk, cursor=start, last=last, limit=1, predicate=predicate)
     if near:
         return near[0]
     first = people.page_after(
         application.pk,
-        cursor=ends["first"] - 1,
-        last=ends["first"] + LOOKED_THROUGH,
+        cursor=lowest - 1,
+        last=lowest + LOOKED_THROUGH,
         limit=1,
         predicate=predicate,
     )

@@ -14,7 +14,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
-from django.db.models import Max, Min
 
 from delivery import caps, dbclock, runs
 from delivery.log import body as bodies
@@ -25,7 +24,7 @@ from delivery.senders.sizes import Fit, fit
 from delivery.snapshot import Named, Snapshot, from_json, to_json
 from delivery.thinking import Pair, Prepared, Work, circumstances_of, ready, think
 from devices import counting, people, segments
-from devices.models import Application, Category, Provider, Subscriber
+from devices.models import Application, Category, Provider
 from devices.person import Person
 from devices.wall_time import zone_or
 
@@ -241,9 +240,7 @@ class _Audience(msgspec.Struct, frozen=True):
 
 
 def _audience(application: Application, predicate: Any, *, estimated: bool) -> _Audience:
-    # in one query PostgreSQL would visit every row for the ids that two looks at an index tell
-    ids = Subscriber.objects.filter(application=application).aggregate(first=Min("pk"), last=Max("pk"))
-    ends = ids["first"] or 0, ids["last"] or 0
+    ends = people.ends(application.pk)
     if estimated and predicate is not None:
         with suppress(counting.TooSlowError):
             found = counting.count(application, predicate)

@@ -6,6 +6,7 @@ What a person wrote, or an earlier version, stays as it is.
 
 import re
 from collections.abc import Iterable
+from functools import cache
 
 from devices.words import gettext, number, percent
 from devices.words import gettext_noop as _
@@ -79,6 +80,7 @@ def said(stored: str, remarks: Iterable[str] = REMARKS) -> str:
     return stored
 
 
+@cache
 def _pattern(remark: str) -> re.Pattern[str]:
     return re.compile(_VALUE.sub(r"(?P<\1>.+?)", re.escape(remark)), re.DOTALL)
 

@@ -21,7 +21,8 @@ from delivery.claims import MOVES, OPEN
 from delivery.models import Page, Parcel, Run, Shard, Stopped, WorkState
 from delivery.policy import best_hour, local_time, throttle, window
 from delivery.snapshot import Named, Policy, Snapshot, encode_people, to_json
-from devices.models import Application, Category, Subscriber
+from devices import people as crowd
+from devices.models import Application, Category
 from devices.short_memory import ShortMemory
 from devices.statements import fetch, uuid_value
 from devices.words import one_of, within
@@ -114,9 +115,7 @@ def _windowed(snapshot: Snapshot, application: Application, now: datetime | None
 
 def _cut(run: Run) -> None:
     """Cut the audience into shards of equal width by subscriber id, each with its first page."""
-    ids = Subscriber.objects.filter(application=run.application)
-    last = ids.aggregate(last=Max("id"))["last"] or 0
-    first = ids.order_by("id").values_list("id", flat=True).first() or 0
+    first, last = crowd.ends(run.application_id)
     width = last - first + 1
     shards = max(1, min(settings.SHARDS, width // settings.PAGE_PEOPLE))
     now = dbclock.now()

@@ -20,6 +20,7 @@ from campaigns.admin import composer, preflight_page
 from campaigns.admin.calendar_page import calendar_view
 from campaigns.admin.campaign_form import CampaignForm
 from campaigns.admin.composer import public_url
+from campaigns.admin.experiment import experiment_page
 from campaigns.admin.preview import preview_view
 from campaigns.admin.versions import VersionInline, is_edited, runs_of
 from campaigns.admin.why import why_view
@@ -127,11 +128,10 @@ class CampaignAdmin(ScopedAdmin):
     @display(description=_("Goal and experiment"))
     def experiment_shown(self, campaign: Campaign) -> str:
         found = Experiment.objects.filter(campaign=campaign).first()
+        address = experiment_page(campaign, found)
         if found is None:
-            address = f"{reverse('admin:campaigns_experiment_add')}?campaign={campaign.pk}"
             return format_html('<a class="nh-link" href="{}">{}</a>', address, _("Try variants, set a goal"))
         said = _("Winner: %(key)s") % {"key": found.winner} if found.winner else _("No winner yet")
-        address = reverse("admin:campaigns_experiment_change", args=[found.pk])
         return format_html('<a class="nh-link" href="{}">{}</a>: {}', address, _("The experiment"), said)
 
     def get_urls(self) -> list[URLPattern]:

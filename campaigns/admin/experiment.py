@@ -17,7 +17,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from campaigns import editing, experimenting
 from campaigns.admin.composer_fields import LocalesField
 from campaigns.composing import LOCALE_TEXTS
-from campaigns.models import Experiment, Variant
+from campaigns.models import Campaign, Experiment, Variant
 from delivery import statistics
 from delivery.experiments import CONTROL
 from devices.confirmation import RefusedError, confirmed
@@ -27,6 +27,13 @@ from devices.scoped_admin import Empty, ScopedAdmin
 from devices.scoped_form import ScopedForm
 from devices.scoped_inlines import ScopedStackedInline
 from devices.words import number, percent
+
+
+def experiment_page(campaign: Campaign, experiment: Experiment | None) -> str:
+    """Return the address of the page of a campaign's experiment, or of a new one."""
+    if experiment is None:
+        return f"{reverse('admin:campaigns_experiment_add')}?campaign={campaign.pk}"
+    return reverse("admin:campaigns_experiment_change", args=[experiment.pk])
 
 
 class ExperimentForm(ScopedForm):

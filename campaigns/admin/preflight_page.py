@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from campaigns import approval, launching, preflight, trying
+from campaigns.admin.experiment import experiment_page
 from campaigns.admin.when import viewer_zone, when_sentences
 from campaigns.models import Campaign, Experiment, TestDevice
 from campaigns.preflight import Preflight
@@ -77,7 +78,7 @@ def show(admin: Any, request: HttpRequest, campaign: Campaign, *, canary_error: 
         "canary_share": request.POST.get("canary_share", "1"),
         "canary_most": launching.MOST_CANARY,
         "canary_error": canary_error,
-        "compares": _compares(found),
+        "compares": bool(found.snapshot and preflight.compared(found.snapshot)),
         "planned": waiting,
         "may_edit": staff.may(request, Power.WRITE, campaign.application_id),
         "may_approve": may_approve,
@@ -89,7 +90,7 @@ def show(admin: Any, request: HttpRequest, campaign: Campaign, *, canary_error: 
         "refusal": refusal,
         "second_factor": second_factor.notice(request, page_of(campaign)) if may_approve else "",
         "approvers": approval.names(found.standing.valid) if found.standing else "",
-        "experiment_page": _experiment_page(campaign),
+        "experiment_page": experiment_page(campaign, Experiment.objects.filter(campaign=campaign).first()),
         "seen": found.seal,
         "back": reverse("admin:campaigns_campaign_change", args=[campaign.pk]),
     }
@@ -154,20 +155,6 @@ def _can(campaign: Campaign, move: str) -> bool:
     return campaign.state in launching.MOVES[move][0] or (
         move == "approve" and campaign.state in launching.IN_FORCE
     )
-
-
-def _experiment_page(campaign: Campaign) -> str:
-    """Return where a control group is set: the page of the campaign's experiment, or of a new one."""
-    key = Experiment.objects.filter(campaign=campaign).values_list("pk", flat=True).first()
-    if key is None:
-        return f"{reverse('admin:campaigns_experiment_add')}?campaign={campaign.pk}"
-    return reverse("admin:campaigns_experiment_change", args=[key])
-
-
-def _compares(found: Preflight) -> bool:
-    """Return whether variants are compared, of which a winner may be chosen while a canary waits."""
-    trial = found.snapshot.experiment if found.snapshot else None
-    return trial is not None and not trial.winner and len(trial.variants) > 1
 
 
 def _people(found: Preflight) -> list[Line]:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
-from campaigns import triggering
+from campaigns import launching, triggering
 from campaigns.models import Campaign
 from campaigns.policy import opened_by
 from campaigns.recurrence import RepeatError, sentence
@@ -30,7 +30,7 @@ def when_sentences(campaign: Campaign, snapshot: Snapshot, zone: str) -> list[st
         return _after_events(campaign, zone)
     home = campaign.application.time_zone
     now = datetime.now(UTC)
-    begins = campaign.send_at if campaign.send_at and campaign.send_at > now else now
+    begins = launching.asked_at(campaign, now)
     zones = known_zones(campaign.application_id)
     try:
         plan = timetable(

@@ -64,25 +64,30 @@ class SampleSerializer(serializers.Serializer[Any]):
     body = serializers.CharField()
 
 
-class RehearsalSerializer(serializers.Serializer[Any]):
+class _Counts(serializers.Serializer[Any]):
+    """What a dry run counts, in people; `messages` in devices."""
+
+    audience = serializers.IntegerField()
+    told = serializers.IntegerField()
+    no_device = serializers.IntegerField()
+    stopped = serializers.DictField(child=serializers.IntegerField())
+    later = serializers.DictField(child=serializers.IntegerField())
+    messages = serializers.DictField(child=serializers.IntegerField())
+    sampled = serializers.BooleanField()
+    margin = serializers.FloatField()
+    seconds = serializers.FloatField(help_text="How long the throttle makes it take; 0 without one.")
+
+
+class RehearsalSerializer(_Counts):
     """What the launch would come to, in people; `messages` in devices. `audience` = `told` + `stopped` + `later`.
 
     Large audiences are `sampled`: every share is right to within `margin` (of 1), 19 times of 20.
     """
 
     at = serializers.DateTimeField()
-    audience = serializers.IntegerField()
     looked_at = serializers.IntegerField()
-    sampled = serializers.BooleanField()
-    margin = serializers.FloatField()
-    told = serializers.IntegerField()
-    no_device = serializers.IntegerField()
-    stopped = serializers.DictField(child=serializers.IntegerField())
-    later = serializers.DictField(child=serializers.IntegerField())
-    messages = serializers.DictField(child=serializers.IntegerField())
     bytes = serializers.DictField(child=WeightSerializer())
     samples = SampleSerializer(many=True)
-    seconds = serializers.FloatField(help_text="How long the throttle makes it take; 0 without one.")
     caps_counted = serializers.BooleanField()
     hours = serializers.DictField(
         child=serializers.IntegerField(),
@@ -91,19 +96,10 @@ class RehearsalSerializer(serializers.Serializer[Any]):
     audience_margin = serializers.IntegerField(help_text="0: the audience was counted.")
 
 
-class NumbersSerializer(serializers.Serializer[Any]):
+class NumbersSerializer(_Counts):
     """What an approval signs besides the content: the dry run's counts when it was given."""
 
     at = serializers.FloatField(help_text="Seconds since 1970: the instant that was rehearsed.")
-    audience = serializers.IntegerField()
-    told = serializers.IntegerField()
-    no_device = serializers.IntegerField()
-    stopped = serializers.DictField(child=serializers.IntegerField())
-    later = serializers.DictField(child=serializers.IntegerField())
-    messages = serializers.DictField(child=serializers.IntegerField())
-    seconds = serializers.FloatField()
-    sampled = serializers.BooleanField()
-    margin = serializers.FloatField()
     largest_bytes = serializers.DictField(child=serializers.IntegerField())
 
 
