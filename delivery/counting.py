@@ -6,7 +6,7 @@ that no crash counts twice. `recount` makes a run's tallies anew from the log.
 """
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
@@ -32,6 +32,8 @@ ROWS, RECEIPTS = 200, 5_000
 """Rows of a step at most, and receipts about."""
 PAIRS = 500
 """Messages that the log is asked about at a time."""
+FEW, RECENT = 10, 32
+"""Messages that it is asked about first, to learn of which runs the others may be; and how many runs are remembered."""
 LEASE = 3_600.0
 """Seconds after which a recount that did not end holds nothing back any more."""
 
@@ -138,8 +140,7 @@ def _count(
         _earliest(mine, row)
         runs[(row.subscriber, row.notification)] = run
     pairs = list(dict.fromkeys((row.subscriber, row.notification) for row in mine.values()))
-    for some in _parts(pairs):
-        runs.update(log_store().runs_of([pair for pair in some if pair not in runs]))
+    runs.update(_runs_of([pair for pair in pairs if pair not in runs]))
     facts = _facts(set(runs.values()))
     counts, held = _Counts(), []
     for some in _parts(pairs):
@@ -162,6 +163,37 @@ def _count(
                     person=first.person(row),
                 )
     return counts, held
+
+
+_recent: list[bytes] = []
+"""The runs (UUIDs as bytes) that messages were of lately, the likeliest last."""
+
+
+def _runs_of(pairs: Sequence[Pair]) -> dict[Pair, UUID]:
+    """Return which run each message is of.
+
+    An identity is made of run and person, so whether it is of a run that was met before takes a hash; the log, which
+    reads one person after another, is asked about the others: about a few, then about what their runs do not explain.
+    """
+    found: dict[Pair, UUID] = {}
+    unknown, size = list(pairs), FEW
+    while unknown:
+        likely = _recent[::-1]
+        rest = []
+        for pair in unknown:
+            subscriber, notification = pair[0].bytes, pair[1].bytes
+            for run in likely:
+                if positions.identity(run, subscriber) == notification:
+                    found[pair] = UUID(bytes=run)
+                    break
+            else:
+                rest.append(pair)
+        if rest:
+            found.update(log_store().runs_of(rest[:size]))
+        unknown, size = rest[size:], PAIRS
+        met = [run.bytes for run, _ in reversed(Counter(found.values()).most_common())]
+        _recent[:] = [*(run for run in likely[::-1] if run not in met), *met][-RECENT:]
+    return found
 
 
 def _new(row: ReceiptRow) -> NewReceipt:

@@ -51,14 +51,17 @@ class LogOutcomeRow(Model):
 
 
 class LogReceiptRow(Model):
-    """What a device said about a notification; every time it said so stands, the first counts."""
+    """What a device said about a notification; every time it said so stands, the first counts.
 
-    __table_name__ = "log_receipts"
+    A partition is a notification, so that one query reads what was said about many.
+    """
+
+    __table_name__ = "log_receipts_by_notification"
     __connection__ = "cassandra"
     __options__ = _BY_DAY
 
-    subscriber = columns.UUID(partition_key=True)
     notification = columns.UUID(partition_key=True)
+    subscriber = columns.UUID(primary_key=True)
     device = columns.UUID(primary_key=True)
     kind = columns.Text(primary_key=True)
     at = columns.Double(primary_key=True)

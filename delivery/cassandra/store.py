@@ -19,7 +19,9 @@ from delivery.log.store import SEEN, LogEntry, NewEntry, NewOutcome, NewReceipt,
 
 DAY = 86_400.0
 READS = 32
-"""Partitions read at a time where many are."""
+"""Queries at a time where many are asked."""
+TOGETHER = 50
+"""Small partitions that one query reads."""
 _double = struct.Struct(">d").pack
 _bigint = struct.Struct(">q").pack
 _integer = struct.Struct(">i").pack
@@ -183,40 +185,35 @@ class CassandraLogStore:
 
     def write_receipts(self, rows: Sequence[NewReceipt]) -> None:
         self._write(
-            self._insert("log_receipts", "subscriber, notification, device, kind, at"),
+            self._insert("log_receipts_by_notification", "notification, subscriber, device, kind, at"),
             [
-                (row.subscriber, row.notification, row.device, row.kind.encode(), _double(row.at))
+                (row.notification, row.subscriber, row.device, row.kind.encode(), _double(row.at))
                 for row in rows
             ],
-            key=batches.of_two,
+            key=batches.of_one,
         )
 
     def receipts(self, subscriber: UUID, notifications: Iterable[UUID]) -> list[ReceiptRow]:
-        statement = self._statement(
-            "SELECT device, kind, at FROM $log_receipts WHERE subscriber = ? AND notification = ?"
-        )
-        asked = [(item, self.session.execute_async(statement, (subscriber, item))) for item in notifications]
         first: dict[tuple[UUID, UUID, str], ReceiptRow] = {}
-        for item, answer in asked:
-            for row in answer.result():
-                found = ReceiptRow(subscriber, item, row["device"], row["kind"], row["at"])
-                first.setdefault(
-                    (item, found.device, found.kind), found
-                )  # clustered by time: the first counts
+        for row in self.receipts_of([(subscriber, item) for item in notifications]):
+            key = (row.notification, row.device, row.kind)
+            first.setdefault(key, row)  # clustered by time: the first counts
         return sorted(first.values(), key=lambda row: row.at)
 
     def receipts_of(self, pairs: Sequence[tuple[UUID, UUID]]) -> list[ReceiptRow]:
         statement = self._statement(
-            "SELECT subscriber, notification, device, kind, at FROM $log_receipts "
-            "WHERE subscriber = ? AND notification = ?"
+            "SELECT subscriber, notification, device, kind, at FROM $log_receipts_by_notification "
+            "WHERE notification IN ?"
         )
-        answers = execute_concurrent_with_args(
-            self.session, statement, list(dict.fromkeys(pairs)), concurrency=READS
-        )
+        wanted = set(pairs)
+        items = list({notification for _, notification in wanted})
+        asked = [(items[start : start + TOGETHER],) for start in range(0, len(items), TOGETHER)]
+        answers = execute_concurrent_with_args(self.session, statement, asked, concurrency=READS)
         return [
             ReceiptRow(**{name: row[name] for name in ReceiptRow.__struct_fields__})
             for _, rows in answers
             for row in rows
+            if (row["subscriber"], row["notification"]) in wanted
         ]
 
     def runs_of(self, pairs: Sequence[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], UUID]:

@@ -309,3 +309,28 @@ def test_opens_teach_the_best_hour_once_each(app: Application, work_all: Work) -
     ada.refresh_from_db()
     assert ada.best_hour == 12
     assert sum(bytes(ada.open_hours.counts)) == sum(app.open_hours.counts) == 3
+
+
+def test_the_log_is_asked_of_which_run_a_few_receipts_are_and_not_all(
+    app: Application, work_all: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counting, "_recent", [])
+    phones = [world.device(world.subscriber(app, f"p{number}"), "fcm") for number in range(60)]
+    first, second = (launched(app, work_all, texts={"en": Text(title=title)}) for title in ("One", "Two"))
+    asked: list[int] = []
+    real = log_store().runs_of
+    monkeypatch.setattr(
+        type(log_store()), "runs_of", lambda _, pairs: asked.append(len(pairs)) or real(pairs)
+    )
+    for phone in phones:
+        say(first, phone, "opened")
+        say(second, phone, "opened")
+    count_all()
+    assert tallied(first) == tallied(second) == {("opened", "android"): (60, 60)}
+    assert sum(asked) <= 20
+    asked.clear()
+    for phone in phones:
+        say(first, phone, "displayed")
+    count_all()
+    assert tallied(first)[("displayed", "android")] == (60, 60)
+    assert not asked
