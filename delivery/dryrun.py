@@ -243,7 +243,7 @@ def _audience(application: Application, predicate: Any, *, estimated: bool) -> _
     ends = people.ends(application.pk)
     if estimated and predicate is not None:
         with suppress(counting.TooSlowError):
-            found = counting.count(application, predicate)
+            found = counting.count(application, predicate, reachable=False)
             return _Audience(found.people, found.margin, *ends)
     return _Audience(segments.subscribers(application, predicate).count(), 0, *ends)
 

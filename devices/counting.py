@@ -119,14 +119,17 @@ class _Span(msgspec.Struct, frozen=True):
     last: int
 
 
-def count(application: Application, predicate: Any, *, seconds: float = SECONDS) -> Count:
+def count(
+    application: Application, predicate: Any, *, seconds: float = SECONDS, reachable: bool = True
+) -> Count:
     """Return how many a predicate (None: everybody) chooses now, as exactly as `seconds` allow.
 
-    Raises `PredicateError`, and `TooSlowError` where they allow nothing.
+    Without `reachable` no devices are counted, and a sample is one round: a third of the statements. Raises
+    `PredicateError`, and `TooSlowError` where the time allows nothing.
     """
     deadline = _Deadline(seconds)
     full = nesting.whole(application.pk, predicate)
-    asked = _Asked(application, full)
+    asked = _Asked(application, full, reachable=reachable)
     with deadline.limited():
         span = _span(application, deadline)
     if span.everybody <= FEWEST:
@@ -150,11 +153,13 @@ def _in_time(asked: "_Asked", span: _Span, deadline: _Deadline) -> Count | None:
 
 
 class _Asked:
-    """A predicate as SQL on subscribers and on devices."""
+    """A predicate as SQL on subscribers and on devices; `rounds` of a sample, each with its devices if `reachable`."""
 
-    def __init__(self, application: Application, predicate: Any) -> None:
+    def __init__(self, application: Application, predicate: Any, *, reachable: bool) -> None:
         segments.parse(predicate, whole=True)
         self.application = application
+        self.reachable = reachable
+        self.rounds = ROUNDS if reachable else 1
         self.people, self.people_values = condition_on(Subscriber, predicate)
         self.devices, self.device_values = condition_on(Device, predicate)
 
@@ -188,12 +193,16 @@ def _exactly(asked: _Asked, span: _Span, deadline: _Deadline) -> Count:
         f" WHERE devices_subscriber.application_id = %s{asked.people}",
         [asked.application.pk, *asked.people_values],
     )
-    devices = deadline.fetch(
-        "SELECT devices_device.platform, COUNT(*) FROM devices_subscriber"
-        " JOIN devices_device ON devices_device.subscriber_id = devices_subscriber.id"
-        " WHERE devices_subscriber.application_id = %s AND devices_subscriber.consent"
-        f" AND devices_device.state = 'active'{asked.people}{asked.devices} GROUP BY devices_device.platform",
-        [asked.application.pk, *asked.people_values, *asked.device_values],
+    devices = (
+        []
+        if not asked.reachable
+        else deadline.fetch(
+            "SELECT devices_device.platform, COUNT(*) FROM devices_subscriber"
+            " JOIN devices_device ON devices_device.subscriber_id = devices_subscriber.id"
+            " WHERE devices_subscriber.application_id = %s AND devices_subscriber.consent"
+            f" AND devices_device.state = 'active'{asked.people}{asked.devices} GROUP BY devices_device.platform",
+            [asked.application.pk, *asked.people_values, *asked.device_values],
+        )
     )
     by_platform = {str(name): int(number) for name, number in devices}
     return Count(int(people), span.everybody, int(willing), by_platform, True)
@@ -232,13 +241,13 @@ def _sampled(asked: _Asked, span: _Span, deadline: _Deadline) -> Count:
         for number in range(BLOCKS)
     ]
     sample, longest = _Sample(), 0.0
-    for number in range(ROUNDS):
+    for number in range(asked.rounds):
         before = deadline.left
         if number and before < longest:
             break  # it would not end in time
         try:
             with deadline.limited():
-                _round(asked, starts[number::ROUNDS], size, sample, deadline)
+                _round(asked, starts[number :: asked.rounds], size, sample, deadline)
         except TooSlowError:
             if not number:
                 raise
@@ -270,12 +279,16 @@ def _round(asked: _Asked, starts: list[int], size: int, sample: _Sample, deadlin
         f" FROM (SELECT block.key AS key, {chosen} AS chosen, {WILLING} AS willing {source}) AS sampled GROUP BY key",
         [*asked.people_values, *keys, asked.application.pk],
     )
-    devices = deadline.fetch(
-        f"SELECT devices_device.platform, COUNT(*) {source}"
-        " JOIN devices_device ON devices_device.subscriber_id = devices_subscriber.id"
-        f" WHERE devices_subscriber.consent AND devices_device.state = 'active'{asked.people}{asked.devices}"
-        " GROUP BY devices_device.platform",
-        [*keys, asked.application.pk, *asked.people_values, *asked.device_values],
+    devices = (
+        []
+        if not asked.reachable
+        else deadline.fetch(
+            f"SELECT devices_device.platform, COUNT(*) {source}"
+            " JOIN devices_device ON devices_device.subscriber_id = devices_subscriber.id"
+            f" WHERE devices_subscriber.consent AND devices_device.state = 'active'{asked.people}{asked.devices}"
+            " GROUP BY devices_device.platform",
+            [*keys, asked.application.pk, *asked.people_values, *asked.device_values],
+        )
     )
     sample.blocks += [(int(asked_of), int(hits)) for _, asked_of, hits, _ in rows]
     sample.willing += sum(int(row[3]) for row in rows)

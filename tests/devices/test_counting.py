@@ -4,7 +4,8 @@ import time
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from devices import counting, people
@@ -39,6 +40,8 @@ def test_a_small_audience_is_counted_exactly_with_its_reachable_devices(applicat
     assert found == counting.Count(12, 30, 8, {"ios": 8, "tv": 8}, True)
     found = counting.count(application, {"all": [{"attribute": "plan", "is": "pro"}, {"platform": "tv"}]})
     assert found == counting.Count(12, 30, 8, {"tv": 8}, True)
+    found = counting.count(application, {"attribute": "plan", "is": "pro"}, reachable=False)
+    assert found == counting.Count(12, 30, 8, {}, True)
 
 
 def test_a_large_audience_is_sampled_and_the_margin_holds(
@@ -69,6 +72,21 @@ def test_a_large_audience_is_sampled_and_the_margin_holds(
         assert not found.exact and found.everybody == everybody and 0 < found.margin < everybody / 4
         within += abs(found.people - true) <= found.margin
     assert within >= 30  # 38 of 40 are expected; fewer than 30 come once in a million such tests
+
+
+def test_people_alone_are_sampled_in_a_third_of_the_statements(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counting, "SMALL", 100)
+    monkeypatch.setattr(counting, "FEWEST", 100)
+    fill(application, 500, lambda n: {"locale": "de" if n % 2 else "fr"})
+    asked = []
+    for reachable in (True, False):
+        with CaptureQueriesContext(connection) as queries:
+            found = counting.count(application, {"locale": "de"}, reachable=reachable)
+        asked.append(len(queries))
+        assert (found.people, found.exact) == (250, False)
+    assert asked[1] * 3 <= asked[0]
 
 
 def test_a_rare_choice_is_counted_after_all(
