@@ -9,6 +9,7 @@ from tests import on_postgresql
 
 HERE = Path(__file__).parent
 SAME = [
+    "claims_on_postgresql.py",
     "test_clock.py",
     "test_delayed.py",
     "test_engine.py",
