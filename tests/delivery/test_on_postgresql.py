@@ -14,7 +14,6 @@ SAME = [
     "test_bell.py",
     "test_counting.py",
     "test_deadletters.py",
-    "test_dryrun.py",
     "test_holds.py",
     "test_pace.py",
     "test_pipeline.py",
