@@ -28,7 +28,7 @@ from delivery.lanes import lower_of
 from delivery.models import Run
 from delivery.snapshot import Named
 from devices import facts
-from devices.statements import among, among_texts, change, fetch, insert_objects, instances
+from devices.statements import SKIP_LOCKED, among, among_texts, change, fetch, insert_objects, instances
 
 log = structlog.get_logger(__name__)
 
@@ -105,7 +105,7 @@ def decide(lane: str, *, limit: int = BATCH) -> int:
 def _decide(lane: str, limit: int) -> tuple[int, bool]:
     """Return how many events were decided, and whether these were all there were."""
     claim, lease = secrets.token_hex(16), dbclock.now() + settings.LEASE_SECONDS
-    due, events = _claim(lane, limit, claim, lease)
+    events, all_of_them = _claim(lane, limit, claim, lease)
     if not events:
         return 0, True
     deadline = time.monotonic() + settings.LEASE_SECONDS / 2
@@ -141,35 +141,29 @@ def _decide(lane: str, limit: int) -> tuple[int, bool]:
     log.debug(
         "events.decided", lane=lane, events=len(batch.events), people=sum(map(len, batch.people.values()))
     )
-    return len(batch.events), len(batch.events) == due < limit
+    return len(batch.events), all_of_them and len(batch.events) == len(events)
 
 
-_FREE = "lane = %s AND NOT decided AND lease_until < %s"
+_CLAIM = """
+WITH oldest AS (
+    SELECT id, attempts FROM campaigns_event WHERE lane = %s AND NOT decided AND lease_until < %s
+    ORDER BY id LIMIT {limit}{unlocked}
+)
+UPDATE campaigns_event SET claim = %s, lease_until = %s, attempts = attempts + 1
+WHERE id IN (SELECT id FROM oldest) AND (
+    id = (SELECT min(id) FROM oldest) OR {careful} > (SELECT attempts FROM oldest ORDER BY id LIMIT 1)
+)
+RETURNING {{columns}}
+"""
 
 
-def _claim(lane: str, limit: int, claim: str, lease: float) -> tuple[int, list[Event]]:
-    """Claim the oldest undecided events of a lane by a conditional UPDATE.
-
-    Returns how many were found, of at most `limit`, and those that are ours.
-    """
+def _claim(lane: str, limit: int, claim: str, lease: float) -> tuple[list[Event], bool]:
+    """Claim the oldest undecided events of a lane, in one statement; return them, and whether no others were free."""
+    # of two workers at once the second passes over what the first has locked
+    sql = _CLAIM.format(limit=limit, unlocked=SKIP_LOCKED, careful=CAREFUL)
     free = [lane, lease - settings.LEASE_SECONDS]
-    oldest = fetch(
-        f"SELECT id, attempts FROM campaigns_event WHERE {_FREE} ORDER BY id LIMIT %s", [*free, limit]
-    )
-    found = len(oldest)
-    if not found:
-        return 0, []
-    if oldest[0][1] >= CAREFUL:
-        oldest = oldest[:1]
-    chosen, keys = among("id", [key for key, _ in oldest])
-    # of two workers that read the same ids, the second one's UPDATE finds their leases taken
-    ours = instances(
-        Event,
-        "UPDATE campaigns_event SET claim = %s, lease_until = %s, attempts = attempts + 1"
-        f" WHERE {chosen} AND {_FREE} RETURNING {{columns}}",
-        [claim, lease, *keys, *free],
-    )
-    return found, sorted(ours, key=lambda event: event.pk)
+    ours = sorted(instances(Event, sql, [*free, claim, lease]), key=lambda event: event.pk)
+    return ours, len(ours) < limit and not (ours and ours[0].attempts > CAREFUL)
 
 
 def _judge(event: Event, rulebook: Rulebook) -> _Judged:

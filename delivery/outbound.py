@@ -7,6 +7,7 @@ closes the parcel with its counts and makes the parcels of what must be tried ag
 import random
 import time
 from collections import Counter
+from contextlib import nullcontext
 from functools import partial
 from uuid import UUID
 
@@ -46,13 +47,11 @@ def work_parcel(parcel: Parcel) -> None:
 
 def _still_wanted(run: Run, outgoing: Outgoing, ledger: Ledger, now: float) -> list[int]:
     """End the messages that are past their time or unwanted by now; return the indexes of the others."""
-    ((state, recalled_at),) = fetch("SELECT state, recalled_at FROM delivery_run WHERE id = %s", [run.pk])
-    if recalled_at is not None or state == Run.State.CANCELLED:
-        reason = "recalled" if recalled_at else "cancelled"
+    stopped, gone = _unwanted(run, outgoing, past_choice=overriding(run))
+    if stopped:
         for index in range(outgoing.size):
-            ledger.end(index, "cancelled", reason)
+            ledger.end(index, "cancelled", stopped)
         return []
-    gone = _unwanted(run, outgoing, past_choice=overriding(run))
     heard = {}
     if outgoing.silence:
         heard = silence.heard(outgoing, across=bool(run.snapshot.get("silence_across_devices")))
@@ -76,22 +75,30 @@ def _still_wanted(run: Run, outgoing: Outgoing, ledger: Ledger, now: float) -> l
     return going
 
 
-def _unwanted(run: Run, outgoing: Outgoing, *, past_choice: bool) -> dict[int, str]:
-    """Return the devices that may no longer be told, with the reason: one query for the whole parcel.
+def _unwanted(run: Run, outgoing: Outgoing, *, past_choice: bool) -> tuple[str, dict[int, str]]:
+    """Return why nobody may be told any more (empty: some may), and the devices that may not, with the reason.
 
-    With `past_choice` what the person chose for the category does not count.
+    One query for the whole parcel. With `past_choice` what the person chose for the category does not count.
     """
     asked, values = listed("asked", [target.device for target in outgoing.targets])
-    # only the few that may not are given back
+    # the run's row, and beside it only the few devices that may not
     rows = fetch(
-        f"SELECT asked.key, d.state, s.consent FROM {asked}"
+        "SELECT run.state, run.recalled_at, gone.key, gone.state, gone.consent FROM delivery_run run"
+        f" LEFT JOIN (SELECT asked.key, d.state, s.consent FROM {asked}"
         " LEFT JOIN devices_device d ON d.id = asked.key"
         " LEFT JOIN devices_subscriber s ON s.id = d.subscriber_id"
         " LEFT JOIN devices_preference p ON p.subscriber_id = s.id AND p.category_id = %s"
-        " WHERE d.id IS NULL OR d.state <> 'active' OR NOT s.consent OR (NOT %s AND NOT p.allowed)",
-        [*values, run.category_id, past_choice],
+        " WHERE d.id IS NULL OR d.state <> 'active' OR NOT s.consent OR (NOT %s AND NOT p.allowed)"
+        ") AS gone ON TRUE WHERE run.id = %s",
+        [*values, run.category_id, past_choice, run.pk],
     )
-    return {device: "opted_out" if state == "active" else "device_gone" for device, state, _ in rows}
+    state, recalled_at = rows[0][:2]
+    stopped = "recalled" if recalled_at else "cancelled" if state == Run.State.CANCELLED else ""
+    return stopped, {
+        device: "opted_out" if active == "active" else "device_gone"
+        for _, _, device, active, _ in rows
+        if device is not None
+    }
 
 
 def _why_expired(target: Target) -> str:
@@ -144,7 +151,8 @@ def _write(parcel: Parcel, run: Run, outgoing: Outgoing, ledger: Ledger, *, aske
         counts[outcome] += count
         platforms.setdefault(platform, {})[outcome] = count
     reasons = Counter(reason for outcome, reason, _ in ledger.ends.values() if outcome != "sent")
-    with transaction.atomic():
+    # to close it alone is one statement, which needs no transaction
+    with transaction.atomic() if rest else nullcontext():
         claims.close(
             parcel,
             **{outcome: counts[outcome] for outcome in ("sent", "stored", "expired", "cancelled", "failed")},

@@ -52,13 +52,22 @@ return 1
 """KEYS: a device's presence; ARGV: node start. Takes only that node out: another's entry stays."""
 
 PUT = """
-if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[2]) then
-  redis.call('SET', KEYS[2], 1, 'EX', ARGV[3]) return 0
+local bound, seconds, taken = tonumber(ARGV[1]), ARGV[2], {}
+for at = 1, #KEYS / 2 do
+  local stream, missed = KEYS[at * 2 - 1], KEYS[at * 2]
+  if redis.call('XLEN', stream) >= bound then
+    redis.call('SET', missed, 1, 'EX', seconds)
+    taken[at] = 0
+  else
+    redis.call('XADD', stream, '*', 'd', ARGV[at + 2])
+    redis.call('EXPIRE', stream, seconds)
+    taken[at] = 1
+  end
 end
-redis.call('XADD', KEYS[1], '*', 'd', ARGV[1])
-redis.call('EXPIRE', KEYS[1], ARGV[3]) return 1
+return taken
 """
-"""KEYS: a node's stream, its mark of having missed something; ARGV: the order, the stream's bound, seconds."""
+"""KEYS: of each node its stream, its mark of having missed something; ARGV: the streams' bound, seconds, the order for
+each node. One script for all of them: a pipeline of scripts asks first whether Redis knows them."""
 
 
 ONLINE = """
@@ -172,8 +181,8 @@ decode_answer = msgspec.msgpack.Decoder(Answer).decode
 
 
 @cache
-def _online_script() -> Script:
-    return client().register_script(ONLINE)
+def _script(text: str) -> Script:
+    return client().register_script(text)
 
 
 def where(devices: Sequence[bytes]) -> list[list[str]]:
@@ -186,7 +195,8 @@ def online(devices: Sequence[bytes]) -> list[list[Held]]:
     if not devices:
         return []
     found: list[list[Held]] = [[]] * len(devices)
-    answer = _online_script()(keys=[NODES], args=[b"".join(devices), time.time() - NODE_SECONDS])
+    since = time.time() - NODE_SECONDS
+    answer = _script(ONLINE)(keys=[NODES], args=[b"".join(devices), since], client=client())
     alive, *held = cast(list[Any], answer)
     live = {name.decode() for name in alive}
     for index, text in zip(held[::2], held[1::2], strict=True):
@@ -205,15 +215,13 @@ def hand_over(deliveries: Mapping[str, Delivery], lane: str) -> set[str]:
 
 
 def _put(orders: Mapping[str, Order], *, urgent: bool) -> set[str]:
-    put = client().register_script(PUT)
-    with client().pipeline(transaction=False) as pipe:
-        for node, order in orders.items():
-            put(
-                keys=[stream(node, urgent=urgent), missed(node)],
-                args=[encode(order), STREAM_ENTRIES[urgent], PRESENCE_SECONDS],
-                client=pipe,
-            )
-        taken = pipe.execute()
+    keys = [name for node in orders for name in (stream(node, urgent=urgent), missed(node))]
+    args: list[Any] = [
+        STREAM_ENTRIES[urgent],
+        PRESENCE_SECONDS,
+        *(encode(order) for order in orders.values()),
+    ]
+    taken = cast(list[int], _script(PUT)(keys=keys, args=args, client=client()))
     return {node for node, took in zip(orders, taken, strict=True) if not took}
 
 

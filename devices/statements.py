@@ -18,6 +18,8 @@ from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.models import Field, Model
 
 POSTGRESQL = connection.vendor == "postgresql"
+SKIP_LOCKED = " FOR UPDATE SKIP LOCKED" if POSTGRESQL else ""
+"""Ends a SELECT of rows that its statement changes: others at the same time take others. SQLite has one writer."""
 Row = tuple[Any, ...]
 Instance = TypeVar("Instance", bound=Model)
 

@@ -74,6 +74,18 @@ def test_a_full_stream_takes_nothing_more_and_the_node_is_told(
     assert presence.hand_over({"one": delivery}, "critical") == set()
 
 
+def test_orders_for_several_nodes_are_one_round_trip(real_redis: redis.Redis) -> None:
+    delivery = presence.Delivery(1, 1, "reply", [])
+    presence.hand_over({"one": delivery}, "critical")  # Redis learns the script
+
+    def trips() -> int:
+        return int(real_redis.info("stats")["total_reads_processed"])  # type: ignore[index]
+
+    before = trips()
+    presence.hand_over({"one": delivery, "two": delivery}, "critical")
+    assert trips() - before == 2, "and one to ask for the figure"
+
+
 def test_a_node_without_a_sign_of_life_holds_nobody(real_redis: redis.Redis) -> None:
     device = uuid.uuid4().bytes
     hold(real_redis, device, "slept")

@@ -245,4 +245,4 @@ def test_a_campaigns_page_is_reached_by_its_history(meadow: World) -> None:
 
 @pytest.mark.server
 def test_all_this_is_so_on_postgresql(postgres_server: Any) -> None:
-    on_postgresql.run(postgres_server.url, [Path(__file__)], "-m", "not server")
+    on_postgresql.run(postgres_server.url, [Path(__file__)])
