@@ -160,9 +160,9 @@ class Hand:
         """Retire a device."""
         registration.retire(self._known[device], registration.REMOVED)
 
-    def close(self, *, devices: list[str]) -> None:
-        """Note that the lines of devices must end."""
-        closing.close_devices([uuid.UUID(one) for one in devices])
+    def close(self, *, devices: list[str], others: int = 0) -> None:
+        """Note that the lines of devices must end, after those of so many that are not here."""
+        closing.close_devices([*(uuid.uuid4() for _ in range(others)), *(uuid.UUID(one) for one in devices)])
 
     def say(self, *, device: str, to: list[str], data: Any) -> list[bool]:
         """Say something from a device to others."""
