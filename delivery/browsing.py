@@ -8,6 +8,8 @@ from uuid import UUID
 from delivery import positions, reading, receipts
 from delivery.log import body as bodies
 from delivery.log.store import log_store
+from delivery.models import Run
+from devices.models import Application
 
 MOST = 50
 MOST_UNREAD = 99
@@ -47,6 +49,19 @@ def latest(subscriber: UUID, *, platform: str, before: str | None, limit: int) -
         "unread": min(unread, MOST_UNREAD) if first else None,
         "more_unread": unread > MOST_UNREAD if first else None,
     }
+
+
+def states(
+    subscriber: UUID, ids: Sequence[UUID], *, application: Application, runs: Sequence[UUID]
+) -> tuple[dict[UUID, str], list[UUID]]:
+    """Return the state of each of a subscriber's notifications, and which of an application's runs were recalled.
+
+    The log itself is not read: who asks knows the runs.
+    """
+    marks = log_store().marks(subscriber, ids)
+    taken_back = Run.objects.filter(application=application, uid__in=runs, recalled_at__isnull=False)
+    recalled = list(taken_back.values_list("uid", flat=True)) if runs else []
+    return {one: marks.get(one, "unread") for one in ids}, recalled
 
 
 def mark(

@@ -8,7 +8,7 @@ import structlog
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from delivery import bell
+from delivery import bell, news
 from delivery.lanes import LANES
 from delivery.models import Hold
 from devices.models import Application
@@ -34,6 +34,7 @@ def stop(application: Application, *, lane: str = "", by: str = "", reason: str 
     hold, made = Hold.objects.get_or_create(application=application, lane=lane, defaults=values)
     if made:
         log.warning("hold.made", application=application.slug, lane=lane or "all", by=by, reason=reason)
+        news.of_application(application.pk)
     return hold
 
 
@@ -63,4 +64,6 @@ def end(*holds: Hold, by: str = "") -> None:
     Hold.objects.filter(pk__in=[hold.pk for hold in holds]).delete()
     for hold in holds:
         log.warning("hold.ended", application=hold.application_id, lane=hold.lane or "all", by=by)
+    for application in {hold.application_id for hold in holds}:
+        news.of_application(application)
     bell.ring_due(at_once=True)

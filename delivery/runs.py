@@ -15,8 +15,9 @@ from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
+from redis.exceptions import RedisError
 
-from delivery import bell, dbclock, goals, pieces, remarks, spread, sums
+from delivery import bell, dbclock, goals, news, pieces, remarks, spread, sums
 from delivery.claims import MOVES, OPEN
 from delivery.models import Page, Parcel, Run, Shard, Stopped, WorkState
 from delivery.policy import best_hour, local_time, throttle, window
@@ -308,7 +309,13 @@ def recall(run: Run) -> None:
     run.refresh_from_db()
     if run.state in TRANSITIONS["cancel"][0]:
         cancel(run, reason=remarks.RECALLED)
-    presence.recall(run.application.uid, run.uid)
+    else:
+        news.of_run(run.pk)
+    try:
+        presence.recall(run.application.uid, run.uid)
+    except RedisError as error:
+        # readers hide its entries all the same
+        log.warning("run.recall_not_told", run=str(run.uid), error=str(error))
 
 
 def _move(run: Run, action: str, **values: object) -> None:
@@ -323,6 +330,7 @@ def _move(run: Run, action: str, **values: object) -> None:
                 "listed": one_of([within(Run.State(one).label) for one in allowed]),
             }
         )
+    news.of_run(run.pk)
     run.refresh_from_db()
 
 

@@ -172,7 +172,12 @@ BROKER_URL = env.str("NOTIFYHUB_BROKER_URL", REDIS_URL)
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.core.RedisChannelLayer",
-        "CONFIG": {"hosts": [REDIS_URL], "prefix": "nh:layer"},
+        "CONFIG": {
+            # the layer waits up to 5 s for a message in one command: a shorter timeout would cut it off
+            "hosts": [{"address": REDIS_URL, "socket_connect_timeout": 2.0, "socket_timeout": 10.0}],
+            "prefix": "nh:layer",
+            "group_expiry": 180,
+        },
     }
 }
 

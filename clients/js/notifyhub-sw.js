@@ -10,7 +10,7 @@
  * Your own handlers may stand beside it: a push of another sender is left alone. A click opens the notice's link, or
  * focuses the page that shows it. Displayed, opened and dismissed go to the hub as long as the page's token is good;
  * what could not be said waits until a page brings a new one. A page that hears that a notice was read elsewhere or
- * recalled closes it, by `data.nh`.
+ * recalled, or learns so when it connects, closes it, by `data.nh`.
  */
 (function (worker) {
   "use strict";

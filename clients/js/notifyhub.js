@@ -49,6 +49,7 @@
   var EVENTS = ["entry", "recall", "marked", "message", "state", "error", "land"];
   var MOST_IDS = 500;                               // in one receipt
   var REMEMBERED = 500;                             // ids, to drop repeats
+  var ASKED = 50;                                   // notices on the screen, when what became of them is asked
   var QUEUED = 100;                                 // receipts kept while there is no connection
   var KINDS = ["displayed", "opened", "dismissed", "read"];
   var TOKEN_REFUSED = 4401, ORIGIN_REFUSED = 4403, REPLACED = 4409;
@@ -543,18 +544,39 @@
         registration.active.postMessage({notifyhub: {api: api, token: token, device: hub.device, key: key}});
       });
     }
-    /* What the worker has shown and `isMeant({id, run})` leaves the screen. The person has not dismissed it. */
-    function closeShown(isMeant) {
+    /* Calls `use` with the notices of ours on the screen, each with `data.nh`, {id, run}. */
+    function withShown(use) {
       function ignore() { /* no service worker, or none that may be asked: the notice stays */ }
       try {
         root.navigator.serviceWorker.getRegistration(options.worker || "").then(function (registration) {
           return registration.getNotifications();
         }).then(function (shown) {
-          shown.forEach(function (notice) {
-            if (notice.data && isObject(notice.data.nh) && isMeant(notice.data.nh)) { notice.close(); }
-          });
+          use(shown.filter(function (notice) { return notice.data && isObject(notice.data.nh); }));
         })["catch"](ignore);
       } catch (error) { ignore(); }
+    }
+    /* What `isMeant({id, run})` leaves the screen. The person has not dismissed it. */
+    function closeShown(isMeant) {
+      withShown(function (shown) {
+        shown.forEach(function (notice) { if (isMeant(notice.data.nh)) { notice.close(); } });
+      });
+    }
+    /* What was read, archived or recalled while no page was connected: asked only where something is on the screen. */
+    function closeMissed() {
+      withShown(function (shown) {
+        // Chromium lists them by their tags, and some browsers do not say when each was shown.
+        var newest = shown.sort(function (one, other) { return (other.timestamp || 0) - (one.timestamp || 0); });
+        var query = newest.slice(0, ASKED).map(function (notice) {
+          return "id=" + notice.data.nh.id + "&run=" + notice.data.nh.run;
+        });
+        if (!query.length) { return; }
+        ask("GET", "inbox/marks?" + query.join("&"), null, function (problem, answer) {
+          if (problem || !isObject(answer) || !isObject(answer.states) || !Array.isArray(answer.recalled)) { return; }
+          closeShown(function (nh) {
+            return (answer.states[nh.id] || "unread") !== "unread" || answer.recalled.indexOf(nh.run) >= 0;
+          });
+        });
+      });
     }
 
     /* -- frames in -- */
@@ -593,6 +615,7 @@
           device: device, node: frame.node, recovered: !!frame.recovered, transport: ways[way]
         });
         sendReceipts();
+        closeMissed();
       },
       entries: function (connection, frame) {
         if (connection !== current || typeof frame.seq !== "number" || !Array.isArray(frame.entries)) {

@@ -1,7 +1,8 @@
 """The WebSocket of a run's page: the numbers as they change, for members of the staff who may see the run.
 
 It stands at its own path and is believed by the session's cookie; a device's socket never reads cookies. The database
-is asked at most once a second for a run, however many look at it in this process, and in one thread for all runs.
+is asked once a second for a run, however many look at it in this process, and in one thread for all runs; and at once
+when an action was taken on it, in whichever process (`delivery/news.py`).
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
@@ -25,6 +27,7 @@ from django.http.request import split_domain_port, validate_host
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
+from delivery import news
 from delivery.admin.run_numbers import numbers
 from delivery.models import Run
 from devices.viewer_zone import browser_zone
@@ -32,7 +35,9 @@ from devices.viewer_zone import browser_zone
 log = structlog.get_logger(__name__)
 
 EVERY = 1.0
-"""Seconds between two looks at a run, at least; three times what a look takes where that is longer."""
+"""Seconds between two looks at a run."""
+LEAST = 0.1
+"""Seconds between them at least, whatever is told; twice what a look takes where that is longer."""
 ASK_AGAIN = 5.0
 """Seconds after which it is asked again whether a viewer is still signed in and a member."""
 STILL = 20.0
@@ -56,14 +61,16 @@ class Shown(NamedTuple):
     language: str
     may_press: frozenset[str]
     zone: str = ""
+    application: int = 0
 
 
 class Watch:
-    """One look a second for all who look at the same."""
+    """One look a second, and at once when something was done, for all who look at the same."""
 
     def __init__(self, shown: Shown) -> None:
         self.shown = shown
         self.viewers: set[asyncio.Queue[str]] = set()
+        self.told = asyncio.Event()
         self._last: str | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -83,10 +90,12 @@ class Watch:
         if not self.viewers and self._task is not None:
             self._task.cancel()
             _watches.pop(self.shown, None)
+            _hear_as_needed()
 
     async def _look(self) -> None:
         while True:
             begun = time.monotonic()
+            self.told.clear()
             try:
                 frame = await _apart(look, self.shown)
             except Exception as error:
@@ -99,11 +108,32 @@ class Watch:
                         queue.get_nowait()
                     queue.put_nowait(frame)
             spent = time.monotonic() - begun
-            await asyncio.sleep(max(EVERY - spent, 2 * spent))
+            least = max(LEAST, 2 * spent)
+            await asyncio.sleep(least)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(EVERY - spent - least):
+                    await self.told.wait()
 
 
 _watches: dict[Shown, Watch] = {}
 _open = 0
+_hearing: asyncio.Task[None] | None = None
+
+
+def _hear_as_needed() -> None:
+    """Listen for actions as long as there are viewers."""
+    global _hearing
+    if _watches and (_hearing is None or _hearing.done()):
+        _hearing = asyncio.get_running_loop().create_task(news.listen(_heard))
+    elif not _watches and _hearing is not None:
+        _hearing.cancel()
+        _hearing = None
+
+
+def _heard(said: dict[str, int]) -> None:
+    for watch in _watches.values():
+        if watch.shown.run == said.get("run") or watch.shown.application == said.get("application"):
+            watch.told.set()
 
 
 async def run_socket(scope: Any, receive: Receive, send: Send) -> None:
@@ -121,6 +151,7 @@ async def run_socket(scope: Any, receive: Receive, send: Send) -> None:
     _open += 1
     watch = _watches.setdefault(shown, Watch(shown))
     queue = watch.join()
+    _hear_as_needed()
     gone = asyncio.get_running_loop().create_task(_until_gone(receive))
     try:
         await send({"type": "websocket.accept"})
@@ -211,7 +242,9 @@ def viewer_of(cookies: str, run: int, language: str) -> Shown | None:
         return None
     if not page.has_view_permission(request, found):
         return None
-    return Shown(found.pk, language, page.may_press(request, found), browser_zone(request))
+    return Shown(
+        found.pk, language, page.may_press(request, found), browser_zone(request), found.application_id
+    )
 
 
 def same_origin(headers: Mapping[bytes, str], *, secure: bool) -> bool:

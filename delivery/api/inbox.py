@@ -157,6 +157,22 @@ class MarksSerializer(StrictSerializer):
         return attrs
 
 
+class AskedSerializer(StrictSerializer):
+    """Which notifications and runs are asked about."""
+
+    id = serializers.ListField(child=serializers.UUIDField(), min_length=1, max_length=browsing.MOST)
+    run = serializers.ListField(child=serializers.UUIDField(), max_length=browsing.MOST)
+
+
+class StatesSerializer(serializers.Serializer[Any]):
+    """What the person has done with the notifications that were asked about, and which of the runs were recalled."""
+
+    states = serializers.DictField(
+        child=serializers.ChoiceField(choices=browsing.STATES), help_text="By notification id."
+    )
+    recalled = serializers.ListField(child=serializers.UUIDField())
+
+
 class MarkedSerializer(serializers.Serializer[Any]):
     """What was marked."""
 
@@ -168,6 +184,33 @@ class MarksView(Scoped):
 
     authentication_classes = [SubscriberTokenAuthentication]
     required_scope = ""
+
+    @extend_schema(
+        operation_id="inbox_states",
+        parameters=[
+            OpenApiParameter(
+                "id", OpenApiTypes.UUID, many=True, required=True, description=f"1 to {browsing.MOST}."
+            ),
+            OpenApiParameter(
+                "run", OpenApiTypes.UUID, many=True, description=f"Their runs, up to {browsing.MOST}."
+            ),
+        ],
+        responses=StatesSerializer,
+    )
+    def get(self, request: Request) -> Response:
+        """Tell what became of notifications, for a device that may have missed it: one read, and one for runs."""
+        asked = request.query_params
+        serializer = AskedSerializer(data={"id": asked.getlist("id"), "run": asked.getlist("run")})
+        serializer.is_valid(raise_exception=True)
+        identity = cast(Client, request.auth).identity
+        states, recalled = browsing.states(
+            identity.subscriber_uid,
+            serializer.validated_data["id"],
+            application=self.application,
+            runs=serializer.validated_data["run"],
+        )
+        found = {str(one): state for one, state in states.items()}
+        return Response({"states": found, "recalled": [str(run) for run in recalled]})
 
     @extend_schema(operation_id="inbox_mark", request=MarksSerializer, responses={200: MarkedSerializer})
     def post(self, request: Request) -> Response:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Container
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -18,7 +18,8 @@ LOOK_EVERY = 0.4
 """Seconds; a line ends within a second."""
 LOOK_BACK = 20.0
 """Seconds for which a note is read again: those that are committed later may have lower keys."""
-MOST = 20_000
+AT_ONCE = 500
+"""Notes read in one query; notes, and lines, looked at before everything else has its turn."""
 KEPT = timedelta(hours=1)
 DROP_EVERY = 600.0
 
@@ -35,17 +36,25 @@ class Note(msgspec.Struct, frozen=True):
     before: datetime | None
     signing_key: int | None = None
 
+    @property
+    def about(self) -> UUID | int | None:
+        """Whom the note is about."""
+        return self.device or self.subscriber or self.signing_key
+
 
 class Closings:
-    """A node's notes, each with when it was first seen (monotonic seconds).
+    """A node's notes, each with when it was seen (monotonic seconds).
 
-    A note is obeyed as long as it is read, because a token that was being looked up when the note was committed may
-    be believed after it was first seen.
+    A note is read once and obeyed for `LOOK_BACK`, because a token that was being looked up when the note was
+    committed may be believed after it was seen.
     """
 
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
-        self._seen: dict[int, float] = {}
+        self._seen: dict[int, tuple[float, Note]] = {}
+        """By key, in the order of seeing."""
+        self._about: dict[UUID | int | None, list[tuple[float, Note]]] = {}
+        """The same by whom they are about: a device, a subscriber, a signing key."""
         self._floor: int | None = None
         self._dropped_at = time.monotonic()
 
@@ -54,45 +63,56 @@ class Closings:
         while True:
             if self._floor is None:
                 self._floor = await _newest_before(timezone.now() - timedelta(seconds=LOOK_BACK))
-            self.obey(await _read(self._floor), time.monotonic())
+            notes, now = await _read(self._floor, self._seen), time.monotonic()
+            for start in range(0, len(notes) or 1, AT_ONCE):
+                self.learn(notes[start : start + AT_ONCE], now)
+                await asyncio.sleep(0)
+            await self.obey()
             if time.monotonic() - self._dropped_at > DROP_EVERY:
                 self._dropped_at = time.monotonic()
                 await _drop()
             await asyncio.sleep(LOOK_EVERY)
 
-    def obey(self, notes: list[Note], now: float) -> None:
-        """Close every line that a note is about, unless its token was shown after the note was seen."""
-        self._seen = {note.key: self._seen.get(note.key, now) for note in notes}
-        self._floor = max(
-            (key for key, seen in self._seen.items() if now - seen > LOOK_BACK), default=self._floor
-        )
-        if not notes:
-            return
-        devices = {note.device: self._seen[note.key] for note in notes if note.device}
-        subscribers: dict[UUID, list[Note]] = {}
+    def learn(self, notes: list[Note], now: float) -> None:
+        """Take notes up, and forget those that were obeyed for long enough."""
         for note in notes:
-            if note.subscriber:
-                subscribers.setdefault(note.subscriber, []).append(note)
-        signing_keys = {note.signing_key for note in notes if note.signing_key is not None}
-        for line in list(self._meant(devices, subscribers, signing_keys)):
-            line.end(frames.TOKEN_REFUSED)
+            if note.key not in self._seen:
+                self._seen[note.key] = seen = (now, note)
+                self._about.setdefault(note.about, []).append(seen)
+        while self._seen:
+            key = next(iter(self._seen))
+            at, note = self._seen[key]
+            if now - at <= LOOK_BACK:
+                break
+            self._floor = max(self._floor or 0, key)
+            del self._seen[key]
+            self._about[note.about].pop(0)
+            if not self._about[note.about]:
+                del self._about[note.about]
 
-    def _meant(
-        self, devices: dict[UUID, float], subscribers: dict[UUID, list[Note]], signing_keys: set[int]
-    ) -> Iterator[Line]:
-        for line in self._lines.open:
-            who = line.identity
-            if who is None:
-                continue
-            # a key is remembered for a moment (`tokens.py`): a token shown after the note may have been believed
-            if who.key_id in signing_keys or line.shown_at <= devices.get(who.device_uid, -1.0):
-                yield line
-                continue
-            for note in subscribers.get(who.subscriber_uid, ()):
-                younger = note.before is not None and who.issued_at >= note.before.timestamp()
-                if not younger and line.shown_at <= self._seen[note.key]:
-                    yield line
-                    break
+    async def obey(self) -> None:
+        """Close every line that a note is about, unless its token was shown after the note was seen."""
+        if not self._about:
+            return
+        for number, line in enumerate(list(self._lines.open), 1):
+            if self._is_meant(line):
+                line.end(frames.TOKEN_REFUSED)
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+
+    def _is_meant(self, line: Line) -> bool:
+        who = line.identity
+        if who is None:
+            return False
+        # a key is remembered for a moment (`tokens.py`): a token shown after the note may have been believed
+        if who.key_id in self._about:
+            return True
+        if any(line.shown_at <= seen for seen, _ in self._about.get(who.device_uid, ())):
+            return True
+        return any(
+            line.shown_at <= seen and (note.before is None or who.issued_at < note.before.timestamp())
+            for seen, note in self._about.get(who.subscriber_uid, ())
+        )
 
 
 @blocking
@@ -102,11 +122,17 @@ def _newest_before(instant: datetime) -> int:
 
 
 @blocking
-def _read(floor: int) -> list[Note]:
-    rows = Closing.objects.filter(pk__gt=floor).order_by("pk")
-    return [
-        Note(*row) for row in rows.values_list("pk", "device", "subscriber", "before", "signing_key")[:MOST]
-    ]
+def _read(floor: int, known: Container[int]) -> list[Note]:
+    """Return the notes behind a key, besides those known: however many there are, each is read once."""
+    keys = Closing.objects.filter(pk__gt=floor).order_by("pk").values_list("pk", flat=True)
+    new = [key for key in keys if key not in known]
+    notes = []
+    for start in range(0, len(new), AT_ONCE):
+        rows = Closing.objects.filter(pk__in=new[start : start + AT_ONCE]).order_by("pk")
+        notes += [
+            Note(*row) for row in rows.values_list("pk", "device", "subscriber", "before", "signing_key")
+        ]
+    return notes
 
 
 @blocking

@@ -1,6 +1,5 @@
 """One device's connection: what it was sent, what it has acknowledged, and the replay that goes before live entries."""
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from uuid import UUID
@@ -19,8 +18,6 @@ UNACKNOWLEDGED = 256
 """Frames whose acknowledgement is awaited; of older ones no receipt is written."""
 WAITING_LIMIT = 262_144
 """Bytes that may wait for a device that does not read; more and it is told to come back and read its log."""
-ABORT_SECONDS = 5.0
-"""After this the bytes that wait for such a device are thrown away with its connection."""
 
 Piece = tuple[bytes, bytes, bytes]
 """A notification's id (16 bytes), its position (16 bytes) and its entry as JSON text."""
@@ -70,7 +67,6 @@ class Connection:
             counts["given_up"] += 1
             self.wire.write(frames.RESYNC)
             self.close(frames.TRY_AGAIN_LATER)
-            asyncio.get_running_loop().call_later(ABORT_SECONDS, self.wire.abort)
 
     def deliver(self, pieces: Sequence[Piece]) -> None:
         """Write live entries, or keep them back until the replay is done."""

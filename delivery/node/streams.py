@@ -25,7 +25,7 @@ from delivery.node.consumer import LIFETIME_SHARE
 from delivery.node.database import blocking
 from delivery.node.session import Session
 from delivery.node.table import node
-from delivery.node.wire import HttpWay
+from delivery.node.wire import CLOSE_SECONDS, HttpWay
 from devices import addresses, tokens
 from devices.problem_values import Problem
 from devices.tokens import Identity
@@ -185,10 +185,6 @@ class _Stream:
         """End the stream, with a last event that says why."""
         self.end(code)
 
-    def abort(self) -> None:
-        """Drop the connection and what waits for it, where the server lets it."""
-        self._way.abort()
-
     # -- the line
 
     def end(self, code: int) -> None:
@@ -197,6 +193,9 @@ class _Stream:
             self.write(frames.closed(code))
             self._ended = True
             self._more.set()
+            if code == frames.TRY_AGAIN_LATER:
+                # others take their end, and may ask for something else on the same connection
+                asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._way.abort)
 
     def look(self, now: float) -> float | None:
         """End a stream that outlives its token or its time."""
@@ -243,10 +242,6 @@ class _Poll:
     def end(self, code: int) -> None:
         """End the wait; with a token that is not believed any more, the answer says so."""
         self.refused = code == frames.TOKEN_REFUSED
-        self.something.set()
-
-    def abort(self) -> None:
-        """End the wait."""
         self.something.set()
 
     def look(self, now: float) -> float | None:

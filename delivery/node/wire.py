@@ -37,7 +37,7 @@ PRIVATE = 3_000
 CLOSED_FOR_NOW = 4_500
 """Takes the place of a registered code where that cannot be written."""
 CLOSE_SECONDS = 5.0
-"""After this a device that has not taken its close is dropped."""
+"""After this a device that has not taken its close is dropped; Autobahn drops it after one."""
 OPEN = 3
 """Autobahn's `WebSocketProtocol.STATE_OPEN`."""
 
@@ -69,11 +69,10 @@ class Wire(Protocol):
         ...
 
     def close(self, code: int) -> None:
-        """Close with a code, behind all that was written before; who does not take it is dropped, where possible."""
-        ...
+        """Close with a code, behind all that was written before.
 
-    def abort(self) -> None:
-        """Drop the connection and what waits for it, where that is possible."""
+        A device that does not take it is dropped with what waits for it, where that is possible.
+        """
         ...
 
 
@@ -144,10 +143,6 @@ class DaphneWire:
         if self._protocol.state == OPEN:
             self._protocol.sendCloseFrame(code=code)
 
-    def abort(self) -> None:
-        if self._transport.connected:
-            self._transport.abortConnection()
-
 
 class UvicornWire:
     """uvicorn's protocol object, over a transport of asyncio's or uvloop's."""
@@ -177,9 +172,6 @@ class UvicornWire:
             # its `send` waits for a device that does not read, and its own end for what waits; Autobahn drops such
             loop.call_later(CLOSE_SECONDS, self._transport.abort)
 
-    def abort(self) -> None:
-        self._transport.abort()
-
 
 class AsgiWire:
     """The ASGI `send` alone: a task of its own awaits it, so that no device keeps the others waiting."""
@@ -201,6 +193,7 @@ class AsgiWire:
         if self._code is None:
             self._code = code
             self._wake()
+            asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._drop)
 
     def _wake(self) -> None:
         if self._task is None or self._task.done():
@@ -225,7 +218,7 @@ class AsgiWire:
     def listen(self, take: Take | None) -> None:
         """Do nothing: everything comes through `receive`."""
 
-    def abort(self) -> None:
+    def _drop(self) -> None:
         self._queue.clear()
         self._bytes = 0
         if self._task is not None:

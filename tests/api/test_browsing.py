@@ -11,6 +11,7 @@ from delivery import positions
 from delivery.content import Content
 from delivery.log import body as bodies
 from delivery.log.store import NewEntry, log_store
+from delivery.models import Run
 from devices.models import Preference
 from tests.api.test_problems import problem
 from tests.api_world import Caller, World
@@ -115,6 +116,40 @@ def test_all_that_is_unread_is_read_at_once(shop: World, tell: Tell) -> None:
     rows = log_store().receipts(shop.subscriber.uid, ids)
     assert {(row.notification, row.kind) for row in rows} == {(ids[1], "read"), (ids[2], "read")}
     assert app("POST", "inbox/marks", {"state": "read", "all": True}).json() == {"marked": []}
+
+
+def test_a_device_that_missed_it_asks_what_became_of_notifications_and_their_runs(
+    shop: World, bank: World, tell: Tell
+) -> None:
+    unread, read, archived = tell("one", "two", "three")
+    app = shop.app()
+    for state, identity in (("read", read), ("archived", archived)):
+        app("POST", "inbox/marks", {"state": state, "ids": [str(identity)]})
+    ids = "&".join(f"id={one}" for one in (unread, read, archived))
+    states = {str(unread): "unread", str(read): "read", str(archived): "archived"}
+    asked = f"inbox/marks?{ids}&run={shop.run.uid}&run={bank.run.uid}"
+    assert app("GET", asked).json() == {"states": states, "recalled": []}
+    Run.objects.filter(pk__in=[shop.run.pk, bank.run.pk]).update(recalled_at=timezone.now())
+    assert app("GET", asked).json() == {"states": states, "recalled": [str(shop.run.uid)]}
+    assert app("GET", f"inbox/marks?{ids}").json() == {"states": states, "recalled": []}
+    # another application's person learns nothing of it
+    assert set(bank.app()("GET", asked).json()["states"].values()) == {"unread"}
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer"),
+    [
+        ("", "/id"),
+        ("id=x", "/id/0"),
+        (f"id={uuid4()}&run=x", "/run/0"),
+        ("&".join(f"id={uuid4()}" for _ in range(51)), "/id"),
+    ],
+)
+def test_a_wrong_question_about_marks_is_refused_with_its_place(
+    shop: World, query: str, pointer: str
+) -> None:
+    told = problem(shop.app()("GET", f"inbox/marks?{query}"), 400, "invalid")
+    assert [error["pointer"] for error in told["errors"]] == [pointer]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlencode
 
 from aiohttp import WSMsgType, web
+from multidict import MultiMapping
 
 from .page import render_device_page, static_folder
 
@@ -82,6 +83,8 @@ class FakeHub:
         self.bodies: list[Frame] = []  # what they had in them, where it was something
         self.answers: dict[tuple[str, str], Any] = {}  # what they are answered with
         self.states: dict[str, str] = {}  # of entries, by id: read or archived
+        self.recalled: list[str] = []  # runs
+        self.states_asked: list[tuple[list[str], list[str]]] = []  # ids and runs, whose states were asked for
         self.preferences: Frame = {"consent": True, "categories": []}
         self.broken = False  # True: every REST request is answered with 503
         self._changed = threading.Condition()
@@ -346,6 +349,8 @@ class FakeHub:
             return web.json_response({"title": "Away", "status": 503}, status=503)
         if what == ("GET", "inbox/latest"):
             return web.json_response(self._latest(request.query))
+        if what == ("GET", "inbox/marks") and what not in self.answers:
+            return web.json_response(self._states(request.query))
         if what == ("POST", "inbox/marks"):
             return web.json_response({"marked": self._mark(await request.json())})
         if what[1] == "preferences":
@@ -369,6 +374,12 @@ class FakeHub:
             "before": older and str(older),
             **(first if not start else dict.fromkeys(first)),
         }
+
+    def _states(self, query: MultiMapping[str]) -> Frame:
+        ids, runs = query.getall("id"), query.getall("run")
+        self._note(lambda: self.states_asked.append((ids, runs)))
+        states = {one: self.states.get(one, "unread") for one in ids}
+        return {"states": states, "recalled": [run for run in self.recalled if run in runs]}
 
     def _mark(self, said: Frame) -> list[str]:
         ids = said.get("ids") or [

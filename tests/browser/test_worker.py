@@ -1,5 +1,6 @@
 """The service worker in Chromium: what is pushed while no page is open is shown, and what became of it is told."""
 
+import json
 from typing import Any
 
 import pytest
@@ -111,6 +112,84 @@ def test_what_is_read_or_recalled_elsewhere_leaves_the_screen(
     wait_until(page, lambda: len(worker.shown()) < 2)
     assert [one["title"] for one in worker.shown()] == ["Stays"]
     assert said(hub, "dismissed") == []  # no person did it
+
+
+# Counts how often a page was told what is on the screen.
+LOOKS = """() => {
+  const get = ServiceWorkerRegistration.prototype.getNotifications;
+  window.looks = 0;
+  ServiceWorkerRegistration.prototype.getNotifications = function () {
+    return get.apply(this, arguments).then((shown) => { window.looks += 1; return shown; });
+  };
+}"""
+SEVERAL = {"read": "run-1", "archived": "run-1", "unread": "run-1", "recalled": "run-2"}
+
+
+@pytest.mark.parametrize("transports", [["websocket"], ["poll"]])
+def test_what_was_read_or_recalled_while_no_page_was_open_leaves_the_screen_when_one_opens(
+    page: Page, hub: FakeHub, worker: Worker, transports: list[str]
+) -> None:
+    for number, (name, run) in enumerate(SEVERAL.items(), 1):
+        worker.push({**PUSHED, "nh": {"id": name, "run": run}, "tag": name, "title": name})
+        worker.wait_for_shown(number)
+    page.evaluate("hub.close()")
+    hub.states = {"read": "read", "archived": "archived"}
+    hub.recalled = ["run-2"]
+    connected(page, hub, options={"worker": "/notifyhub-sw.js", "transports": transports})
+    wait_until(page, lambda: len(worker.shown()) == 1)
+    assert [one["title"] for one in worker.shown()] == ["unread"]
+    ((ids, runs),) = hub.states_asked
+    assert dict(zip(ids, runs, strict=True)) == SEVERAL
+    assert said(hub, "dismissed") == []
+
+
+def test_a_page_that_comes_back_asks_what_it_missed(page: Page, hub: FakeHub, worker: Worker) -> None:
+    worker.push(PUSHED)
+    worker.wait_for_shown(1)
+    hub.states = {"the-id": "read"}
+    hub.cut()
+    wait_until(page, lambda: not worker.shown())
+
+
+def test_nothing_is_asked_where_nothing_of_ours_is_on_the_screen(
+    page: Page, hub: FakeHub, worker: Worker
+) -> None:
+    worker.run("self.registration.showNotification('Stays', {data: {mine: 1}})")
+    worker.wait_for_shown(1)
+    connected(page, hub, options={"worker": "/notifyhub-sw.js"}, before=LOOKS)
+    wait(page, "looks > 0")
+    page.evaluate("new Promise((done) => hub.ask('GET', 'preferences', null, done))")
+    assert [what for what in hub.asked if what[1].startswith("inbox")] == []
+
+
+def test_only_the_newest_on_the_screen_are_asked_about(page: Page, hub: FakeHub, worker: Worker) -> None:
+    ids = [f"id-{number:02}" for number in range(60)]  # from the newest to the oldest
+    page.evaluate("hub.close()")
+    fakes = """(ids) => {
+      window.gone = [];
+      ServiceWorkerRegistration.prototype.getNotifications = () => Promise.resolve(ids.map((id, number) => (
+        {data: {nh: {id, run: "run-1"}}, timestamp: 1000 - number, close: () => gone.push(id)})).reverse());
+    }"""
+    hub.states = dict.fromkeys(ids, "read")
+    connected(page, hub, options={"worker": "/notifyhub-sw.js"}, before=f"() => ({fakes})({json.dumps(ids)})")
+    wait(page, "gone.length === 50")
+    assert hub.states_asked == [(ids[:50], ["run-1"] * 50)]
+    assert sorted(page.evaluate("gone")) == ids[:50]
+
+
+@pytest.mark.parametrize("answer", [None, [], {}, {"states": []}, {"states": {"the-id": "read"}}])
+def test_an_answer_that_is_none_closes_nothing(
+    page: Page, hub: FakeHub, worker: Worker, answer: object
+) -> None:
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(error.message))
+    worker.push(PUSHED)
+    worker.wait_for_shown(1)
+    hub.answers["GET", "inbox/marks"] = answer
+    hub.cut()
+    hub.wait_until(lambda: ("GET", "inbox/marks") in hub.asked)
+    page.evaluate("new Promise((done) => hub.ask('GET', 'preferences', null, done))")
+    assert len(worker.shown()) == 1 and wrong == []
 
 
 @pytest.mark.parametrize(

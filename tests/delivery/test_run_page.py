@@ -188,6 +188,41 @@ def test_viewers_of_a_run_share_its_looks_and_hear_only_what_changed(looks: list
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize("news", [{"run": 7}, {"application": 3}])
+def test_what_is_told_of_a_run_or_its_application_has_it_looked_at_but_not_too_often(
+    looks: list[str], monkeypatch: pytest.MonkeyPatch, news: dict[str, int]
+) -> None:
+    monkeypatch.setattr(live, "EVERY", 3_600.0)
+    monkeypatch.setattr(live, "viewer_of", lambda *_: live.Shown(7, "en", frozenset(), "", 3))
+    monkeypatch.setattr(live, "look", lambda _: looks.append("look") or str(len(looks)))
+    turn = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        if seconds == live.LEAST:
+            looks.append("least")
+            seconds = 0.0
+        await turn(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+
+    async def scene() -> None:
+        async with Line() as line:
+            assert (await line.next())["type"] == "websocket.accept"
+            await line.next()
+            for _ in range(2):
+                live._heard({"run": 8})
+                live._heard({"application": 4})
+                for _ in range(100):
+                    live._heard(news)  # a burst is one look
+                await line.next()
+            async with asyncio.timeout(5):
+                while looks[-1] != "least":
+                    await turn(0)
+        assert looks == ["look", "least"] * 3
+
+    asyncio.run(scene())
+
+
 def test_a_viewer_who_may_not_see_the_run_is_refused_before_the_socket_opens(
     looks: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,16 +17,28 @@ import notifyhub  # noqa: F401  (prepares imports that apns2 needs)
 
 django.setup()
 
+from django.conf import settings  # noqa: E402
+from django.contrib.auth.models import User  # noqa: E402
 from django.db import transaction  # noqa: E402
+from django.test import Client  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from delivery import device_messages, positions, presence, receipts, sockets  # noqa: E402
+from delivery import (  # noqa: E402
+    device_messages,
+    holds,
+    positions,
+    presence,
+    receipts,
+    runs,
+    sockets,
+)
 from delivery.content import Content  # noqa: E402
 from delivery.log import body as bodies  # noqa: E402
 from delivery.log.store import NewEntry, log_store  # noqa: E402
-from delivery.models import Parcel  # noqa: E402
+from delivery.models import Parcel, Run  # noqa: E402
 from delivery.node import tickets  # noqa: E402
 from delivery.outgoing import Outgoing, Target  # noqa: E402
+from delivery.snapshot import Snapshot, Text, to_json  # noqa: E402
 from devices import closing, registration, tokens  # noqa: E402
 from devices.models import Application, Device, Platform, Provider, SigningKey, Subscriber  # noqa: E402
 
@@ -148,9 +160,9 @@ class Hand:
         """Retire a device."""
         registration.retire(self._known[device], registration.REMOVED)
 
-    def close(self, *, devices: list[str]) -> None:
-        """Note that the lines of devices must end."""
-        closing.close_devices([uuid.UUID(one) for one in devices])
+    def close(self, *, devices: list[str], others: int = 0) -> None:
+        """Note that the lines of devices must end, after those of so many that are not here."""
+        closing.close_devices([*(uuid.uuid4() for _ in range(others)), *(uuid.UUID(one) for one in devices)])
 
     def say(self, *, device: str, to: list[str], data: Any) -> list[bool]:
         """Say something from a device to others."""
@@ -169,6 +181,36 @@ class Hand:
     def ticket(self, *, token: str) -> str:
         """Return a ticket for a token."""
         return tickets.issue(token)
+
+    def run(self) -> int:
+        """Make a run that is running; return its primary key."""
+        application, _ = Application.objects.get_or_create(slug="site", defaults={"name": "Site"})
+        snapshot = Snapshot(texts={"en": Text(title="Told", body="")})
+        made = Run.objects.create(
+            application=application,
+            origin="campaign:x:v1",
+            title="Told",
+            kind=Run.Kind.AUDIENCE,
+            lane="bulk",
+            state=Run.State.RUNNING,
+            snapshot=to_json(snapshot),
+        )
+        return int(made.pk)
+
+    def viewer(self) -> str:
+        """Return the cookie of somebody who may see every run."""
+        user = User.objects.create_superuser(f"u-{uuid.uuid4()}")
+        client = Client()
+        client.force_login(user)
+        return str(client.cookies[settings.SESSION_COOKIE_NAME].OutputString())
+
+    def act(self, *, run: int, action: str) -> None:
+        """Pause, resume, cancel or recall a run."""
+        getattr(runs, action)(Run.objects.get(pk=run))
+
+    def stop(self) -> None:
+        """Stop all of the application."""
+        holds.stop(Application.objects.get(slug="site"), reason="a fault")
 
     def nodes(self) -> Any:
         """Return the figures of the live nodes."""

@@ -66,11 +66,11 @@ class Site:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def web(self, server: str = "daphne", **settings: str) -> WebProcess:
+    def web(self, server: str = "daphne", *, module: str = "notifyhub.web", **settings: str) -> WebProcess:
         """Start one more web process; it answers when this returns."""
         port = free_port()
         process = Process(
-            [sys.executable, "-m", "notifyhub.web"],
+            [sys.executable, "-m", module],
             name=f"web-{port}",
             log=self.folder / f"web-{port}.log",
             env=self._environment | {"NOTIFYHUB_PORT": str(port), "NOTIFYHUB_SERVER": server} | settings,

@@ -1,11 +1,13 @@
 """Whose lines a node ends for which note, told by instants instead of waiting for them."""
 
+import asyncio
 import uuid
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from delivery.node import closings as closing_notes
 from delivery.node import frames
 from delivery.node.closings import LOOK_BACK, Closings, Note
 from delivery.node.lines import Lines
@@ -42,10 +44,15 @@ def note(key: int = 1, **about: Any) -> Note:
     )
 
 
+def obey(closings: Closings, notes: list[Note], now: float) -> None:
+    closings.learn(notes, now)
+    asyncio.run(closings.obey())
+
+
 def test_a_devices_note_is_about_it_alone(lines: Lines) -> None:
     one, other = Line(lines), Line(lines)
     assert one.identity is not None
-    Closings(lines).obey([note(device=one.identity.device_uid)], 1.0)
+    obey(Closings(lines), [note(device=one.identity.device_uid)], 1.0)
     assert (one.codes, other.codes) == ([frames.TOKEN_REFUSED], [])
 
 
@@ -54,14 +61,14 @@ def test_younger_tokens_of_a_subscriber_stay(lines: Lines, issued_at: float, end
     line = Line(lines, issued_at=issued_at)
     assert line.identity is not None
     before = datetime.fromtimestamp(100.0, UTC)
-    Closings(lines).obey([note(subscriber=line.identity.subscriber_uid, before=before)], 1.0)
+    obey(Closings(lines), [note(subscriber=line.identity.subscriber_uid, before=before)], 1.0)
     assert bool(line.codes) is ended
 
 
 def test_without_an_instant_every_line_of_the_subscriber_ends(lines: Lines) -> None:
     line = Line(lines, issued_at=10_000.0)
     assert line.identity is not None
-    Closings(lines).obey([note(subscriber=line.identity.subscriber_uid)], 1.0)
+    obey(Closings(lines), [note(subscriber=line.identity.subscriber_uid)], 1.0)
     assert line.codes
 
 
@@ -70,10 +77,10 @@ def test_a_token_that_was_being_looked_up_is_caught_once_it_is_believed(lines: L
     who, line.identity = line.identity, None
     assert who is not None
     closings, notes = Closings(lines), [note(device=who.device_uid)]
-    closings.obey(notes, 1.0)
+    obey(closings, notes, 1.0)
     assert not line.codes
     line.identity = who  # its token was read before the note was committed, and the answer came late
-    closings.obey(notes, 3.0)
+    obey(closings, notes, 3.0)
     assert line.codes
 
 
@@ -81,23 +88,44 @@ def test_a_token_that_is_shown_after_the_note_was_seen_was_read_after_it(lines: 
     line = Line(lines, shown_at=1.1)
     assert line.identity is not None
     closings, notes = Closings(lines), [note(device=line.identity.device_uid)]
-    closings.obey(notes, 1.0)
-    closings.obey(notes, 2.0)
+    obey(closings, notes, 1.0)
+    obey(closings, notes, 2.0)
     assert not line.codes
 
 
 def test_notes_are_read_again_for_a_while_and_then_no_more(lines: Lines) -> None:
     closings = Closings(lines)
-    closings.obey([note(7)], 1.0)
-    closings.obey([note(7), note(6)], 2.0)  # the lower key was committed later
-    closings.obey([note(7), note(6)], 1.5 + LOOK_BACK)
-    assert closings._floor == 7
+    obey(closings, [note(7)], 1.0)
+    obey(closings, [note(7), note(6)], 2.0)  # the lower key was committed later
+    obey(closings, [note(7), note(6)], 1.5 + LOOK_BACK)
+    assert (closings._floor, list(closings._seen), len(closings._about)) == (7, [6], 1)
+    obey(closings, [], 2.5 + LOOK_BACK)
+    assert (closings._floor, closings._seen, closings._about) == (7, {}, {})
+
+
+def test_everything_else_has_its_turn_while_very_many_lines_are_closed(
+    lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(closing_notes, "AT_ONCE", 2)
+    held = [Line(lines) for _ in range(5)]
+    closings = Closings(lines)
+    closings.learn([note(signing_key=7)], 1.0)
+    closed_by_then: list[int] = []
+
+    async def course() -> None:
+        obeying = asyncio.create_task(closings.obey())
+        while not obeying.done():
+            await asyncio.sleep(0)
+            closed_by_then.append(sum(len(line.codes) for line in held))
+
+    asyncio.run(course())
+    assert closed_by_then[:3] == [2, 4, 5]
 
 
 def test_a_signing_keys_note_ends_the_lines_of_its_tokens_however_late_they_were_shown(lines: Lines) -> None:
     line, late = Line(lines), Line(lines, shown_at=1.5)
     closings = Closings(lines)
-    closings.obey([note(signing_key=8)], 1.0)
+    obey(closings, [note(signing_key=8)], 1.0)
     assert not line.codes
-    closings.obey([note(signing_key=7)], 1.0)
+    obey(closings, [note(2, signing_key=7)], 1.0)
     assert (line.codes, late.codes) == ([frames.TOKEN_REFUSED], [frames.TOKEN_REFUSED])

@@ -1,6 +1,5 @@
 """One device's connection: order, repeats, acknowledgement, and live entries that come during a replay."""
 
-import asyncio
 import json
 import time
 import uuid
@@ -24,7 +23,6 @@ class Device:
         self.frames: list[dict[str, Any]] = []
         self.codes: list[int] = []
         self.waiting = 0
-        self.aborted = False
         self.connection = Connection(
             device=b"d" * 16,
             subscriber=uuid.uuid4(),
@@ -43,9 +41,6 @@ class Device:
 
     def listen(self, take: Any) -> None:
         return None
-
-    def abort(self) -> None:
-        self.aborted = True
 
     @property
     def numbers(self) -> list[int]:
@@ -123,23 +118,13 @@ def test_what_is_remembered_of_a_connection_is_bounded_though_it_never_acknowled
     assert len(ids) == connections.UNACKNOWLEDGED
 
 
-def test_a_device_that_does_not_read_is_told_to_come_back_and_then_let_go() -> None:
-    async def course() -> Device:
-        device = Device()
-        device.connection.replaying = False
-        device.waiting = connections.WAITING_LIMIT
-        device.connection.deliver([piece(1)])
-        device.waiting += 1
-        for number in (2, 3, 4):
-            device.connection.deliver([piece(number)])
-        loop = asyncio.get_running_loop()
-        later = loop.time() + connections.ABORT_SECONDS
-        loop.time = lambda: later  # type: ignore[method-assign]
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        return device
-
-    device = asyncio.run(course())
+def test_a_device_that_does_not_read_is_told_to_come_back_and_closed() -> None:
+    device = Device()
+    device.connection.replaying = False
+    device.waiting = connections.WAITING_LIMIT
+    device.connection.deliver([piece(1)])
+    device.waiting += 1
+    for number in (2, 3, 4):
+        device.connection.deliver([piece(number)])
     assert [frame["type"] for frame in device.frames] == ["entries", "resync"]
     assert device.codes == [1013]
-    assert device.aborted

@@ -11,6 +11,7 @@ from django.conf import settings
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from delivery import device_messages, positions
+from delivery.node.closings import LOOK_BACK
 from tests.delivery.node.device import Socket
 from tests.delivery.node.site import Site, WebProcess
 
@@ -142,6 +143,15 @@ def test_revoked_tokens_close_their_sockets_within_a_second(site: Site, opened: 
     site.ask("revoke", device=devices[0]["uid"])
     assert sockets[0].close_code(within=1.0) == 4401
     sockets[1].settled()
+
+
+def test_a_device_whose_note_comes_after_very_many_others_loses_its_sockets_too(
+    site: Site, opened: Open
+) -> None:
+    [device] = site.devices(1)
+    socket = opened(device["token"])
+    site.ask("close", devices=[device["uid"]], others=25_000)
+    assert socket.close_code(within=LOOK_BACK / 2) == 4401
 
 
 def test_a_retired_device_loses_its_sockets_and_comes_not_back(site: Site, opened: Open) -> None:

@@ -56,8 +56,6 @@ class Device:
 
     def listen(self, take: Any) -> None: ...
 
-    def abort(self) -> None: ...
-
     @property
     def titles(self) -> list[str]:
         return [entry["title"] for frame in self.frames for entry in frame.get("entries", ())]

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from delivery.node.wire import AsgiWire, frame
+from delivery.node.wire import CLOSE_SECONDS, AsgiWire, frame
 from tests.servers.process import Process, free_port
 
 WAYS = ("daphne-fast", "daphne-plain", "uvicorn-fast", "uvicorn-plain")
@@ -205,16 +205,6 @@ def test_a_device_that_does_not_take_its_close_is_dropped(dial: Dial, way: str) 
             files = int(other.text())
 
 
-def test_an_aborted_line_is_gone_with_what_waited_for_it(dial: Dial, way: str) -> None:
-    """Where only `await send` is possible, the server alone can do that."""
-    if way.endswith("fast"):
-        line = dial(receive_buffer=4_096)
-        for _ in range(30):
-            told(line, write=[90_000] * 5)
-        told(line, abort=True)
-        assert len(line.rest()) < 30 * 5 * 90_000
-
-
 def test_the_ways_are_the_ones_that_were_meant(dial: Dial, way: str) -> None:
     line = dial()
     told(line, ask="way")
@@ -225,6 +215,32 @@ def test_the_releases_are_those_whose_insides_were_read() -> None:
     """Another one may well do: read what `delivery/node/wire.py` lists, run this module, and change the number."""
     read = {"daphne": "4.2.3", "twisted": "26.10.0", "autobahn": "26.10.2", "uvicorn": "0.54.0"}
     assert {name: version(name) for name in read} == read
+
+
+def test_the_asgi_way_keeps_nothing_for_a_device_that_does_not_take_its_close() -> None:
+    async def course() -> tuple[int, bool]:
+        stuck, ended = asyncio.Event(), asyncio.Event()
+
+        async def send(message: dict[str, Any]) -> None:
+            stuck.set()
+            try:
+                await asyncio.Event().wait()  # the device does not read
+            finally:
+                ended.set()
+
+        wire = AsgiWire(send)
+        wire.write(b"one")
+        wire.write(b"two")
+        await stuck.wait()
+        wire.close(1013)
+        loop = asyncio.get_running_loop()
+        later = loop.time() + CLOSE_SECONDS
+        loop.time = lambda: later  # type: ignore[method-assign]
+        for _ in range(4):
+            await asyncio.sleep(0)
+        return wire.waiting, ended.is_set()
+
+    assert asyncio.run(course()) == (0, True)
 
 
 def test_a_server_that_fails_ends_the_asgi_way_quietly() -> None:

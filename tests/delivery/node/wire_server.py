@@ -33,8 +33,6 @@ def obey(wire: Wire, order: dict[str, Any]) -> bool:
         wire.close(order["close"])
         for size in order.get("then", ()):
             wire.write(payload(size))
-    if "abort" in order:
-        wire.abort()
     return True
 
 
