@@ -97,7 +97,15 @@ class SubscriberAdmin(ScopedAdmin):
         ),
     ]
 
-    @action(description=gettext_lazy("Import a CSV file"), url_path="import-csv", icon="upload_file")
+    def has_import_permission(self, request: HttpRequest) -> bool:
+        return staff.may(request, Power.WRITE)
+
+    @action(
+        description=gettext_lazy("Import a CSV file"),
+        url_path="import-csv",
+        icon="upload_file",
+        permissions=["import"],
+    )
     def import_csv(self, request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(reverse("admin:devices_import_add"))
 
