@@ -281,7 +281,7 @@ class DeviceAdmin(ReadOnlyAdmin):
         device: Device = self.get_object(request, object_id)
 
         def do() -> str:
-            if not registration.retire(device, registration.BY_STAFF):
+            if not registration.retire(device, Device.Retired.BY_STAFF):
                 raise RefusedError(_("This device was retired before."))
             return _("%(device)s is retired: nothing is sent to it any more.") % {"device": device}
 

@@ -146,7 +146,7 @@ class Hand:
 
     def retire(self, *, device: str) -> None:
         """Retire a device."""
-        registration.retire(self._known[device], registration.REMOVED)
+        registration.retire(self._known[device], Device.Retired.REMOVED)
 
     def close(self, *, devices: list[str]) -> None:
         """Note that the lines of devices must end."""
