@@ -43,7 +43,7 @@ def answer(facts: dict[str, Any]) -> dict[str, Any]:
         said = _of_run(run)
         if outcomes or facts["stopped"]:
             said += [_("They were stopped: %(sentence)s") % row for row in facts["stopped"]]
-            said += [_outcome(row) for row in outcomes]
+            said += [outcome_of(row) for row in outcomes]
             said += [_receipt(row) for row in facts["receipts"]]
             told = any(row["outcome"] == "sent" for row in outcomes)
             if not told and any(row["outcome"] == "stored" for row in outcomes):
@@ -140,16 +140,17 @@ def _nothing_recorded(facts: dict[str, Any]) -> tuple[list[str], bool | None]:
 def _no_device(audience: dict[str, Any]) -> str:
     devices = [device for device in audience["devices"] if device["state"] == "active"]
     wanted = ", ".join(audience["platforms"])
+    because = ""
     if not audience["devices"]:
         what = _("they have no device")
     elif not devices:
-        reason = audience["devices"][0]["retired_reason"] or _("no reason")
-        what = _("their devices are retired (%(reason)s)") % {"reason": reason}
+        what = _("their devices are retired")
+        because = audience["devices"][0]["retired_because"]
     else:
         have = ", ".join(sorted({device["platform"] for device in devices}))
         what = _("it is for %(wanted)s only, and they have %(have)s") % {"wanted": wanted, "have": have}
     said = _("No message was made, because %(what)s. It stands in their log.") % {"what": what}
-    return f"{said} {_now(audience)}"
+    return " ".join(filter(None, (said, because, _now(audience))))
 
 
 def _unwilling(audience: dict[str, Any]) -> list[str]:
@@ -170,7 +171,8 @@ def _decision(row: dict[str, Any]) -> str:
     return _("The event “%(type)s” of %(at)s, %(rule)s: %(sentence)s") % values + detail
 
 
-def _outcome(row: dict[str, Any]) -> str:
+def outcome_of(row: dict[str, Any]) -> str:
+    """Return what became of a message, with the sentence of its reason."""
     word = _(OUTCOME_WORDS.get(row["outcome"], row["outcome"]))
     return f"{row['on']}: {word}, {_when(row['at'])}. {row['sentence']}"
 

@@ -5,14 +5,15 @@ from typing import Any
 
 import msgspec
 
-from campaigns import reasons
+from campaigns import reasons, rules
 from campaigns.models import Event, Rule
 from campaigns.rulebook import Ready
 from campaigns.rules import EvaluationError
+from delivery import remarks
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What a rule makes of an event.
+    """What a rule makes of an event; the detail is in English (`said`).
 
     `external_ids` are those it is for; None with the reason `forwarded` means the campaign's
     audience. Whether they are subscribers is not known yet.
@@ -25,6 +26,11 @@ class Verdict(msgspec.Struct, frozen=True):
     @property
     def forwarded(self) -> bool:
         return self.reason == reasons.FORWARDED
+
+
+def said(detail: str) -> str:
+    """Return what a decision keeps beside its reason, in the language that is active."""
+    return remarks.said(detail, (*reasons.REMARKS, *rules.REMARKS))
 
 
 def facts(event: Event) -> dict[str, Any]:
@@ -48,14 +54,14 @@ def judge(event: Event, rule: Ready, now: datetime) -> Verdict:
     """Return what a rule makes of an event at an instant (aware); never raises for what an expression does."""
     age = (now - event.time).total_seconds()
     if age > rule.max_age:
-        return Verdict(reasons.TOO_OLD, f"{age:.0f} s old, {rule.max_age} s are allowed")
+        return Verdict(reasons.TOO_OLD, reasons.SECONDS_OLD % {"age": round(age), "most": rule.max_age})
     if rule.fault:
         return Verdict(reasons.CONDITION_ERROR, rule.fault)
     try:
         if rule.condition is not None:
             met = rule.condition.evaluate({"event": facts(event)})
             if not isinstance(met, bool):
-                return Verdict(reasons.CONDITION_ERROR, f"the condition gives {met!r:.60}, not true or false")
+                return Verdict(reasons.CONDITION_ERROR, reasons.NEITHER % {"value": repr(met)[:60]})
             if not met:
                 return Verdict(reasons.CONDITION_FALSE)
         if rule.snapshot is None:
@@ -75,19 +81,17 @@ def _recipients(event: Event, rule: Ready) -> Verdict:
         assert rule.recipient_ids is not None
         value = rule.recipient_ids.evaluate({"event": facts(event)})
         if not isinstance(value, list) or not all(_is_id(one) for one in value):
-            return Verdict(
-                reasons.CONDITION_ERROR, f"the recipients are {value!r:.60}, not a list of external ids"
-            )
+            return Verdict(reasons.CONDITION_ERROR, reasons.NO_LIST % {"value": repr(value)[:60]})
         ids = list(dict.fromkeys(str(one) for one in value))
     if not ids:
         return Verdict(reasons.NO_RECIPIENTS)
     if len(ids) > reasons.RECIPIENTS_LIMIT:
-        return Verdict(reasons.TOO_MANY_RECIPIENTS, f"{len(ids)} recipients")
+        return Verdict(reasons.TOO_MANY_RECIPIENTS, reasons.SO_MANY % {"count": len(ids)})
     if not bound or ids == [event.subject]:
         return Verdict(reasons.FORWARDED, external_ids=ids)
     if event.subject not in ids:
         return Verdict(reasons.BEYOND_SENDER)
-    return Verdict(reasons.FORWARDED, f"{len(ids) - 1} others left out: a client's event", [event.subject])
+    return Verdict(reasons.FORWARDED, reasons.OTHERS_LEFT_OUT % {"count": len(ids) - 1}, [event.subject])
 
 
 def _is_id(value: Any) -> bool:

@@ -22,7 +22,7 @@ from campaigns import delayed, reasons
 from campaigns.deciding import Verdict, judge, told
 from campaigns.models import Decision, Event
 from campaigns.rulebook import Ready, Rulebook, rulebooks
-from delivery import dbclock, goals, heard, runs
+from delivery import dbclock, goals, heard, remarks, runs
 from delivery.draining import Step
 from delivery.lanes import lower_of
 from delivery.models import Run
@@ -170,7 +170,7 @@ def _judge(event: Event, rulebook: Rulebook) -> _Judged:
     book = rulebook.get(event.type, [])
     if event.attempts > ATTEMPTS:
         log.error("event.given_up", event_uid=str(event.uid), attempts=event.attempts)
-        detail = f"claimed {event.attempts - 1} times without an end"
+        detail = reasons.WITHOUT_END % {"count": event.attempts - 1}
         return _Judged(event, [(rule, Verdict(reasons.ERROR, detail)) for rule in book])
     now = datetime.now(UTC)
     verdicts = []
@@ -244,9 +244,8 @@ def _add(
             verdict = Verdict(reasons.UNKNOWN_SUBSCRIBER, ", ".join(ids)[:250])
         else:
             if reached < len(ids):
-                verdict = Verdict(
-                    verdict.reason, f"{len(ids) - reached} of {len(ids)} are no subscribers", ids
-                )
+                missing = {"count": len(ids) - reached, "answered": len(ids)}
+                verdict = Verdict(verdict.reason, reasons.NO_SUBSCRIBERS % missing, ids)
             if rule.waits:
                 waiting = [delayed.Wait(rule, event, lane, key) for key in known]
             else:
@@ -346,7 +345,8 @@ def _let_in(batch: _Batch) -> None:
         if one.rule.delay:
             later.append(one)
             decision.forwarded, decision.reason = False, reasons.DELAYED
-            decision.detail = f"until {datetime.fromtimestamp(one.due_at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+            due = datetime.fromtimestamp(one.due_at, UTC)
+            decision.detail = reasons.UNTIL % {"at": due.strftime(remarks.AT)}
         else:
             _tell(batch, one.event, one.rule, one.lane, [one.subscriber])
     for _, decision in batch.waits:

@@ -27,7 +27,7 @@ from delivery import dryrun, experiments, remarks, rendering, runs, weighing
 from delivery.models import Credential, Run
 from delivery.snapshot import WHOLE, Share, Snapshot, digest, from_json, to_json
 from devices.segments import PredicateError
-from devices.words import number, one_of, percent, within
+from devices.words import number, one_of, within
 
 log = structlog.get_logger(__name__)
 
@@ -571,8 +571,8 @@ def _run_of(
     if version.canary:
         share = canary_share(version)
         if first:
-            words = {"campaign": title[:160], "share": percent(version.canary / 100, 0)}
-            title, uid = _("%(campaign)s: first %(share)s") % words, canary_uid(version)
+            words = {"campaign": title[:160], "share": f"{version.canary}%"}
+            title, uid = remarks.CANARY_TITLE % words, canary_uid(version)
         else:
             share = msgspec.structs.replace(share, low=share.high, high=WHOLE)
         snapshot = msgspec.structs.replace(snapshot, share=share)

@@ -1,4 +1,7 @@
-"""What the engine decided about an event, and why: every reason code once, with a sentence for people."""
+"""What the engine decided about an event, and why: every reason code once, with a sentence for people.
+
+What stands beside a reason is a remark (`delivery.remarks`): stored in English, said in the reader's language.
+"""
 
 from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
@@ -45,6 +48,28 @@ SENTENCES = {
     ),
     ERROR: _("The event could not be decided in as many attempts as there are."),
 }
+
+SECONDS_OLD = _("%(age)s s old, %(most)s s are allowed")
+NEITHER = _("the condition gives %(value)s, not true or false")
+NO_LIST = _("the recipients are %(value)s, not a list of external ids")
+SO_MANY = _("%(count)s recipients")
+OTHERS_LEFT_OUT = _("%(count)s others left out: a client's event")
+NO_SUBSCRIBERS = _("%(count)s of %(answered)s are no subscribers")
+UNTIL = _("until %(at)s")
+WITHOUT_END = _("claimed %(count)s times without an end")
+UNREADABLE = _("the campaign's version %(version)s cannot be read: %(error)s")
+
+REMARKS = (
+    SECONDS_OLD,
+    NEITHER,
+    NO_LIST,
+    SO_MANY,
+    OTHERS_LEFT_OUT,
+    NO_SUBSCRIBERS,
+    UNTIL,
+    WITHOUT_END,
+    UNREADABLE,
+)
 
 
 def sentence(code: str) -> str:

@@ -7,7 +7,9 @@ from uuid import UUID
 
 import msgspec
 from django.db.models import OuterRef, Subquery
+from django.utils.translation import override
 
+from campaigns import reasons
 from campaigns.launching import IN_FORCE
 from campaigns.models import CampaignVersion, Rule
 from campaigns.rules import Expression, RuleError, compile_expression
@@ -21,7 +23,7 @@ FRESH = 1.0
 class Ready(msgspec.Struct, frozen=True):
     """A rule ready to be evaluated.
 
-    `fault` says why an expression does not compile any more; `snapshot` is of the campaign's
+    `fault` says in English why an expression does not compile any more; `snapshot` is of the campaign's
     newest version, None when the campaign is not in force. `origin` is what runs of this version
     of the rule and of its campaign are known by.
     """
@@ -105,7 +107,9 @@ def _read(applications: set[int]) -> dict[int, Rulebook]:
     versions = CampaignVersion.objects.in_bulk(in_force)
     books = {application: Rulebook() for application in applications}
     for rule in rules:
-        ready, book = _ready(rule, versions.get(rule.newest)), books[rule.application_id]
+        with override("en"):  # a fault is kept with decisions
+            ready = _ready(rule, versions.get(rule.newest))
+        book = books[rule.application_id]
         book.setdefault(rule.event_type.name, []).append(ready)
         if rule.unless is not None:
             book.ends.setdefault(rule.unless.name, []).append(rule.pk)
@@ -126,7 +130,7 @@ def _ready(rule: Rule, version: CampaignVersion | None) -> Ready:
         try:
             snapshot = msgspec.structs.replace(from_json(version.snapshot), platforms=rule.platforms)
         except msgspec.MsgspecError as error:
-            fault = f"the campaign's version {version.number} cannot be read: {error}"
+            fault = reasons.UNREADABLE % {"version": version.number, "error": error}
     return Ready(
         pk=rule.pk,
         uid=rule.uid,

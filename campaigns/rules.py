@@ -17,7 +17,8 @@ from typing import Any
 
 import cel
 
-from devices.words import gettext as _
+from devices.words import gettext
+from devices.words import gettext_noop as _
 
 TEXT_LIMIT = 2_000
 """Characters an expression may have."""
@@ -41,6 +42,41 @@ FUNCTIONS = frozenset(
 )
 """What may be called, beside the macros."""
 
+AT_LINE = _("line %(line)s, column %(column)s: %(reason)s")
+EMPTY = _("the expression is empty")
+TOO_LONG = _("the expression has %(count)s characters; %(most)s are the most")
+UNKNOWN_NAME = _("unknown name “%(name)s”; an expression sees “event” alone")
+UNKNOWN_FUNCTION = _("unknown function “%(name)s”; %(hint)s")
+DID_YOU_MEAN = _("did you mean “%(near)s”?")
+THERE_ARE = _("there are %(listed)s")
+TOO_MANY_MACROS = _("at most %(macros_limit)s macros over lists, %(nesting_limit)s within each other")
+NOT_CEL = _("this is no CEL expression")
+ENDS_TOO_EARLY = _("the expression ends too early")
+UNEXPECTED = _("unexpected %(found)s")
+LONG_LISTS = _("The event's lists are too long for this expression.")
+NO_FIELD = _("The event has no field %(args)s.")
+OTHER_KIND = _("A value is of another kind than the expression expects.")
+NOT_EVALUATED = _("The expression could not be evaluated.")
+
+REMARKS = (
+    AT_LINE,
+    EMPTY,
+    TOO_LONG,
+    UNKNOWN_NAME,
+    UNKNOWN_FUNCTION,
+    DID_YOU_MEAN,
+    THERE_ARE,
+    TOO_MANY_MACROS,
+    NOT_CEL,
+    ENDS_TOO_EARLY,
+    UNEXPECTED,
+    LONG_LISTS,
+    NO_FIELD,
+    OTHER_KIND,
+    NOT_EVALUATED,
+)
+"""What decisions keep of it in English (`campaigns.deciding.said`)."""
+
 _ERROR = re.compile(r"ERROR: <input>:(\d+):(\d+): (.+)")
 _NO_CODE = re.compile(
     r"""//[^\n]*|[rR](?:\"{3}.*?\"{3}|'{3}.*?'{3}|\"[^\"]*\"|'[^']*')"""
@@ -58,14 +94,11 @@ class RuleError(Exception):
 
     def __init__(self, line: int, column: int, reason: str) -> None:
         self.line, self.column, self.reason = line, column, reason
-        super().__init__(
-            _("line %(line)s, column %(column)s: %(reason)s")
-            % {"line": line, "column": column, "reason": reason}
-        )
+        super().__init__(gettext(AT_LINE) % {"line": line, "column": column, "reason": reason})
 
 
 class EvaluationError(Exception):
-    """An expression that gives no value for an event, with the reason in a sentence."""
+    """An expression that gives no value for an event, with the reason in an English sentence."""
 
 
 class Expression:
@@ -81,22 +114,20 @@ class Expression:
     def evaluate(self, variables: Mapping[str, Any]) -> Any:
         """Return the expression's value for `{"event": {…}}`; raises `EvaluationError`."""
         if self._power > 1 and _longest(variables) ** self._power > WORK:
-            raise EvaluationError(_("The event's lists are too long for this expression."))
+            raise EvaluationError(LONG_LISTS)
         try:
             return self._program.execute(dict(variables))
         except KeyError as error:
-            raise EvaluationError(
-                _("The event has no field %(args)s.") % {"args": error.args[0] if error.args else ""}
-            ) from None
+            raise EvaluationError(NO_FIELD % {"args": error.args[0] if error.args else ""}) from None
         except TypeError:
-            raise EvaluationError(_("A value is of another kind than the expression expects.")) from None
+            raise EvaluationError(OTHER_KIND) from None
         except Exception as error:
             raise EvaluationError(_sentence(str(error))) from None
         except BaseException as error:
             # a panic in the Rust library derives from BaseException; a request to stop must go on
             if type(error).__name__ != "PanicException":
                 raise
-            raise EvaluationError(_("The expression could not be evaluated.")) from None
+            raise EvaluationError(NOT_EVALUATED) from None
 
 
 @lru_cache(maxsize=4_096)
@@ -107,14 +138,9 @@ def compile_expression(text: str) -> Expression:
     function and for what is past the limits of this module.
     """
     if not text.strip():
-        raise RuleError(1, 1, _("the expression is empty"))
+        raise RuleError(1, 1, gettext(EMPTY))
     if len(text) > TEXT_LIMIT:
-        raise RuleError(
-            1,
-            1,
-            _("the expression has %(count)s characters; %(text_limit)s are the most")
-            % {"count": len(text), "text_limit": TEXT_LIMIT},
-        )
+        raise RuleError(1, 1, gettext(TOO_LONG) % {"count": len(text), "most": TEXT_LIMIT})
     try:
         program = cel.compile(text)
     except ValueError as error:
@@ -123,21 +149,16 @@ def compile_expression(text: str) -> Expression:
     depth, bound, copies = _macros(code)
     for name in program.variables():
         if name != "event" and name not in bound:
-            raise RuleError(
-                *_place(code, name),
-                _("unknown name “%(name)s”; an expression sees “event” alone") % {"name": name},
-            )
+            raise RuleError(*_place(code, name), gettext(UNKNOWN_NAME) % {"name": name})
     for name in program.functions():
         if name[0].isalpha() and name not in FUNCTIONS:
             near = difflib.get_close_matches(name, FUNCTIONS, n=1)
             hint = (
-                _("did you mean “%(near)s”?") % {"near": near[0]}
+                gettext(DID_YOU_MEAN) % {"near": near[0]}
                 if near
-                else _("there are %(listed)s") % {"listed": ", ".join(sorted(FUNCTIONS))}
+                else gettext(THERE_ARE) % {"listed": ", ".join(sorted(FUNCTIONS))}
             )
-            raise RuleError(
-                *_place(code, name), _("unknown function “%(name)s”; %(hint)s") % {"name": name, "hint": hint}
-            )
+            raise RuleError(*_place(code, name), gettext(UNKNOWN_FUNCTION) % {"name": name, "hint": hint})
     return Expression(text, program, depth + copies)
 
 
@@ -155,10 +176,8 @@ def _macros(code: str) -> tuple[int, set[str], bool]:
             bound.add(token["name"] or "")
             stack.append(True)
             if count > MACROS_LIMIT or depth > NESTING_LIMIT:
-                reason = _(
-                    "at most %(macros_limit)s macros over lists, %(nesting_limit)s within each other"
-                ) % {"macros_limit": MACROS_LIMIT, "nesting_limit": NESTING_LIMIT}
-                raise RuleError(*_at(code, token.start()), reason)
+                limits = {"macros_limit": MACROS_LIMIT, "nesting_limit": NESTING_LIMIT}
+                raise RuleError(*_at(code, token.start()), gettext(TOO_MANY_MACROS) % limits)
         elif token["open"]:
             stack.append(False)
         elif token["close"] and stack:
@@ -169,13 +188,13 @@ def _macros(code: str) -> tuple[int, set[str], bool]:
 def _refusal(message: str) -> RuleError:
     found = _ERROR.findall(message)
     if not found:
-        return RuleError(1, 1, _("this is no CEL expression"))
+        return RuleError(1, 1, gettext(NOT_CEL))
     line, column, reason = next((error for error in found if error[2].startswith("Syntax error")), found[0])
     reason = reason.removeprefix("Syntax error: ")
     if "'<EOF>' expecting" in reason:
-        reason = _("the expression ends too early")
+        reason = gettext(ENDS_TOO_EARLY)
     elif unexpected := re.match(r"(?:extraneous|mismatched|no viable alternative at) input ('.*?')", reason):
-        reason = f"unexpected {unexpected[1]}"
+        reason = gettext(UNEXPECTED) % {"found": unexpected[1]}
     return RuleError(int(line), int(column), reason)
 
 

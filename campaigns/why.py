@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from campaigns import reasons
 from campaigns.answering import answer
-from campaigns.deciding import facts
+from campaigns.deciding import facts, said
 from campaigns.models import Campaign, Decision, Rule
 from campaigns.rules import EvaluationError, RuleError, compile_expression
 from delivery.log.store import OutcomeRow, ReceiptRow, log_store
@@ -21,7 +21,7 @@ from delivery.models import Run, Shard, Stopped, held
 from delivery.reasons import outcome_sentence, stopped_sentence
 from delivery.snapshot import from_json
 from devices.explaining import Answer, Question
-from devices.models import Application, Category, Platform, Preference, Subscriber
+from devices.models import Application, Category, Device, Platform, Preference, Subscriber
 from devices.segments import device_platforms
 
 DECISIONS = 10
@@ -98,7 +98,7 @@ def _decision(decision: Decision) -> dict[str, Any]:
         "forwarded": decision.forwarded,
         "reason": decision.reason,
         "sentence": reasons.sentence(decision.reason),
-        "detail": decision.detail,
+        "detail": said(decision.detail),
         "run": str(decision.run) if decision.run else None,
         "at": _instant(decision.decided_at),
     }
@@ -139,10 +139,10 @@ def _run(run: Any, subscriber: Subscriber) -> dict[str, Any]:
         reaches = "reached" if run.cursor >= subscriber.pk else "later"
     return {
         "uid": str(run.uid),
-        "title": run.title,
+        "title": str(run),
         "kind": run.kind,
         "state": run.state,
-        "reason": run.reason,
+        "reason": run.because,
         "recalled": run.recalled_at is not None,
         "held": run.held,
         "reaches": reaches,
@@ -221,8 +221,13 @@ def _device(row: dict[str, Any], platforms: set[str]) -> dict[str, Any]:
         "provider": row["provider"],
         "state": row["device_state"],
         "retired_reason": row["retired_reason"],
+        "retired_because": _because(row["retired_reason"]),
         "meant": active and row["platform"] in platforms,
     }
+
+
+def _because(reason: str) -> str:
+    return str(dict(Device.Retired.choices).get(reason, reason))
 
 
 # -- policy, outcomes, receipts

@@ -24,7 +24,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import override
 from redis.exceptions import RedisError
 
-from delivery import ages, bell, dbclock, posting
+from delivery import ages, bell, dbclock, posting, remarks
 from delivery.models import AlertNote, AlertRule, Gate, Incident, Run
 from delivery.models.alert import KINDS, sentence_of
 from devices.statements import fetch
@@ -246,12 +246,10 @@ def send_one() -> bool:
 
 
 def _send(note: AlertNote) -> None:
-    rule = note.rule
+    send = _post if note.rule.way == AlertRule.Way.WEBHOOK else _mail
     try:
-        if rule.way == AlertRule.Way.WEBHOOK:
-            _post(note)
-        else:
-            _mail(note)
+        with override("en"):  # what is kept of an error
+            send(note)
     except (posting.PostError, OSError, SMTPException) as error:
         given_up = note.tries >= TRIES or (isinstance(error, posting.PostError) and error.final)
         AlertNote.objects.filter(pk=note.pk).update(
@@ -282,6 +280,7 @@ def document(note: AlertNote) -> dict[str, Any]:
             "id": incident.pk,
             "kind": incident.kind,
             "sentence": incident.sentence,
+            "values": incident.values,
             "url": link(incident),
             "opened_at": incident.opened_at.isoformat(),
             "resolved_at": incident.resolved_at.isoformat() if incident.resolved_at else None,
@@ -314,8 +313,8 @@ def _post(note: AlertNote) -> None:
 
 def _mail(note: AlertNote) -> None:
     if not settings.EMAIL_SET:
-        raise posting.PostError("The hub has no mail server: set NOTIFYHUB_EMAIL_URL.", final=True)
-    with override(settings.LANGUAGE_CODE):
+        raise posting.PostError(_(remarks.NO_MAIL_SERVER), final=True)
+    with override(note.rule.language):
         subject, lines = _letter(note)
     EmailMessage(
         subject=f"[{note.rule.application.name}] {subject}".replace("\n", " ")[:200],

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pycurl
 from django.utils.translation import gettext as _
 
+from delivery import remarks
 from delivery.senders.http2.link import is_public
 from devices.push_subscriptions import is_private
 
@@ -34,20 +35,19 @@ def check(url: str, *, private: Iterable[str] = ()) -> tuple[str, int]:
     """
     if len(url) > URL_LIMIT or not url.isascii() or any(character.isspace() for character in url):
         raise PostError(
-            _("Write an address of at most %(url_limit)s ASCII characters, without spaces.")
-            % {"url_limit": URL_LIMIT},
+            _(remarks.LONG_ADDRESS) % {"most": URL_LIMIT},
             final=True,
         )
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        raise PostError(_("This is no address."), final=True) from None
+        raise PostError(_(remarks.NO_ADDRESS), final=True) from None
     own = bool(host) and is_private(host, private)
     if parts.scheme != "https" and not (own and parts.scheme == "http"):
-        raise PostError(_("A webhook's address begins with https://."), final=True)
+        raise PostError(_(remarks.NOT_HTTPS), final=True)
     if not host or parts.username is not None or "\\" in url or parts.fragment:
-        raise PostError(_("A webhook's address has a host, and neither a user nor a fragment."), final=True)
+        raise PostError(_(remarks.NO_HOST), final=True)
     return host, port or (443 if parts.scheme == "https" else 80)
 
 
@@ -81,27 +81,22 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, private: Iterable
         status = int(curl.getinfo(pycurl.RESPONSE_CODE))
     except pycurl.error as error:
         raise PostError(
-            _("%(host)s did not answer: %(error)s") % {"host": host, "error": str(error.args[1])[:200]}
+            _(remarks.DID_NOT_ANSWER) % {"host": host, "error": str(error.args[1])[:200]}
         ) from None
     finally:
         curl.close()
     if not 200 <= status < 300:
-        raise PostError(
-            _("%(host)s answered %(status)s.") % {"host": host, "status": status}, final=status == 410
-        )
+        raise PostError(_(remarks.ANSWERED) % {"host": host, "status": status}, final=status == 410)
 
 
 def _addresses(host: str, port: int, *, own: bool) -> list[str]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise PostError(
-            _("%(host)s cannot be looked up: %(strerror)s.")
-            % {"host": host, "strerror": error.strerror or error}
-        ) from None
+        raise PostError(_(remarks.NOT_LOOKED_UP) % {"host": host, "error": error.strerror or error}) from None
     addresses = [str(address[0]) for *_, address in found]
     if not own:
         addresses = [address for address in addresses if is_public(address)]
     if not addresses:
-        raise PostError(_("%(host)s leads to no public address.") % {"host": host})
+        raise PostError(_(remarks.NOT_PUBLIC) % {"host": host})
     return [f"[{address}]" if ":" in address else address for address in dict.fromkeys(addresses)]

@@ -136,7 +136,7 @@ def outcome_sentence(code: str) -> str:
 
 def deferred_sentence(code: str) -> str:
     """Return why a subscriber was put off."""
-    return gettext(DEFERRED[code]) if code in DEFERRED else code
+    return _told(DEFERRED, code)
 
 
 def _told(table: Mapping[str, str], code: str) -> str:

@@ -36,10 +36,10 @@ OTHERS = {
     b"PK\x05\x06": _("a zip archive"),
     b"\x1f\x8b": _("a gzip archive"),
     b"\xd0\xcf\x11\xe0": _("an old Excel workbook (xls)"),
-    b"7z\xbc\xaf": "a 7z archive",
+    b"7z\xbc\xaf": _("a 7z archive"),
     b"Rar!": _("a rar archive"),
-    b"%PDF": "a PDF",
-    b"SQLite": "a database",
+    b"%PDF": _("a PDF"),
+    b"SQLite": _("a database"),
 }
 TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
 UNSAFE = ("=", "+", "-", "@", "\t", "\r")
@@ -317,9 +317,11 @@ def _field(name: str, text: str) -> Any:
     if name == "time_zone":
         if text not in _zones:
             near = get_close_matches(text, _zones, n=1)
+            said = {"text": text[:40], "near": near[0] if near else ""}
             raise ValueError(
-                gettext("time_zone “%(text)s” is no IANA time zone") % {"text": text[:40]}
-                + (f": did you mean {near[0]}?" if near else ", as Europe/Berlin")
+                gettext("time_zone “%(text)s” is no IANA time zone: did you mean %(near)s?") % said
+                if near
+                else gettext("time_zone “%(text)s” is no IANA time zone, as Europe/Berlin") % said
             )
         return text
     try:

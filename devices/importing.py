@@ -15,11 +15,13 @@ from django.conf import settings
 from django.db import DatabaseError, transaction
 from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import get_language, override
 from django.utils.translation import gettext as _
 
 from devices import csv_in
 from devices.csv_in import FileError
 from devices.models import Import, ImportPart, SegmentMember, Subscriber
+from devices.models.imports import STOPPED
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +35,11 @@ class _LostError(Exception):
 
 
 def take(source: Import, file: IO[bytes]) -> None:
-    """Read a file into the parts of a saved import, and let it begin; raises `FileError`, and leaves nothing."""
+    """Read a file into the parts of a saved import, and let it begin; raises `FileError`, and leaves nothing.
+
+    Why rows are refused is said in the language that is active now, also later.
+    """
+    source.language = get_language() or settings.LANGUAGE_CODE
     try:
         reader = csv_in.Reader(file, only_id=source.kind == Import.Kind.SEGMENT)
         source.header = reader.header
@@ -115,15 +121,16 @@ def _finish(source: Import, claim: str) -> None:
 def _work(source: Import, part: ImportPart, claim: str) -> None:
     rows: list[tuple[int, list[str], csv_in.Values]] = []
     refused = list(part.refused)
-    for line, cells in part.rows:
-        try:
-            rows.append((line, cells, csv_in.values(source.header, cells)))
-        except ValueError as error:
-            refused.append([line, cells, str(error)])
-    if source.kind == Import.Kind.SEGMENT:
-        made, changed = _list_people(source, rows, refused)
-    else:
-        made, changed = _save_people(source, rows, refused)
+    with override(source.language):  # of whoever reads why rows were refused
+        for line, cells in part.rows:
+            try:
+                rows.append((line, cells, csv_in.values(source.header, cells)))
+            except ValueError as error:
+                refused.append([line, cells, str(error)])
+        if source.kind == Import.Kind.SEGMENT:
+            made, changed = _list_people(source, rows, refused)
+        else:
+            made, changed = _save_people(source, rows, refused)
     if not ImportPart.objects.filter(pk=part.pk, finished=False).update(
         finished=True, rows=[], refused=sorted(refused, key=lambda one: one[0])
     ):
@@ -216,9 +223,7 @@ def _list_people(source: Import, rows: list[Any], refused: list[Any]) -> tuple[i
 def cancel(source: Import) -> bool:
     """Stop an import that is not through; what is imported stays. Return whether there was anything to stop."""
     going = Import.objects.filter(pk=source.pk, state__in=[State.WAITING, State.RUNNING])
-    return bool(
-        going.update(state=State.FAILED, claim="", error="Stopped by a person.", finished_at=timezone.now())
-    )
+    return bool(going.update(state=State.FAILED, claim="", error=STOPPED, finished_at=timezone.now()))
 
 
 def refused_rows(source: Import) -> Iterator[list[Any]]:

@@ -10,10 +10,6 @@ from devices import closing
 from devices.fields import token_digest
 from devices.models import Application, Device, Subscriber
 
-REPLACED = "replaced"
-REMOVED = "removed"
-BY_STAFF = "by_staff"
-
 
 class NotTheirsError(Exception):
     """The device belongs to another subscriber, or another application."""
@@ -78,10 +74,10 @@ def _take_token(device: Device, may_move: bool) -> None:
     for other in others.exclude(uid=device.uid):
         if not may_move and other.subscriber_id != device.subscriber_id:
             raise TokenTakenError
-        retire(other, REPLACED)
+        retire(other, Device.Retired.REPLACED)
 
 
-def retire(device: Device, reason: str) -> bool:
+def retire(device: Device, reason: Device.Retired) -> bool:
     """Stop sending to a device, and have its lines closed; return whether it was active."""
     with transaction.atomic():
         retired = Device.objects.filter(pk=device.pk, state=Device.State.ACTIVE).update(

@@ -9,9 +9,6 @@ from django.utils import timezone
 from devices import closing
 from devices.models import Device, Provider
 
-DEAD_TOKEN = "dead_token"
-DEAD_SUBSCRIPTION = "dead_subscription"
-
 
 def retire(dead: Mapping[int, float | None], *, tokens: Mapping[int, str], asked_at: float) -> int:
     """Retire devices by primary key; return how many were.
@@ -35,11 +32,13 @@ def retire(dead: Mapping[int, float | None], *, tokens: Mapping[int, str], asked
             token="",
             token_digest="",
             retired_at=now,
-            retired_reason=DEAD_SUBSCRIPTION,
+            retired_reason=Device.Retired.DEAD_SUBSCRIPTION,
         )
         if without_push:
             retired += 1
-        elif same.update(state=Device.State.RETIRED, retired_at=now, retired_reason=DEAD_TOKEN):
+        elif same.update(
+            state=Device.State.RETIRED, retired_at=now, retired_reason=Device.Retired.DEAD_TOKEN
+        ):
             ended.append(device)
     if ended:
         closing.close_devices(Device.objects.filter(pk__in=ended).values_list("uid", flat=True))

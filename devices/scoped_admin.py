@@ -82,13 +82,14 @@ class ScopedAdmin(Scoping, ModelAdmin):
     """A page of objects that belong to applications.
 
     Every queryset starts from the member's applications, so another's object is a 404 everywhere.
-    `application_path` leads to the application as in a lookup; `changed_with` is the power that it
-    takes to add, change and delete; `secret_fields` are never looked up by, whatever the address says;
+    `application_path` leads to the application as in a lookup; `seen_with` is the power that it takes to look,
+    `changed_with` to add, change and delete; `secret_fields` are never looked up by, whatever the address says;
     `empty` stands in place of the list while nothing is in it.
     """
 
     form = ScopedForm
     application_path: ClassVar[str] = "application"
+    seen_with: ClassVar[Power] = Power.SEE
     secret_fields: ClassVar[tuple[str, ...]] = ()
     empty: ClassVar[Empty]
     show_full_result_count = False
@@ -139,10 +140,11 @@ class ScopedAdmin(Scoping, ModelAdmin):
         return staff.may(request, power, application_id_of(obj, self.application_path))
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        return staff.may(request, Power.SEE)
+        return staff.may(request, self.seen_with)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request, Power.SEE, obj)
+        # in a hub without an application each list says what to add first
+        return self._may(request, self.seen_with, obj) or (obj is None and staff.begins(request))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return self._may(request, self.changed_with)
@@ -250,13 +252,18 @@ class ScopedAdmin(Scoping, ModelAdmin):
         found: Any = super().get_changelist_instance(request)
         if not (found.result_count or found.query or found.get_filters_params()):
             found.empty, found.first_steps = self.empty, self._first_steps(request)
+            if staff.begins(request) and self.model is not Application:
+                found.before_all = _(
+                    "There is no application yet, and all of this belongs to one: add it first."
+                )
         return found
 
     def _first_steps(self, request: HttpRequest) -> list[tuple[str, Promise]]:
         """Return the address and words of what is to be added first, of which the member may add it."""
+        related = self.admin_site._registry[Application] if staff.begins(request) else self
         return [
             (reverse(f"admin:{label.replace('.', '_')}_add"), words)
-            for label, words in self.empty.first.items()
+            for label, words in related.empty.first.items()
             if self.admin_site._registry[apps.get_model(label)].has_add_permission(request)
         ]
 

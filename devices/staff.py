@@ -46,6 +46,11 @@ def may(request: HttpRequest, power: Power, application_id: int | None = None) -
     return held is not None and power in held.powers
 
 
+def begins(request: HttpRequest) -> bool:
+    """Return whether the person runs a hub without any application: the first one is theirs to add."""
+    return bool(request.user.is_active and request.user.is_superuser) and not roles(request)
+
+
 def applications(request: HttpRequest, power: Power = Power.SEE) -> "QuerySet[Application]":
     """Return the applications in which the person has a power."""
     return Application.objects.filter(pk__in=enters(request, power))

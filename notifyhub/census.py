@@ -16,7 +16,7 @@ from django.db.models import Count, Q
 from django.utils import timezone
 
 from delivery import redis_client
-from devices import freshness, retirement
+from devices import freshness
 from devices.models import Device, Subscriber
 
 FRESH, KEPT = 60.0, 7 * 86_400
@@ -62,7 +62,7 @@ def of(applications: Iterable[int]) -> Census:
 
 
 def _counted(application: int) -> Census:
-    dead = (retirement.DEAD_TOKEN, retirement.DEAD_SUBSCRIPTION)
+    dead = (Device.Retired.DEAD_TOKEN, Device.Retired.DEAD_SUBSCRIPTION)
     active = Q(state=Device.State.ACTIVE)
     devices = Device.objects.filter(application=application).aggregate(
         devices=Count("pk", filter=active),

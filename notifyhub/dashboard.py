@@ -177,7 +177,7 @@ def trouble(applications: list[int], since: datetime) -> list[tuple[str, str, da
     for run in runs.defer("snapshot")[:6]:
         path = reverse("admin:delivery_run_change", args=[run.pk])
         if path not in known:
-            words = {"run": run.title, "state": within(run.get_state_display()), "reason": run.because}
+            words = {"run": str(run), "state": within(run.get_state_display()), "reason": run.because}
             found.append((gettext("“%(run)s” is %(state)s: %(reason)s") % words, path, run.created_at))
     canaries = CampaignVersion.objects.filter(campaign__application__in=applications, canary_state="waiting")
     for key, name, at in canaries.order_by("-launched_at").values_list(

@@ -16,13 +16,18 @@ def _item(title: str, icon: str, model: str, permission: str | None = None) -> d
 
 
 def is_member(request: HttpRequest) -> bool:
-    """Return whether the person works in any application."""
-    return bool(staff.roles(request)) or is_superuser(request)
+    """Return whether the person works in any application, or may add the first one."""
+    return works_somewhere(request) or is_superuser(request)
+
+
+def works_somewhere(request: HttpRequest) -> bool:
+    """Return whether there is an application in which the person works."""
+    return bool(staff.roles(request))
 
 
 def reads_audit(request: HttpRequest) -> bool:
     """Return whether the person may read who did what."""
-    return staff.may(request, Power.AUDIT)
+    return staff.may(request, Power.AUDIT) or is_superuser(request)
 
 
 def is_superuser(request: HttpRequest) -> bool:
@@ -62,7 +67,7 @@ def _groups() -> list[dict[str, Any]]:
                     "title": _("Calendar"),
                     "icon": "calendar_month",
                     "link": reverse_lazy("admin:campaigns_calendar"),
-                    "permission": "notifyhub.sidebar.is_member",
+                    "permission": "notifyhub.sidebar.works_somewhere",
                 },
                 _item(_("Runs"), "rocket_launch", "delivery_run"),
                 _item(_("Experiments"), "science", "campaigns_experiment"),
@@ -70,7 +75,7 @@ def _groups() -> list[dict[str, Any]]:
                     "title": _("Why?"),
                     "icon": "help",
                     "link": reverse_lazy("admin:campaigns_why"),
-                    "permission": "notifyhub.sidebar.is_member",
+                    "permission": "notifyhub.sidebar.works_somewhere",
                 },
                 _item(_("Segments"), "group_work", "devices_segment"),
                 _item(_("Categories"), "sell", "devices_category"),

@@ -4,13 +4,14 @@ import re
 
 import pytest
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import Model
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from devices.models import Application, AuditEntry, Membership, Role, Subscriber
+from devices.models import Application, AuditEntry, Membership, Power, Role, Subscriber
 from devices.scoped_admin import ScopedAdmin
 from tests.admin_world import build, member
 
@@ -59,6 +60,40 @@ def test_an_empty_list_says_what_it_is_for_and_links_to_what_to_add_first(
     assert bool(steps) == (model._meta.model_name not in NOTHING_TO_ADD)
     for address, _words in steps:
         assert admin_client.get(address).status_code == 200
+
+
+@pytest.mark.parametrize("model", OURS, ids=lambda model: model._meta.model_name)
+def test_in_a_hub_without_an_application_each_list_says_to_add_one_first(
+    model: type[Model], admin_client: Client
+) -> None:
+    assert not Application.objects.exists()
+    page = shown(admin_client, model)
+    assert SAYS.search(page)
+    assert STEP.findall(page) == [(reverse("admin:devices_application_add"), "Add the first application")]
+    assert ("There is no application yet" in page) == (model is not Application)
+
+
+def test_whoever_may_add_none_does_not_enter_a_hub_without_an_application() -> None:
+    stranger = Client()
+    stranger.force_login(User.objects.create_user("sam", is_staff=True))
+    assert {stranger.get(address_of(model)).status_code for model in OURS} == {403}
+
+
+def test_with_an_application_nothing_says_to_add_one(admin_client: Client) -> None:
+    Application.objects.create(name="Meadow", slug="meadow")
+    page = shown(admin_client, Subscriber)
+    assert "There is no application yet" not in page and reverse("admin:devices_application_add") not in page
+
+
+def test_who_may_not_write_is_not_offered_an_import() -> None:
+    offer = reverse("admin:devices_subscriber_import_csv")
+    world = build("Harbour")
+    for role in Role:
+        browser = Client()
+        browser.force_login(member(f"h-{role}", world.application, role))
+        writes = Power.WRITE in role.powers
+        assert (offer in shown(browser, Subscriber)) == writes, role
+        assert browser.get(offer).status_code == (302 if writes else 403), role
 
 
 def test_a_viewer_reads_the_same_without_a_link() -> None:

@@ -77,6 +77,11 @@ def test_every_code_that_the_code_names_has_a_sentence() -> None:
     assert ended and ended - reasons.OUTCOMES.keys() == set()
 
 
+def test_a_code_that_no_table_has_is_said_in_words() -> None:
+    for said in (reasons.stopped_sentence, reasons.deferred_sentence, reasons.outcome_sentence):
+        assert said("a_new_code") == "A new code."
+
+
 def test_sentences_end_as_sentences_do() -> None:
     assert [code for *_, table in TABLES for code, said in table.items() if not said.endswith(".")] == []
 

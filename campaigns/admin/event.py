@@ -13,6 +13,8 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from unfold.decorators import display
 
+from campaigns import reasons
+from campaigns.deciding import said
 from campaigns.models import Decision, Event, EventType
 from delivery.models import Run
 from devices import staff
@@ -86,8 +88,13 @@ class DecisionInline(ScopedTabularInline):
 
     model = Decision
     read_only = True
-    fields = ["rule", "forwarded", "reason", "detail", "recipients", "run_link"]
+    fields = ["rule", "forwarded", "because", "recipients", "run_link"]
     readonly_fields = fields
+
+    @display(description=_("Why"))
+    def because(self, decision: Decision) -> str:
+        detail = said(decision.detail)
+        return f"{reasons.sentence(decision.reason)}{f' ({detail})' if detail else ''}"
 
     @display(description=_("Run"))
     def run_link(self, decision: Decision) -> str:

@@ -9,6 +9,7 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
 from campaigns import person, why
+from campaigns.answering import outcome_of
 from campaigns.models import Campaign
 from delivery.models import Run
 from devices import staff
@@ -64,6 +65,7 @@ def why_view(admin: Any, request: HttpRequest) -> HttpResponse:
         "person": people[0] if len(people) == 1 else None,
         "known": known,
         "told": told,
+        "outcomes": [outcome_of(row) for row in told["outcomes"]] if told else [],
         "found_run": found_run,
         "problem": problem,
     }

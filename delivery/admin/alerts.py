@@ -92,12 +92,12 @@ class AlertRuleAdmin(ScopedAdmin):
     readonly_fields = ["latest"]
     actions_detail = ["test", "new_secret"]
     conditional_fields: ClassVar[dict[str, str]] = {
-        "emails": "typeof way == 'undefined' || way == 'email'",
+        **dict.fromkeys(("emails", "language"), "typeof way == 'undefined' || way == 'email'"),
         "url": "typeof way == 'undefined' || way == 'webhook'",
     }
     fieldsets: ClassVar[list[Any]] = [
         (None, {"fields": ["application", "name", "enabled", "kinds"]}),
-        (_("Where to"), {"fields": ["way", "emails", "url"]}),
+        (_("Where to"), {"fields": ["way", "emails", "language", "url"]}),
         (_("Latest notes"), {"fields": ["latest"]}),
     ]
 
@@ -211,7 +211,7 @@ def _notes(notes: "QuerySet[AlertNote]") -> str | SafeString:
             note.get_says_display(),
             note.incident.said if note.incident else "",
             note.get_state_display(),
-            note.error,
+            note.because,
         )
         for note in notes
     ]

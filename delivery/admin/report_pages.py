@@ -130,7 +130,7 @@ def comparison(admin: Any, request: HttpRequest) -> HttpResponse:
                 STAGES[name][0],
                 [(getattr(one, name), _percent(one.share(name))) for one in compared],
                 charts.bars(
-                    [(one.run.title, one.share(name) or 0.0, _percent(one.share(name))) for one in compared],
+                    [(str(one.run), one.share(name) or 0.0, _percent(one.share(name))) for one in compared],
                     says=str(STAGES[name][0]),
                     half=True,
                 ),

@@ -45,7 +45,7 @@ class RunAdmin(ReadOnlyAdmin):
         ),
         {"campaigns.campaign": _("Write a campaign")},
     )
-    list_display = ["title", "application", "kind", "lane", "state_shown", "created_at", "finished_at"]
+    list_display = ["named", "application", "kind", "lane", "state_shown", "created_at", "finished_at"]
     list_filter = ["application", "state", "lane", "kind"]
     list_select_related = ["application"]
     search_fields = ["title", "origin"]
@@ -64,6 +64,10 @@ class RunAdmin(ReadOnlyAdmin):
     class Media:
         css: ClassVar[dict[str, list[str]]] = {"all": ["delivery/admin.css"]}
         js: ClassVar[list[Any]] = [forms.Script("delivery/run.js", defer=True)]
+
+    @display(description=_("title"), ordering="title")
+    def named(self, run: Run) -> str:
+        return str(run)
 
     @display(description=_("State"), ordering="state", label=STATE_LABELS)
     def state_shown(self, run: Run) -> tuple[str, str]:
@@ -285,7 +289,7 @@ TYPED_ABOVE = 10_000
 def _words(run: Run) -> str:
     """Return what must be typed to stop a run for good; nothing for a small one."""
     so_far = runs.progress(run)
-    return run.title if runs.recipients(run, so_far, runs.pace(run, so_far)) > TYPED_ABOVE else ""
+    return str(run) if runs.recipients(run, so_far, runs.pace(run, so_far)) > TYPED_ABOVE else ""
 
 
 def _waiting(run: Run) -> str:

@@ -4,6 +4,7 @@ import base64
 import secrets
 from typing import Any
 
+from django.conf import settings
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext, gettext_noop
@@ -63,6 +64,8 @@ def _word(name: str, value: Any) -> str:
         return remarks.said(value) or gettext("no reason was given")
     if name == "share":
         return percent(value, 0)
+    if name == "run":
+        return remarks.said(value, remarks.TITLES)
     if isinstance(value, str):
         return value
     return number(int(value)) if value == int(value) else f"{value:g}"
@@ -94,6 +97,13 @@ class AlertRule(models.Model):
         blank=True,
         max_length=500,
         help_text=_("Begins with https:// and leads to a public address."),
+    )
+    language = models.CharField(
+        _("language"),
+        max_length=10,
+        choices=settings.LANGUAGES,
+        default=settings.LANGUAGE_CODE,
+        help_text=_("In which the mails are written."),
     )
     secret = EncryptedJSONField(default=new_secret, editable=False)
     enabled = models.BooleanField(_("enabled"), default=True)
@@ -168,7 +178,7 @@ class AlertNote(models.Model):
     state = models.CharField(max_length=7, choices=State.choices, default=State.WAITING)
     due_at = models.FloatField()
     tries = models.PositiveIntegerField(default=0)
-    error = models.CharField(max_length=300, blank=True)
+    error = models.CharField(max_length=300, blank=True, help_text="In English; people read `because`.")
     created_at = models.DateTimeField(default=timezone.now)
     sent_at = models.DateTimeField(null=True)
 
@@ -182,3 +192,8 @@ class AlertNote(models.Model):
 
     def __str__(self) -> str:
         return f"{self.rule}: {self.get_says_display()}"
+
+    @property
+    def because(self) -> str:
+        """The error in the language that is active; what others said of it as they said it."""
+        return remarks.said(self.error, remarks.OF_POSTS)

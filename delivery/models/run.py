@@ -77,7 +77,7 @@ class Run(models.Model):
         indexes = [models.Index(fields=["application", "-created_at"], name="runs_newest_first")]
 
     def __str__(self) -> str:
-        return self.title
+        return remarks.said(self.title, remarks.TITLES)
 
     @property
     def because(self) -> str:

@@ -85,10 +85,6 @@ class ApplicationAdmin(ScopedAdmin):
         more = {**(extra_context or {}), "may_stop": may_stop}
         return super().change_view(request, object_id, form_url, more)
 
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        # whoever adds the first one sees the list that it will be in
-        return super().has_view_permission(request, obj) or (obj is None and self.has_add_permission(request))
-
     def has_add_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_superuser)
 

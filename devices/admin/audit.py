@@ -30,6 +30,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
             " nothing to set up: the first change will stand here."
         ),
     )
+    seen_with = Power.AUDIT
     list_display = ["at", "actor", "done", "what", "says", "application", "origin", "address"]
     list_filter = ["application", "origin", "at"]
     list_select_related = ["application"]
@@ -43,12 +44,6 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = AuditEntry.objects.filter(application__in=staff.enters(request, Power.AUDIT))
         return rows.order_by("-pk")
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return staff.may(request, Power.AUDIT)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request, Power.AUDIT, obj)
 
     @display(description=_("Done"), ordering="action")
     def done(self, entry: AuditEntry) -> str:

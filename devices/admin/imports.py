@@ -274,6 +274,5 @@ def sentence(source: Import) -> str:
         )
     else:
         text = _("%(done)s of %(rows)s rows: %(made)s made, %(changed)s changed, %(refused)s refused.")
-    if source.state == State.FAILED:
-        text = f"{text} {source.error}"
-    return text % numbers
+    said = text % numbers
+    return f"{said} {source.because}" if source.state == State.FAILED else said

@@ -97,7 +97,15 @@ class SubscriberAdmin(ScopedAdmin):
         ),
     ]
 
-    @action(description=gettext_lazy("Import a CSV file"), url_path="import-csv", icon="upload_file")
+    def has_import_permission(self, request: HttpRequest) -> bool:
+        return staff.may(request, Power.WRITE)
+
+    @action(
+        description=gettext_lazy("Import a CSV file"),
+        url_path="import-csv",
+        icon="upload_file",
+        permissions=["import"],
+    )
     def import_csv(self, request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(reverse("admin:devices_import_add"))
 
@@ -273,7 +281,7 @@ class DeviceAdmin(ReadOnlyAdmin):
         device: Device = self.get_object(request, object_id)
 
         def do() -> str:
-            if not registration.retire(device, registration.BY_STAFF):
+            if not registration.retire(device, Device.Retired.BY_STAFF):
                 raise RefusedError(_("This device was retired before."))
             return _("%(device)s is retired: nothing is sent to it any more.") % {"device": device}
 

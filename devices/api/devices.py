@@ -228,5 +228,5 @@ class DeviceViewSet(ScopedViewSet, mixins.ListModelMixin, mixins.RetrieveModelMi
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, uid: UUID) -> Response:
         """Retire the device: nothing is sent to it until it is registered again."""
-        registration.retire(self.get_object(), registration.REMOVED)
+        registration.retire(self.get_object(), Device.Retired.REMOVED)
         return Response(status=204)

@@ -5,10 +5,13 @@ import uuid
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
 from devices.models.application import Application
 from devices.models.segment import Segment
+
+STOPPED = gettext_noop("Stopped by a person.")
 
 
 class Import(models.Model):
@@ -39,6 +42,11 @@ class Import(models.Model):
         related_name="imports",
     )
     file_name = models.CharField(_("file"), max_length=200)
+    language = models.CharField(
+        max_length=10,
+        default=settings.LANGUAGE_CODE,
+        help_text="Of whoever uploaded it: why rows are refused is said in it.",
+    )
     header = models.JSONField(default=list)
     state = models.CharField(_("state"), max_length=7, choices=State.choices, default=State.READING)
     rows = models.PositiveIntegerField(default=0)
@@ -48,7 +56,7 @@ class Import(models.Model):
     refused = models.PositiveIntegerField(default=0)
     lease_until = models.FloatField(default=0)
     claim = models.CharField(max_length=32, blank=True)
-    error = models.CharField(max_length=300, blank=True)
+    error = models.CharField(max_length=300, blank=True, help_text="In English; people read `because`.")
     by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         verbose_name=_("by"),
@@ -66,6 +74,11 @@ class Import(models.Model):
 
     def __str__(self) -> str:
         return self.file_name
+
+    @property
+    def because(self) -> str:
+        """Why it failed, in the language that is active."""
+        return gettext(self.error) if self.error == STOPPED else self.error
 
     @property
     def percent(self) -> int:

@@ -95,6 +95,21 @@ class Device(models.Model):
         ACTIVE = "active", _("Active")
         RETIRED = "retired", _("Retired")
 
+    class Retired(models.TextChoices):
+        """Why it was retired, or a browser lost its subscription."""
+
+        DEAD_TOKEN = (
+            "dead_token",
+            _("Its provider takes the token no more: the app was removed, or its permission taken back."),
+        )
+        DEAD_SUBSCRIPTION = (
+            "dead_subscription",
+            _("The browser's push subscription has ended; its open page still hears by WebSocket."),
+        )
+        REPLACED = "replaced", _("Another device was registered with the same token.")
+        REMOVED = "removed", _("The app or your service removed it.")
+        BY_STAFF = "by_staff", _("Somebody of the staff retired it.")
+
     application = models.ForeignKey(
         Application, verbose_name=_("application"), on_delete=models.CASCADE, related_name="devices"
     )
@@ -132,7 +147,9 @@ class Device(models.Model):
         editable=False,
         help_text=_("When it was retired, or a browser lost its subscription."),
     )
-    retired_reason = models.CharField(_("retired reason"), max_length=64, blank=True, editable=False)
+    retired_reason = models.CharField(
+        _("retired reason"), max_length=64, choices=Retired.choices, blank=True, editable=False
+    )
     registered_at = models.DateTimeField(
         _("registered at"), default=timezone.now, help_text=_("When the token was last registered.")
     )

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from campaigns import launching, rulebook
-from campaigns.models import Campaign, EventType, Rule
+from campaigns.intake import Sender, accept
+from campaigns.models import Campaign, Event, EventType, Rule
 from delivery import bell, dbclock
 from devices import short_memory
 from devices.models import ApiKey, Application, Subscriber
@@ -105,3 +106,15 @@ def event() -> Callable[..., dict[str, Any]]:
         }
 
     return make
+
+
+@pytest.fixture
+def take(
+    application: Application, key: ApiKey, shipped: EventType, event: Callable[..., dict[str, Any]]
+) -> Callable[..., Event]:
+    def take(id: str = "1", sender: Sender | None = None, **attributes: Any) -> Event:
+        accepted = accept(application, [event(id, **attributes)], sender or Sender.key(key))
+        assert accepted.rejected == []
+        return Event.objects.get(uid=accepted.stored[0])
+
+    return take

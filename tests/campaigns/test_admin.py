@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from campaigns.models import Campaign, Event, EventType, Rule, Schedule
+from campaigns.models import Campaign, Decision, Event, EventType, Rule, Schedule
 from delivery.models import Run
 from devices.models import Category, Preference, Role, Segment, Subscriber
 from tests.admin_world import World, build, member
@@ -371,9 +371,22 @@ def test_a_crontab_that_cannot_be_read_is_refused_beside_the_field(meadow: World
     assert Schedule.objects.count() == 1
 
 
+def test_an_event_says_why_in_the_language_of_whoever_looks(meadow: World) -> None:
+    Decision.objects.update(reason="too_old", detail="7200 s old, 3600 s are allowed")
+    address = reverse("admin:campaigns_event_change", args=[meadow.of(Event).pk])
+    marketer = sign_in(meadow, Role.MARKETER)
+    for language, told in (
+        ("en", "The event was older than the rule allows. (7,200 s old, 3,600 s are allowed)"),
+        ("de", "Das Ereignis war älter, als die Regel erlaubt. (7.200 s alt, erlaubt sind 3.600 s)"),
+    ):
+        page = marketer.get(address, headers={"accept-language": language}).content.decode()
+        assert told in page and "too_old" not in page
+
+
 def test_an_event_shows_what_was_decided_and_cannot_be_changed(meadow: World) -> None:
     address = reverse("admin:campaigns_event_change", args=[meadow.of(Event).pk])
     owner = sign_in(meadow, Role.ADMINISTRATOR)
     page = owner.get(address).content.decode()
-    assert "Meadow rule" in page and "Meadow run" in page and "forwarded" in page
+    assert "Meadow rule" in page and "Meadow run" in page
+    assert "The rule forwarded the event to its campaign." in page
     assert owner.post(address, {"type": "x"}).status_code == 403

@@ -6,8 +6,10 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import override
 
 from campaigns import experimenting, launching, preflight
 from campaigns.launching import LaunchError
@@ -17,8 +19,9 @@ from delivery.log import body as bodies
 from delivery.log.store import log_store
 from delivery.models import Run
 from delivery.snapshot import WHOLE, Share
-from devices.models import Application, Subscriber
+from devices.models import Application, Role, Subscriber
 from notifyhub import dashboard
+from tests.admin_world import member
 
 pytestmark = pytest.mark.django_db(databases=["default", "log"])
 
@@ -147,3 +150,26 @@ def test_a_recurring_campaign_has_none(application: Application) -> None:
     made = Campaign.objects.create(application=application, name="Daily", title="Hi", repeat="0 9 * * *")
     with pytest.raises(LaunchError, match="no canary"):
         launching.launch(made, by="eve", canary=1)
+
+
+@pytest.mark.parametrize("speaks", ["en", "ja"])
+def test_its_run_is_called_in_the_language_of_whoever_looks(application: Application, speaks: str) -> None:
+    everybody(application)
+    made = Campaign.objects.create(application=application, name="Careful", title="Hi")
+    with override(speaks):  # the clock's, or that of whoever launches
+        launching.launch(made, by="eve", canary=10)
+    run = Run.objects.get()
+    assert run.title == "Careful: first 10%"
+    with override("de"):
+        assert str(run) == "Careful: die ersten 10 %"
+    reader = member("ada", application, Role.VIEWER)
+    client = Client()
+    client.force_login(reader)
+    for page in ("admin:delivery_run_changelist", "admin:index"):
+        shown = client.get(reverse(page), headers={"accept-language": "de"}).content.decode()
+        assert "Careful: die ersten 10 %" in shown and "Careful: first" not in shown
+
+
+def test_a_campaign_may_be_called_what_it_likes(application: Application) -> None:
+    with override("de"):
+        assert str(Run(title="Careful: first come, first served")) == "Careful: first come, first served"

@@ -22,16 +22,6 @@ Make = Callable[..., dict[str, Any]]
 MakeRule = Callable[..., Rule]
 
 
-@pytest.fixture
-def take(application: Application, key: ApiKey, shipped: EventType, event: Make) -> Callable[..., Event]:
-    def take(id: str = "1", sender: Sender | None = None, **attributes: Any) -> Event:
-        accepted = accept(application, [event(id, **attributes)], sender or Sender.key(key))
-        assert accepted.rejected == []
-        return Event.objects.get(uid=accepted.stored[0])
-
-    return take
-
-
 def _people() -> list[Named]:
     return [named for page in Page.objects.order_by("pk") for named in decode_people(bytes(page.people))]
 

@@ -11,14 +11,15 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from campaigns.models import Campaign
+from campaigns.models import Campaign, Decision
 from delivery import presence
 from delivery.content import Content
 from delivery.log import body as bodies
-from delivery.log.store import NewEntry, log_store
+from delivery.log.store import NewEntry, OutcomeRow, log_store
 from delivery.models import Run
 from devices.models import Category, Device, Membership, Role, Segment, Subscriber
 from tests.admin_world import World, build, member
+from tests.delivery.log.writing import write_outcomes
 
 pytestmark = pytest.mark.django_db(databases=["default", "log"])
 PAGE = reverse("admin:campaigns_why")
@@ -190,3 +191,26 @@ def test_somebody_in_no_application_and_somebody_not_signed_in_see_nothing(
     Membership.objects.filter(user__username="viewer").delete()
     assert client.get(PAGE).status_code == 403
     assert Client().get(PAGE).status_code == 302
+
+
+def test_no_reason_stands_there_as_a_bare_code(meadow: World, client: Client) -> None:
+    person, run, device = meadow.of(Subscriber), meadow.of(Run), meadow.of(Device)
+    Decision.objects.update(reason="delayed", detail="until 2026-11-27 08:30:00 UTC", forwarded=False)
+    ids = (person.uid, uuid4(), device.uid, run.uid)
+    write_outcomes([OutcomeRow(*ids, "failed", "unregistered", "", 0, time.time())])
+    asked = {"subscriber": "Meadow-person", "campaign": meadow.of(Campaign).pk, "run": run.pk}
+    english = text(client.get(PAGE, asked))
+    assert "failed, " in english and "The provider knows the token no more" in english
+    assert "unregistered" not in english and "(until 2026-11-27 08:30:00 UTC)" in english
+    german = text(client.get(PAGE, asked, headers={"accept-language": "de"}))
+    assert "(bis 2026-11-27 08:30:00 UTC)" in german
+    assert "unregistered" not in german and "The provider knows" not in german
+
+
+def test_a_retired_device_says_why(meadow: World, client: Client) -> None:
+    Device.objects.update(state="retired", retired_reason="replaced")
+    asked = {"person": meadow.of(Subscriber).pk}
+    page = text(client.get(PAGE, asked))
+    assert "Retired. Another device was registered with the same token." in page and "(replaced)" not in page
+    page = text(client.get(PAGE, asked, headers={"accept-language": "de"}))
+    assert "Ein anderes Gerät wurde mit demselben Token registriert." in page

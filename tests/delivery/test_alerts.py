@@ -21,7 +21,7 @@ from django.utils.translation import override
 
 from campaigns import alerting, launching
 from campaigns.models import Campaign
-from delivery import ages, alerts, posting
+from delivery import ages, alerts, posting, remarks
 from delivery.models import AlertNote, AlertRule, Gate, Incident, Page, Run, WorkState
 from devices.models import Role
 from notifyhub import dashboard
@@ -87,10 +87,9 @@ def test_an_incident_is_told_once_and_once_more_when_it_is_over(meadow: World) -
 
 
 def test_an_incident_is_said_in_the_language_of_whoever_reads_and_told_to_webhooks_in_english(
-    meadow: World, settings: Any
+    meadow: World,
 ) -> None:
-    settings.LANGUAGE_CODE = "de"
-    mailed = rule(meadow)
+    mailed = rule(meadow, language="de")
     gate = shut(meadow)
     with override("ja"):
         alerting.look(timezone.now())
@@ -106,6 +105,40 @@ def test_an_incident_is_said_in_the_language_of_whoever_reads_and_told_to_webhoo
     assert subjects() == ["[Meadow app] Die Schranke eines Anbieters ist geschlossen"]
     assert mail.outbox[0].body.startswith("Die Schranke von FCM ist geschlossen: refused.\n\nSeit ")
     assert f"/gate/{gate.pk}/" in mail.outbox[0].body
+
+
+def test_each_rule_has_its_mails_written_in_its_own_language(meadow: World) -> None:
+    for language in ("en", "de", "ja"):
+        rule(meadow, name=language, emails=f"{language}@example.com", language=language)
+    shut(meadow)
+    with override("ja"):
+        alerting.look(timezone.now())
+        send_all()
+    told = {message.to[0][:2]: (message.subject, message.body.splitlines()[0]) for message in mail.outbox}
+    assert told == {
+        "en": ("[Meadow app] A provider's gate is shut", "The gate of FCM is shut: refused."),
+        "de": (
+            "[Meadow app] Die Schranke eines Anbieters ist geschlossen",
+            "Die Schranke von FCM ist geschlossen: refused.",
+        ),
+        "ja": ("[Meadow app] プロバイダーのゲートが閉じた", "FCM のゲートが閉じています: refused"),
+    }
+
+
+def test_a_new_rule_writes_in_the_hubs_language_until_its_page_says_another(meadow: World) -> None:
+    made = rule(meadow)
+    assert made.language == "en"
+    owner = Client()
+    owner.force_login(member("olga", meadow.application, Role.ADMINISTRATOR))
+    address = reverse("admin:delivery_alertrule_change", args=[made.pk])
+    assert 'name="language"' in owner.get(address).content.decode()
+    posted = {"name": "Us", "kinds": ["gate_shut"], "way": "email", "emails": "a@b.example", "enabled": "on"}
+    owner.post(address, {**posted, "language": "tlh"})
+    made.refresh_from_db()
+    assert made.language == "en"
+    assert owner.post(address, {**posted, "language": "ja"}).status_code == 302
+    made.refresh_from_db()
+    assert made.language == "ja"
 
 
 def test_each_of_the_four_kinds_is_found_and_told_to_whom_it_concerns(meadow: World) -> None:
@@ -211,7 +244,37 @@ def test_without_a_mail_server_a_note_says_so_and_is_given_up(meadow: World, set
     alerts.test(rule(meadow))
     send_all()
     note = AlertNote.objects.get()
-    assert (note.state, note.tries) == ("failed", 1) and "NOTIFYHUB_EMAIL_URL" in note.error
+    assert (note.state, note.tries) == ("failed", 1)
+    assert note.error == "The hub has no mail server: set NOTIFYHUB_EMAIL_URL."
+
+
+def test_why_a_note_was_not_taken_is_kept_in_english_and_shown_in_the_viewers_language(
+    meadow: World, settings: Any
+) -> None:
+    settings.EMAIL_SET = False
+    alerts.test(made := rule(meadow, language="ja"))
+    with override("de"):  # whatever the worker speaks
+        send_all()
+    assert AlertNote.objects.get().error == "The hub has no mail server: set NOTIFYHUB_EMAIL_URL."
+    reader = Client()
+    reader.force_login(member("rita", meadow.application, Role.OPERATOR))
+    address = reverse("admin:delivery_alertrule_change", args=[made.pk])
+    page = reader.get(address, headers={"accept-language": "de"}).content.decode()
+    assert "Der Hub hat keinen Mailserver" in page and "The hub has no mail server" not in page
+
+
+@pytest.mark.parametrize("remark", remarks.OF_POSTS)
+def test_every_reason_of_ours_is_found_again(remark: str) -> None:
+    stored = remark % {"most": "500", "host": "hooks.example", "error": "timed out", "status": "503"}
+    note = AlertNote(error=stored)
+    assert note.because == stored
+    with override("de"):
+        assert note.because != stored and "%(" not in note.because
+
+
+def test_what_the_mail_server_said_stays() -> None:
+    with override("de"):
+        assert AlertNote(error="(550, b'no such user')").because == "(550, b'no such user')"
 
 
 def test_what_fails_is_tried_again_later_and_given_up_in_the_end(
@@ -302,6 +365,7 @@ def test_a_webhook_gets_a_signed_document_at_the_address_that_was_looked_up(
     ((headers, body),) = hook.got
     told = json.loads(body)
     assert told["type"] == "alert.opened" and told["incident"]["kind"] == "gate_shut"
+    assert told["incident"]["values"] == {"provider": "fcm", "reason": "refused"}
     assert told["application"]["slug"] == "meadow" and told["incident"]["url"].endswith("/change/")
     key = b64decode(made.secret.removeprefix("whsec_"))
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
@@ -362,7 +426,15 @@ def owner(world: World) -> Client:
 
 
 def save(client: Client, **values: Any) -> Any:
-    fields = {"name": "Us", "kinds": ["gate_shut"], "way": "email", "emails": "", "url": "", "enabled": "on"}
+    fields = {
+        "name": "Us",
+        "kinds": ["gate_shut"],
+        "way": "email",
+        "emails": "",
+        "language": "en",
+        "url": "",
+        "enabled": "on",
+    }
     return client.post(reverse("admin:delivery_alertrule_add"), {**fields, **values}, follow=True)
 
 

@@ -1,7 +1,10 @@
 """Checking credentials: the answer sets the gate, and the doctor tells the operator."""
 
+from typing import Any
+
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils.translation import override
 
 from delivery import checking, gates
 from delivery.models import Credential, Gate
@@ -72,6 +75,45 @@ def test_credentials_for_a_fleet_that_does_not_run_are_said_to_be_missing(app: A
     found = checking.check(of(app))
     assert (found.accepted, found.code) == (False, "missing")
     assert "none runs" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("provider", "secret", "settings", "german"),
+    [
+        ("fcm", {}, {}, "Das Geheimnis enthält kein Dienstkonto: Nötig ist {"),
+        ("fcm", {"service_account": {"project_id": "!"}}, {}, "Die project_id des Dienstkontos fehlt"),
+        ("fcm", {"service_account": {"project_id": "shop"}}, {}, "Das Dienstkonto ist nicht lesbar: "),
+        ("apns", {"key_id": "short"}, {}, "key_id muss aus den zehn Buchstaben und Ziffern bestehen"),
+        (
+            "apns",
+            {"key_id": "AB12CD34EF", "team_id": "AB12CD34EG"},
+            {},
+            "Die Einstellungen brauchen ein Topic, die Bundle-ID der App: {",
+        ),
+        (
+            "apns",
+            {"key_id": "AB12CD34EF", "team_id": "AB12CD34EG", "private_key": "x"},
+            {"topic": "com.example.app"},
+            "Der private Schlüssel ist nicht verwendbar: ",
+        ),
+        ("apns", {"certificate": "x"}, {}, "Das Zertifikat oder sein privater Schlüssel ist nicht lesbar: "),
+        ("webpush", {"private_key": "x"}, {}, "Die Einstellungen brauchen ein Subject"),
+        (
+            "webpush",
+            {"private_key": "x"},
+            {"subject": "mailto:push@example.com"},
+            "Der private Schlüssel ist nicht lesbar: ",
+        ),
+    ],
+)
+def test_what_is_wrong_with_credentials_is_said_in_the_language_of_whoever_asks(
+    app: Application, provider: str, secret: dict[str, Any], settings: dict[str, str], german: str
+) -> None:
+    Credential.objects.all().delete()
+    stored = Credential.objects.create(application=app, provider=provider, secret=secret, settings=settings)
+    with override("de"):
+        assert checking.check(stored).sentence.startswith(german)
+    assert "%(" not in checking.check(stored).sentence
 
 
 def test_a_check_is_noted(asked: world.FakeSender, app: Application, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -323,6 +323,18 @@ def test_a_marketer_retires_a_device(meadow: World) -> None:
     assert (device.state, device.retired_reason) == ("retired", "by_staff") and device.retired_at is not None
 
 
+@pytest.mark.parametrize(
+    ("language", "why"),
+    [("en", "Somebody of the staff retired it."), ("de", "Es wurde im Team von Hand stillgelegt.")],
+)
+def test_a_retired_device_says_why_in_a_sentence(meadow: World, language: str, why: str) -> None:
+    Device.objects.update(state="retired", retired_reason="by_staff")
+    address = reverse("admin:devices_device_change", args=[meadow.of(Device).pk])
+    answer = sign_in(meadow, Role.VIEWER).get(address, headers={"accept-language": language})
+    page = answer.content.decode()
+    assert why in page and "by_staff" not in page
+
+
 def preferences(person: Subscriber, category: Category) -> dict[str, Any]:
     held = Preference.objects.get(subscriber=person)
     return {

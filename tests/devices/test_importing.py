@@ -5,13 +5,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils.translation import override
 
 from devices import csv_in, importing, segments
+from devices.admin.imports import sentence
 from devices.models import Application, Import, ImportPart, Membership, Role, Segment, Subscriber
 
 Start = Callable[..., Import]
@@ -119,6 +122,49 @@ def test_refused_rows_come_back_with_line_and_reason(application: Application, s
         [4, "the same external_id stands in line 2"],
         [5, "external_id is empty"],
     ]
+
+
+def test_why_rows_are_refused_is_said_in_the_language_of_whoever_uploaded(
+    application: Application, start: Start
+) -> None:
+    person = Subscriber.objects.create(application=application, external_id="p5")
+    Subscriber.objects.filter(pk=person.pk).update(attributes={f"a{n}": n for n in range(100)})
+    with override("de"):
+        source = start(
+            "external_id,time_zone,quiet_hours,plan\np1,Mars,,\np2,Europe/Berln,,\np3,,always,\np3,,,\np5,,,pro\n"
+        )
+        fixed = Segment.objects.create(application=application, name="Fixed", is_static=True)
+        listed = start("external_id\nnobody\n", kind="segment", segment=fixed)
+    work()
+    assert [row[1] for row in importing.refused_rows(source)] == [
+        "time_zone „Mars“ ist keine IANA-Zeitzone wie Europe/Berlin",
+        "time_zone „Europe/Berln“ ist keine IANA-Zeitzone: Meinten Sie Europe/Berlin?",
+        "quiet_hours: „always“ nennt keine Ruhezeiten; schreiben Sie von und bis, etwa 22:00-08:00, oder off.",
+        "dieselbe external_id steht in Zeile 4",
+        "der Abonnent hätte mehr als 100 Attribute",
+    ]
+    assert "import the subscribers first" not in str(list(importing.refused_rows(listed)))
+
+
+def test_an_import_that_was_stopped_says_so_in_the_viewers_language(
+    application: Application, start: Start
+) -> None:
+    source = start(people(3))
+    assert importing.cancel(source)
+    viewer = Client()
+    user = User.objects.create_user("vera", is_staff=True)
+    Membership.objects.create(user=user, application=application, role=Role.VIEWER)
+    viewer.force_login(user)
+    page = reverse("admin:devices_import_change", args=[source.pk])
+    for language, said in (("en", "Stopped by a person."), ("de", "Von Hand gestoppt.")):
+        assert said in viewer.get(page, headers={"accept-language": language}).content.decode()
+
+
+def test_a_failure_with_a_per_cent_sign_is_shown_as_it_is(application: Application, start: Start) -> None:
+    source = start(people(3))
+    Import.objects.update(state="failed", error="OSError: 100 % full")
+    source.refresh_from_db()
+    assert sentence(source).endswith("OSError: 100 % full")
 
 
 def test_a_list_takes_the_subscribers_that_exist_once(application: Application, start: Start) -> None:

@@ -37,7 +37,7 @@ def test_two_active_devices_never_have_one_token(holder: Subscriber) -> None:
 def test_a_registered_device_is_active_again(holder: Subscriber) -> None:
     row = device(holder)
     row.save()
-    registration.retire(row, registration.REMOVED)
+    registration.retire(row, Device.Retired.REMOVED)
     again, new = registration.register(holder.application, holder, row.uid, {}, may_move=False)
     assert not new and again.state == "active" and not again.retired_reason and again.retired_at is None
     assert again.registered_at > row.registered_at

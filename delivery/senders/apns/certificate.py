@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from delivery.senders.apns.key import prefix_of, topic_of
 from delivery.senders.contract import Credential, CredentialError
+from devices.words import gettext as _
+from devices.words import written
 
 
 class Certificate:
@@ -26,19 +28,25 @@ class Certificate:
             load_pem_private_key(str(private).encode(), password=None)
         except (ValueError, TypeError) as error:
             raise CredentialError(
-                "bad_certificate", f"The certificate or its private key cannot be read: {error}."
+                "bad_certificate",
+                _("The certificate or its private key cannot be read: %(error)s.") % {"error": error},
             ) from error
         if found.not_valid_after_utc <= datetime.now(UTC):
             raise CredentialError(
                 "certificate_ended",
-                f"The certificate ended on {found.not_valid_after_utc:%Y-%m-%d}; make a new one at Apple's site.",
+                _("The certificate ended on %(day)s; make a new one at Apple's site.")
+                % {"day": written(found.not_valid_after_utc.date())},
             )
         self.topic = topic_of(credential)
         self.identity = hashlib.sha256(certificate.encode()).hexdigest()[:32]
         self.pem = f"{certificate}\n{private}"
         """The certificate and its key, as the engine shows them."""
-        self.name = f"the certificate for {self.topic}"
         self._credential = credential
+
+    @property
+    def name(self) -> str:
+        """What it is called in a sentence."""
+        return _("the certificate for %(topic)s") % {"topic": self.topic}
 
     def prefix(self, *, sandbox: bool) -> str:
         """Return the URL of a device without its token."""

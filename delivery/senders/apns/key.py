@@ -11,6 +11,7 @@ import time
 from apns2.credentials import TokenCredentials
 
 from delivery.senders.contract import Credential, CredentialError
+from devices.words import gettext as _
 
 BASE_URL = "https://api.push.apple.com"
 SANDBOX_URL = "https://api.sandbox.push.apple.com"
@@ -27,7 +28,8 @@ def topic_of(credential: Credential) -> str:
     if not isinstance(topic, str) or not _TOPIC.fullmatch(topic):
         raise CredentialError(
             "bad_topic_setting",
-            'The settings need a topic, the bundle identifier of the app: {"topic": "com.example.app"}.',
+            _("The settings need a topic, the bundle identifier of the app: %(example)s.")
+            % {"example": '{"topic": "com.example.app"}'},
         )
     return topic
 
@@ -52,7 +54,8 @@ class Key(TokenCredentials):  # type: ignore[misc]  # apns2 has no types
             if not isinstance(value, str) or not _ID.fullmatch(value):
                 raise CredentialError(
                     f"bad_{name}",
-                    f"The {name} must be the ten letters and digits that Apple's developer site shows.",
+                    _("The %(name)s must be the ten letters and digits that Apple's developer site shows.")
+                    % {"name": name},
                 )
         topic = topic_of(credential)
         private_key = secret.get("private_key")
@@ -60,8 +63,7 @@ class Key(TokenCredentials):  # type: ignore[misc]  # apns2 has no types
         self.topic = topic
         self.identity = f"{team_id}:{key_id}:{hashlib.sha256(str(private_key).encode()).hexdigest()[:16]}"
         """The same for all credentials with this key: APNs counts tokens and connections by it."""
-        self.name = f"key {key_id} for {topic}"
-        self._credential = credential
+        self._key_id, self._credential = key_id, credential
         self.mint()
 
     @staticmethod
@@ -71,6 +73,11 @@ class Key(TokenCredentials):  # type: ignore[misc]  # apns2 has no types
     def _is_expired_token(self, issue_date: float) -> bool:
         return True  # apns2 would keep it for itself; ours is kept for all processes
 
+    @property
+    def name(self) -> str:
+        """What it is called in a sentence."""
+        return _("key %(key)s for %(topic)s") % {"key": self._key_id, "topic": self.topic}
+
     def mint(self) -> tuple[str, float]:
         """Sign a provider token; return it and when to make the next."""
         now = time.time()
@@ -79,8 +86,11 @@ class Key(TokenCredentials):  # type: ignore[misc]  # apns2 has no types
         except Exception as error:  # PyJWT and cryptography raise many kinds for a bad key
             raise CredentialError(
                 "bad_private_key",
-                "The private key cannot be used: it must be the text of the .p8 file, an EC key on P-256, "
-                f"with its BEGIN and END lines ({type(error).__name__}).",
+                _(
+                    "The private key cannot be used: it must be the text of the .p8 file, an EC key on P-256, "
+                    "with its BEGIN and END lines (%(error)s)."
+                )
+                % {"error": type(error).__name__},
             ) from error
 
     def prefix(self, *, sandbox: bool) -> str:

@@ -31,6 +31,7 @@ from delivery.senders.network import DIRECT, Network
 from delivery.senders.template import Marks
 from delivery.senders.tokens import SharedTokens
 from delivery.senders.wording import Templates
+from devices.words import gettext as _
 
 BAD_TOKEN = "0" * 64
 """Well-formed, and no device's: what `check` sends to."""
@@ -129,15 +130,19 @@ class ApnsSender:
         url = key.prefix(sandbox=False) + BAD_TOKEN
         answer = next(iter(self._engine(key, credential).run([(0, url, headers, b'{"aps":{}}')])))
         if answer.error:
-            raise UnreachableError("unreachable", f"APNs cannot be reached: {answer.error}.")
+            said = {"host": "APNs", "error": answer.error}
+            raise UnreachableError("unreachable", _("%(host)s cannot be reached: %(error)s.") % said)
         result = judge(answer, apns_id="", sandbox=False)
         if result.verdict is Verdict.SHUT:
             raise CredentialError(
                 result.reason,
-                f"APNs refuses {key.name}: {result.reason}.",
+                _("APNs refuses %(key)s: %(reason)s.") % {"key": key.name, "reason": result.reason},
             )
         if result.verdict in (Verdict.RETRY, Verdict.SLOW):
-            raise UnreachableError(result.reason, f"APNs cannot say now: {result.reason}.")
+            raise UnreachableError(
+                result.reason,
+                _("%(host)s cannot say now: %(reason)s.") % {"host": "APNs", "reason": result.reason},
+            )
 
     def _engine(self, key: Key | Certificate, credential: Credential) -> Engine:
         # A connection takes the tokens of one key only (UnrelatedKeyIdInToken). APNs keeps little of the headers and

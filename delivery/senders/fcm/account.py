@@ -18,6 +18,7 @@ from pyfcm import FCMNotification
 from delivery.senders.contract import Credential, CredentialError, UnreachableError
 from delivery.senders.engine import engine
 from delivery.senders.network import DIRECT, Network
+from devices.words import gettext as _
 
 BASE_URL = "https://fcm.googleapis.com"
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
@@ -47,20 +48,23 @@ class Account(FCMNotification):  # type: ignore[misc]  # pyfcm has no types
         if not isinstance(info, dict):
             raise CredentialError(
                 "bad_service_account",
-                "The secret holds no service account: it must be "
-                '{"service_account": {…}} with the JSON key file from the Firebase console.',
+                _(
+                    "The secret holds no service account: it must be %(shape)s with the JSON key file from the"
+                    " Firebase console."
+                )
+                % {"shape": '{"service_account": {…}}'},
             )
         project = info.get("project_id")
         if not isinstance(project, str) or not _PROJECT.fullmatch(project):
             raise CredentialError(
-                "bad_service_account", "The service account's project_id is missing or malformed."
+                "bad_service_account", _("The service account's project_id is missing or malformed.")
             )
         try:
             read: Any = service_account.Credentials.from_service_account_info
             keys = read(info, scopes=[SCOPE])
         except (ValueError, TypeError, AttributeError) as error:
             raise CredentialError(
-                "bad_service_account", f"The service account cannot be read: {error}"
+                "bad_service_account", _("The service account cannot be read: %(error)s") % {"error": error}
             ) from error
         super().__init__(credentials=keys, project_id=project)
         self.FCM_END_POINT_BASE = f"{credential.base_url or BASE_URL}/v1/projects"
@@ -107,7 +111,8 @@ class Account(FCMNotification):  # type: ignore[misc]  # pyfcm has no types
         answer = next(iter(engine("oauth", ca_file=self._ca_file, network=self._network).run([request])))
         if answer.error:
             raise UnreachableError(
-                "oauth_unreachable", f"{self.token_url} cannot be reached: {answer.error}."
+                "oauth_unreachable",
+                _("%(host)s cannot be reached: %(error)s.") % {"host": self.token_url, "error": answer.error},
             )
         try:
             if answer.status == 200:
@@ -121,12 +126,14 @@ class Account(FCMNotification):  # type: ignore[misc]  # pyfcm has no types
         if answer.status in (400, 401, 403) and refusal.error != "unknown_answer":
             raise CredentialError(
                 f"oauth:{refusal.error}",
-                f"Google refuses the service account {self._info['client_email']}: "
-                f"{refusal.error} {refusal.error_description}".rstrip()
-                + ".",
+                _("Google refuses the service account %(account)s: %(reason)s.")
+                % {
+                    "account": self._info["client_email"],
+                    "reason": f"{refusal.error} {refusal.error_description}".rstrip(),
+                },
             )
         raise UnreachableError(
             f"oauth:{refusal.error}",
-            f"{self.token_url} answered {answer.status}.",
+            _("%(host)s answered %(status)s.") % {"host": self.token_url, "status": answer.status},
             retry_after=float(answer.retry_after) or None,
         )

@@ -39,6 +39,7 @@ from delivery.senders.template import Marks
 from delivery.senders.tokens import SharedTokens
 from delivery.senders.wording import BAD_CONTENT, Templates
 from devices.fcm_addresses import MANY, address_of
+from devices.words import gettext as _
 
 
 class FcmSender:
@@ -109,19 +110,25 @@ class FcmSender:
     def check(self, credential: Credential) -> None:
         """Ask FCM to validate a message to nobody (`Sender.check`)."""
         account = self._accounts.of(credential)
-        token, _ = account.mint()
+        token = account.mint()[0]
         body = account.payload(fcm_token="x", data_payload={"nh_check": "1"}, dry_run=True)
         request = (0, account.endpoint, account.headers(token), body)
         answer = next(iter(self._engine(credential).run([request])))
         if answer.error:
-            raise UnreachableError("unreachable", f"{account.endpoint} cannot be reached: {answer.error}.")
+            said = {"host": account.endpoint, "error": answer.error}
+            raise UnreachableError("unreachable", _("%(host)s cannot be reached: %(error)s.") % said)
         result = judge(answer)
         if result.verdict is Verdict.SHUT:
             raise CredentialError(
-                result.reason, f"FCM refuses the service account for this project: {result.reason}."
+                result.reason,
+                _("FCM refuses the service account for this project: %(reason)s.")
+                % {"reason": result.reason},
             )
         if result.verdict in (Verdict.RETRY, Verdict.SLOW):
-            raise UnreachableError(result.reason, f"FCM cannot say now: {result.reason}.")
+            raise UnreachableError(
+                result.reason,
+                _("%(host)s cannot say now: %(reason)s.") % {"host": "FCM", "reason": result.reason},
+            )
 
     def _engine(self, credential: Credential) -> Engine:
         return engine(self.provider, ca_file=credential.ca_file, network=self._network)

@@ -16,6 +16,7 @@ from joserfc.jwk import ECKey
 from delivery.credential_input import is_subject
 from delivery.senders.contract import Credential, CredentialError
 from devices.push_subscriptions import key_id
+from devices.words import gettext as _
 
 LIFE_SECONDS = 12 * 3600
 """A token may be good for 24 hours at most (section 2); half of it, for clocks that go wrong."""
@@ -29,9 +30,11 @@ class Signer:
         try:
             private = load_pem_private_key(pem.encode(), password=None)
         except (ValueError, TypeError) as error:
-            raise CredentialError("bad_private_key", f"The private key cannot be read: {error}.") from error
+            raise CredentialError(
+                "bad_private_key", _("The private key cannot be read: %(error)s.") % {"error": error}
+            ) from error
         if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name != "secp256r1":
-            raise CredentialError("bad_private_key", "The private key must be an EC key on P-256.")
+            raise CredentialError("bad_private_key", _("The private key must be an EC key on P-256."))
         point = private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
         self.id = key_id(point)
         self.public_key = _encoded(point)
@@ -56,12 +59,15 @@ class Keys:
         if not is_subject(subject):
             raise CredentialError(
                 "bad_subject",
-                "The settings need a subject that the push services can reach the operator by: "
-                '{"subject": "mailto:push@example.com"}, or an https:// address.',
+                _(
+                    "The settings need a subject that the push services can reach the operator by: %(example)s,"
+                    " or an https:// address."
+                )
+                % {"example": '{"subject": "mailto:push@example.com"}'},
             )
         pems = credential.secret.get("keys")
         if not isinstance(pems, list) or not pems or not all(isinstance(pem, str) for pem in pems):
-            raise CredentialError("bad_private_key", "The secret holds no private key.")
+            raise CredentialError("bad_private_key", _("The secret holds no private key."))
         signers = [Signer(pem, str(subject)) for pem in pems]
         self.newest = signers[0]
         self._by_id = {signer.id: signer for signer in reversed(signers)}

@@ -43,6 +43,7 @@ from devices.push_subscriptions import (
     of_token,
     origin_of,
 )
+from devices.words import gettext as _
 
 REST_SECONDS = 30.0
 """For how long the messages of a push service that cannot be reached are put off."""
@@ -91,12 +92,20 @@ class WebPushSender:
         sending = self.engine(credential, private=_private(origin, credential))
         answer = next(iter(sending.run([(0, f"{origin}/wpush/v2/notifyhub-check", headers, b"")])))
         if answer.error:
-            raise UnreachableError(UNREACHABLE, f"{origin} cannot be reached: {answer.error}.")
+            said = {"host": origin, "error": answer.error}
+            raise UnreachableError(UNREACHABLE, _("%(host)s cannot be reached: %(error)s.") % said)
         result = judge(answer)
         if result.verdict is Verdict.SHUT:
-            raise CredentialError(result.reason, f"{origin} refuses the VAPID token: {result.reason}.")
+            raise CredentialError(
+                result.reason,
+                _("%(host)s refuses the VAPID token: %(reason)s.")
+                % {"host": origin, "reason": result.reason},
+            )
         if result.verdict in (Verdict.RETRY, Verdict.SLOW):
-            raise UnreachableError(result.reason, f"{origin} cannot say now: {result.reason}.")
+            raise UnreachableError(
+                result.reason,
+                _("%(host)s cannot say now: %(reason)s.") % {"host": origin, "reason": result.reason},
+            )
 
     def authorization(self, signer: Signer, origin: str) -> str:
         """Return the header line that shows a push service who sends (RFC 8292 section 3)."""

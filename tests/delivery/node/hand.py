@@ -158,7 +158,7 @@ class Hand:
 
     def retire(self, *, device: str) -> None:
         """Retire a device."""
-        registration.retire(self._known[device], registration.REMOVED)
+        registration.retire(self._known[device], Device.Retired.REMOVED)
 
     def close(self, *, devices: list[str], others: int = 0) -> None:
         """Note that the lines of devices must end, after those of so many that are not here."""
