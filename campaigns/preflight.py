@@ -231,7 +231,7 @@ def _about_texts(snapshot: Snapshot, application: Application) -> list[Warning]:
 
 
 def _place(field: str, place: str) -> str:
-    return f"{field.replace('__', ', ')}{', ' + place if place else ''}"
+    return f"{field.replace('__', ', ').removesuffix('_options')}{', ' + place if place else ''}"
 
 
 def _warnings(campaign: Campaign, snapshot: Snapshot, rehearsal: Rehearsal) -> list[Warning]:

@@ -58,6 +58,8 @@ class Screen(msgspec.Struct, frozen=True):
     body: str
     image: str
     link: str
+    sound: str
+    data: dict[str, str]
     buttons: list[str]
     badge: int | None
     weights: list[Weighed]
@@ -205,6 +207,8 @@ def _screen(platform: str, content: Content, envelope: Envelope, ours: set[str])
         body=said.body,
         image=said.image,
         link=said.link,
+        sound=said.sound,
+        data=said.data,
         buttons=buttons if platform == Platform.WEB else [],
         badge=_badge(platform, content),
         weights=weights,

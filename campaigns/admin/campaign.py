@@ -95,6 +95,8 @@ class CampaignAdmin(ScopedAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
+        if obj is not None and not self.has_change_permission(request, obj):
+            fieldsets = composer.for_reading(fieldsets)
         if obj is not None:
             return [*fieldsets, (gettext("Runs"), {"fields": ["runs", "experiment_shown"]})]
         name, options = fieldsets[0]
@@ -368,3 +370,7 @@ class CampaignAdmin(ScopedAdmin):
                 raise RefusedError(str(error)) from None
 
         return confirmed(self, request, campaign, do=act, **asked)
+
+
+for _name, _shown in composer.readers().items():
+    setattr(CampaignAdmin, _name, _shown)

@@ -1,6 +1,6 @@
 """The composer's form: fields that marketers understand, every problem beside the field it is in."""
 
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from django import forms
 from django.utils import timezone
@@ -15,9 +15,9 @@ from unfold.widgets import (
 )
 
 from campaigns import composing, editing, launching, pictures, triggering
-from campaigns.admin.composer_fields import ButtonsField, LocalesField, PairsField
+from campaigns.admin.composer_fields import ButtonsField, LocalesField, OptionsField, PairsField, RowsField
 from campaigns.admin.repeat_field import RepeatField
-from campaigns.composing import TEXTS, override_field
+from campaigns.composing import TEXTS, WITH_OPTIONS, options_field, override_field
 from campaigns.content import PLATFORMS, TEXT_LIMITS
 from campaigns.models import Campaign
 from campaigns.models.limits import LONGEST_DELAY
@@ -33,6 +33,9 @@ LABELS = {
     "image": _("Image"),
     "link": _("Link"),
     "sound": _("Sound"),
+    "badge": _("Badge"),
+    "data": _("Data"),
+    "buttons": _("Buttons"),
 }
 
 
@@ -62,6 +65,47 @@ def _override(platform: str, text: str) -> forms.CharField:
         field.widget.is_required = False
     field.widget.attrs["data-over"] = text
     return field
+
+
+class BadgeField(forms.CharField):
+    """A number, or `AUTO_BADGE`; whether it is one the content's own check says."""
+
+    def __init__(self, help_text: Any, **attrs: str) -> None:
+        widget = UnfoldAdminTextInputWidget(attrs=attrs)
+        super().__init__(
+            label=LABELS["badge"], required=False, max_length=5, widget=widget, help_text=help_text
+        )
+
+    def clean(self, value: Any) -> str:
+        return str(super().clean(value)).strip().lower()
+
+
+def _of_platform() -> dict[str, forms.Field]:
+    """Return the fields for what is said otherwise on each platform, and for the options that only it knows."""
+    fields: dict[str, forms.Field] = {}
+    for platform in PLATFORMS:
+        for text in TEXTS:
+            fields[override_field(platform, text)] = _override(platform, text)
+        fields[override_field(platform, "badge")] = BadgeField(
+            _("A number, or auto. 0 takes it away."), **{"data-over": "badge"}
+        )
+        fields[override_field(platform, "data")] = PairsField(
+            label=LABELS["data"],
+            help_text=_("Added to the data above; a key that stands there too says this here."),
+            empty=_("No data of its own: the app is told the data above."),
+        )
+    fields[override_field("web", "buttons")] = ButtonsField(
+        label=LABELS["buttons"],
+        help_text=_("Drawn in place of the buttons above."),
+        empty=_("No buttons of its own: those above are drawn."),
+    )
+    for platform in WITH_OPTIONS:
+        fields[options_field(platform)] = OptionsField(
+            platform,
+            label=_("More options"),
+            help_text=_("For developers: options in the provider's own words, by their names in the API."),
+        )
+    return fields
 
 
 NUMBERS = (*POLICY_FIELDS, "event_once_days")
@@ -113,25 +157,25 @@ class CampaignForm(ScopedForm):
             "JPEG, PNG, WebP or GIF up to 10 MB. It is made smaller, and kept under an address nobody can guess."
         ),
     )
-    badge = forms.CharField(
-        label=_("Badge"),
-        required=False,
-        max_length=5,
-        widget=UnfoldAdminTextInputWidget(attrs={"list": "badges", "placeholder": AUTO_BADGE}),
-        help_text=_(
+    badge = BadgeField(
+        _(
             "The number on the app's icon. auto: how much the person has not read, with this one. 0 takes it away,"
             " empty leaves it as it is."
         ),
+        placeholder=AUTO_BADGE,
     )
     buttons = ButtonsField(
-        label=_("Buttons"),
+        label=LABELS["buttons"],
+        empty=_("No buttons: a tap opens the link."),
         help_text=_(
             "Browsers draw them (most show two). Apple's devices show the buttons that your app registered for a"
             " category: name it under iOS. Android draws none by itself."
         ),
     )
     locals()["data"] = PairsField(  # by this name a form knows what was posted, too
-        label=_("Data"), help_text=_("For the app itself: people do not see it. Texts may hold variables.")
+        label=LABELS["data"],
+        help_text=_("For the app itself: people do not see it. Texts may hold variables."),
+        empty=_("No data: the app is told the texts and the link only."),
     )
     locales = LocalesField(
         label=_("Other languages"),
@@ -178,10 +222,7 @@ class CampaignForm(ScopedForm):
     )
     base_revision = forms.CharField(required=False, widget=forms.HiddenInput())
 
-    for _platform in PLATFORMS:
-        for _name in TEXTS:
-            locals()[override_field(_platform, _name)] = _override(_platform, _name)
-    del _platform, _name
+    locals().update(_of_platform())
 
     class Meta:
         model = Campaign
@@ -236,10 +277,6 @@ class CampaignForm(ScopedForm):
                 "Nobody is told from this time on, as 20:00; who is left is told in the next day's window."
             ),
             "ttl": _("Seconds after which it is no longer worth telling; 86400 is a day."),
-            "android": _("Options of FCM that have no field here, as JSON."),
-            "ios": _("Options of APNs that have no field here, as JSON."),
-            "web": _("Options of a browser's notification that have no field here, as JSON."),
-            "overrides": _("Data and options that differ by platform, as JSON."),
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -250,11 +287,9 @@ class CampaignForm(ScopedForm):
             opened["repeat"] = instance
             kwargs["initial"] = {**opened, **(kwargs.get("initial") or {})}
         super().__init__(*args, **kwargs)
-        if instance is not None:
-            for name in ("android", "ios", "web", "overrides"):
-                self.initial[name] = opened[name]
-            if "locales" in self.fields:
-                cast(LocalesField, self.fields["locales"]).before = instance.locales or {}
+        for name, field in self.fields.items():
+            if instance is not None and isinstance(field, RowsField):
+                field.before = self.initial.get(name) or field.before
         for name in NUMBERS:
             if name in self.fields:
                 self.fields[name].required = False  # left empty it is what it is without a policy
@@ -277,15 +312,20 @@ class CampaignForm(ScopedForm):
             raise forms.ValidationError(str(error)) from None
         return upload
 
-    def clean_badge(self) -> str:
-        return str(self.cleaned_data["badge"]).strip().lower()
+    @property
+    def without_field(self) -> dict[str, list[str]]:
+        """What the campaign holds that the page does not show, as paths of the API, by platform or `locales`."""
+        return composing.without_field(self.instance)
 
     def clean(self) -> dict[str, Any]:
         cleaned, without = super().clean(), Campaign()
         for name in NUMBERS:
             if name in self.fields and cleaned.get(name) in (None, ""):
                 cleaned[name] = getattr(without, name)
-        cleaned.update(composing.closed(cleaned))
+        if cleaned.get("body"):
+            cleaned["body"] = composing.lines(cleaned["body"])
+        for name, value in composing.closed(self._posted(cleaned), self.instance).items():
+            setattr(self.instance, name, value)
         if self._picture is not None:
             cleaned["image"] = self.public_url + self._picture.path
         if (repeat := cleaned.get("repeat")) is not None and not isinstance(repeat, str):
@@ -295,6 +335,17 @@ class CampaignForm(ScopedForm):
         self._check_times(cleaned)
         self._check_edit(cleaned)
         return cleaned
+
+    def _posted(self, cleaned: dict[str, Any]) -> dict[str, Any]:
+        """Return the values of the fields that the page had; what it did not show is no empty value."""
+        return {
+            name: value
+            for name, value in cleaned.items()
+            if name in self.fields
+            and not self.fields[name].widget.value_omitted_from_data(
+                self.data, self.files, self.add_prefix(name)
+            )
+        }
 
     def _check_times(self, cleaned: dict[str, Any]) -> None:
         until, begins = cleaned.get("repeat_until"), cleaned.get("send_at") or timezone.now()
@@ -343,27 +394,21 @@ class CampaignForm(ScopedForm):
 
     def input_of(self, field: str, place: str) -> str:
         """Return the name of the input in which a `place` of a field was written."""
-        rows: Any = self.data if self.is_bound else {}
-        if field in ("locales", "data") and place:
-            first, _dot, rest = place.partition(".")
-            column = {"locales": "tag", "data": "key"}[field]
-            for row in self.fields[field].widget.value_from_datadict(rows, None, field):
-                if row[column].strip() == (first if field == "locales" else place):
-                    name = rest if field == "locales" else "value"
-                    return f"{field}-{row['place']}-{name}"
-        if field == "buttons" and place:
-            at, _dot, name = place.partition(".")
-            found = self.fields[field].widget.value_from_datadict(rows, None, field)
-            if at.isdigit() and int(at) < len(found):
-                column = {"title": "label", "navigate": "link"}.get(name, "action")
-                return f"{field}-{found[int(at)]['place']}-{column}"
+        found = self.fields.get(field)
+        if place and isinstance(found, RowsField):
+            rows = found.widget.value_from_datadict(self.data if self.is_bound else {}, None, field)
+            if within := found.place_of(rows, place):
+                return f"{field}-{within}"
         return field
 
     def _say_at(self, field: str, said: str, place: str) -> None:
         at = self.input_of(field, place)
         if at != field:
             self.fields[field].widget.problems.setdefault(at, []).append(said)
-        self.add_error(field if field in self.fields else None, said)
+        if field in self.fields:
+            self.add_error(field, said)
+        else:  # it is in what the page does not show
+            self.add_error(None, f"{field}.{place}: {said}" if place else f"{field}: {said}")
 
     def save_picture(self) -> None:
         """Keep the picture that was uploaded with a form that is valid."""

@@ -4,9 +4,12 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
+from unfold.decorators import display
 
-from campaigns.composing import TEXTS, override_field
+from campaigns.admin.campaign_form import CampaignForm
+from campaigns.composing import PLACES, TEXTS, WITH_OPTIONS, opened, options_field, override_field
 from campaigns.suggestions import SUBSCRIBER
 from devices import staff
 from devices.known_attributes import known_attributes
@@ -25,10 +28,10 @@ _TABS = {
 
 
 def _tab(platform: Platform) -> tuple[Any, dict[str, Any]]:
-    texts = [
-        override_field(platform, text) for text in TEXTS if text != "subtitle" or platform == Platform.IOS
-    ]
-    return (platform.label, {"fields": [*texts, *_TABS[platform]], "classes": ["platform"]})
+    said = [*TEXTS, "badge", *(["buttons"] if platform == Platform.WEB else []), "data"]
+    more = [options_field(platform)] if platform in WITH_OPTIONS else []
+    fields = [*(override_field(platform, name) for name in said), *_TABS[platform], *more]
+    return (platform.label, {"fields": fields, "classes": ["platform", platform.value]})
 
 
 FIELDSETS: list[tuple[Any, dict[str, Any]]] = [
@@ -51,7 +54,7 @@ FIELDSETS: list[tuple[Any, dict[str, Any]]] = [
             "classes": ["content"],
         },
     ),
-    (_("Other languages"), {"fields": ["locales"]}),
+    (_("Other languages"), {"fields": ["locales"], "classes": ["languages"]}),
     *(_tab(platform) for platform in _TABS),
     (_("Who hears it"), {"fields": ["segment", "category"]}),
     (
@@ -103,11 +106,46 @@ FIELDSETS: list[tuple[Any, dict[str, Any]]] = [
             "classes": ["collapse"],
         },
     ),
-    (
-        _("For developers: what has no field above"),
-        {"fields": ["android", "ios", "web", "overrides", "base_revision"], "classes": ["collapse"]},
-    ),
 ]
+
+
+_SHOWN = {"data": "data_shown", "locales": "locales_shown"}
+"""What is shown in place of a field to whoever may only look: these hold objects."""
+
+
+def for_reading(fieldsets: Any) -> Any:
+    """Return fieldsets as they are for whoever may only look."""
+    return [
+        (name, {**options, "fields": [_SHOWN.get(field, field) for field in options["fields"]]})
+        for name, options in fieldsets
+    ]
+
+
+def readers() -> dict[str, Any]:
+    """Return what an admin shows, by name, of fields that are the form's alone, and of those that hold objects."""
+    fields = CampaignForm.base_fields
+    names = [*PLACES, *map(options_field, WITH_OPTIONS)]
+    found = {name: _reader(name, fields[name].label) for name in names}
+    return found | {shown: _reader(name, fields[name].label) for name, shown in _SHOWN.items()}
+
+
+def _reader(name: str, label: Any) -> Any:
+    def read(admin: Any, campaign: Any) -> Any:
+        return _said(getattr(campaign, name) if name in _SHOWN else opened(campaign)[name])
+
+    return display(description=label)(read)
+
+
+def _said(value: Any) -> Any:
+    """Return a value in lines: a mapping's with their names, and buttons."""
+    if isinstance(value, dict):
+        return (
+            format_html_join("", "<div>{}: {}</div>", ((key, _said(one)) for key, one in value.items()))
+            or "-"
+        )
+    if isinstance(value, list):
+        return format_html_join("", "<div>{}</div>", ((_said(one),) for one in value)) or "-"
+    return _("Yes") if value is True else value or "-"
 
 
 def public_url(request: HttpRequest) -> str:

@@ -116,10 +116,15 @@ def _speakable(campaign: Campaign) -> tuple[Snapshot | None, list[launching.Laun
             return launching.snapshot_of(campaign), refused
         except launching.LaunchError as error:
             refused.append(error)
-            name = error.field.partition(".")[0]
+            name, *within = error.field.split(".")
             if name not in editing.EDITED:
                 break
-            setattr(campaign, name, getattr(Campaign(), name))
+            whole = getattr(campaign, name)
+            if name == "overrides" and len(within) > 1 and within[1] in whole.get(within[0], {}):
+                platform = {key: value for key, value in whole[within[0]].items() if key != within[1]}
+                setattr(campaign, name, {**whole, within[0]: platform})
+            else:
+                setattr(campaign, name, getattr(Campaign(), name))
     return None, refused
 
 

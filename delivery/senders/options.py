@@ -57,6 +57,30 @@ def check(platform: str, options: Mapping[str, Any]) -> None:
             raise OptionError(error.option, str(error)) from None
 
 
+def plain_names(platform: str) -> list[str]:
+    """Return the options of a platform whose value is one text, number or yes and no."""
+    found = []
+    for field in msgspec.structs.fields(KINDS[platform]):
+        kinds = {
+            type(value) if get_origin(one) is Literal else one
+            for one in _flat(field.type)
+            for value in get_args(one) or [one]
+        }
+        if kinds & {str, int, float, bool}:
+            found.append(field.name)
+    return found
+
+
+def read(platform: str, name: str, text: str) -> Any:
+    """Return the value that a text means for an option (`true`, `5`); the text itself where it means none."""
+    kinds = {field.name: field.type for field in msgspec.structs.fields(KINDS[platform])}
+    try:
+        value = msgspec.convert(text.strip(), kinds.get(name, str), strict=False)
+    except msgspec.ValidationError:
+        return text
+    return value if isinstance(value, str | int | float) else text
+
+
 def _translated(kind: type[msgspec.Struct], said: str) -> OptionError:
     place = _PLACE.search(said)
     path = place.group(1) if place else ""

@@ -24,6 +24,7 @@ PICTURES = {
     "mistake": "story-mistake-laptop-light",
     "recall": "run-recall-laptop-light",
     "experiment": "story-experiment-written-laptop-light",
+    "experiment-variants": "story-experiment-variants-laptop-light",
     "experiment-no-evidence": "story-experiment-no-evidence-laptop-light",
     "experiment-report": "story-experiment-report-laptop-light",
 }

@@ -252,6 +252,8 @@ def test_an_experiment_to_its_winner(album: Album, shop: AdminHub) -> None:
     expect(page.get_by_text("successfully")).to_be_visible()
     expect(page.locator("[name='variants-1-locales-0-title']")).to_have_value("20 % weniger, für dich")
     album.take("story-experiment-written")
+    variants = page.locator("#variants-group")
+    album.take_part("story-experiment-variants", variants, variants)
 
     sign_out(page)
     sign_in(page, shop, "anton")

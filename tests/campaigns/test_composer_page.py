@@ -1,6 +1,7 @@
 """The composer in the admin: the preview, what a form keeps, two who edit at once, and pictures."""
 
 import io
+import re
 from typing import Any
 
 import pytest
@@ -269,8 +270,10 @@ def test_what_was_composed_is_what_a_campaign_keeps(meadow: World) -> None:
             "tv__title": "On the TV",
             "locales-0-tag": "de",
             "locales-0-title": "Hallo",
-            "android": '{"ticker": "x"}',
-            "overrides": '{"tv": {"data": {"a": "b"}}}',
+            "android_options-0-key": "ticker",
+            "android_options-0-value": "x",
+            "tv__data-0-key": "a",
+            "tv__data-0-value": "b",
             "repeat-kind": "weekdays",
             "repeat-at": "09:30",
             "repeat-zone": "Europe/Berlin",
@@ -311,7 +314,7 @@ def test_what_was_taken_out_is_gone_and_what_has_no_field_stays(meadow: World) -
             "locales-0-was": "de",
             "locales-0-title": "z",
             "data-rows": "1",
-            "web": "{}",
+            "web_icon": "",
         }
     )
     editor_of(meadow).post(change_of(made), {**posted, **VERSIONS})
@@ -329,6 +332,85 @@ def test_the_variables_to_pick_are_those_of_real_subscribers(meadow: World) -> N
         "No subscriber has attributes yet"
         in editor_of(meadow, "ed").get(reverse("admin:campaigns_campaign_add")).content.decode()
     )
+
+
+def test_what_is_wrong_in_one_form_is_not_said_in_another(meadow: World) -> None:
+    wrong = {"tv__data-0-key": "a", "tv__data-0-value": "{{ x | shout }}"}
+    client = editor_of(meadow)
+    said = "unknown filter &#x27;shout&#x27;"
+    assert said in add(client, "campaign", content(**wrong)).content.decode()
+    right = {**wrong, "tv__data-0-value": "b", "ios__badge": "many"}
+    assert said not in add(client, "campaign", content(**right)).content.decode()
+
+
+def test_what_the_page_does_not_show_is_said_and_kept(meadow: World) -> None:
+    made = meadow.of(Campaign)
+    Campaign.objects.update(
+        ios={"content_available": True, "url_args": ["a"]},
+        web={"actions": [{"action": "buy", "title": "Buy", "icon": "/i.png"}]},
+        overrides={"ios": {"badge": 3, "ios": {"badge": 4}}},
+        locales={"de": {"title": "x", "sound": "ping.caf"}},
+    )
+    page = editor_of(meadow).get(change_of(made)).content.decode()
+    for path in ("ios.url_args", "overrides.ios.ios.badge", "web.actions.0.icon", "locales.de.sound"):
+        assert f"<code>{path}</code>" in page, path
+    assert "<code>ios.content_available</code>" not in page
+    assert 'name="ios_options-0-value" value="true"' in page
+    assert not re.search(r"<textarea[^>]*>\s*[{\[]", page)
+    posted = content(
+        **{"buttons-0-label": "Buy now", "buttons-0-action": "buy", "buttons-0-was": "buy", "tv__badge": "1"}
+    )
+    editor_of(meadow, "ed").post(change_of(made), {**posted, **VERSIONS})
+    made.refresh_from_db()
+    assert made.ios == {"content_available": True, "url_args": ["a"]}
+    assert made.web == {"actions": [{"action": "buy", "title": "Buy now", "icon": "/i.png"}]}
+    assert made.overrides == {"ios": {"badge": 3, "ios": {"badge": 4}}, "tv": {"badge": "1"}}
+
+
+def test_who_may_only_look_sees_what_differs_and_no_json(meadow: World) -> None:
+    made = meadow.of(Campaign)
+    Campaign.objects.update(
+        data={"screen": "offers"},
+        locales={"de": {"title": "Hallo"}},
+        android={"ticker": "Tick"},
+        overrides={
+            "tv": {"title": "On the TV", "data": {"row": "7"}},
+            "web": {"web": {"actions": [{"action": "buy", "title": "Buy"}]}},
+        },
+    )
+    page = editor_of(meadow, "vi", Role.VIEWER).get(change_of(made)).content.decode()
+    for text in ("On the TV", "row: 7", "screen: offers", "title: Hallo", "title: Buy", "ticker: Tick"):
+        assert text in page, text
+    assert "Tv title" not in page and "&quot;offers" not in page
+
+
+def test_a_wrong_text_of_one_platform_takes_nothing_of_the_others_from_the_preview(meadow: World) -> None:
+    found = shown(editor_of(meadow), ios__badge="many", tv__title="On the TV", ios__title="Phone")
+    assert "must be auto" in problems(found)["ios__badge"]
+    assert (screen(found, "tv")["title"], screen(found, "ios")["title"]) == ("On the TV", "Phone")
+
+
+def test_every_override_is_shown_while_it_is_written(meadow: World) -> None:
+    found = shown(
+        editor_of(meadow),
+        **{
+            "badge": "2",
+            "ios__badge": "7",
+            "ios__sound": "ping.caf",
+            "web__buttons-0-label": "Only here",
+            "buttons-0-label": "Everywhere",
+            "tv__link": "shop://tv",
+            "data-0-key": "screen",
+            "data-0-value": "offers",
+            "tv__data-0-key": "row",
+            "tv__data-0-value": "{{ first_name }}",
+        },
+    )
+    ios, web, tv = (screen(found, name) for name in ("ios", "web", "tv"))
+    assert (ios["badge"], ios["sound"], screen(found, "android")["badge"]) == (7, "ping.caf", 2)
+    assert web["buttons"] == ["Only here"]
+    assert tv["link"] == "shop://tv" and tv["data"] == {"screen": "offers", "row": "Zoë"}
+    assert ios["data"] == {"screen": "offers"}
 
 
 # -- two at once

@@ -12,7 +12,7 @@
 
   // -- what is left empty is read from the texts above
 
-  const TEXTS = ["title", "subtitle", "body", "image", "link", "sound"];
+  const TEXTS = ["title", "subtitle", "body", "image", "link", "sound", "badge"];
   function fallbacks() {
     for (const text of TEXTS) {
       const base = form.elements[text];
@@ -22,7 +22,7 @@
     }
     for (const panel of all("[role=tabpanel].nh-panel")) {
       const dot = one(`#${CSS.escape(panel.getAttribute("aria-labelledby"))} [data-dot]`);
-      const filled = all("input, textarea, select", panel).some((input) =>
+      const filled = all("input:not([type=hidden]), textarea, select", panel).some((input) =>
         input.type === "checkbox" ? input.checked : input.value !== "");
       if (dot) dot.hidden = !filled;
     }
@@ -41,9 +41,14 @@
       }
       if (focus) wanted.focus();
     };
+    const choose = (wanted, focus) => {
+      show(wanted, focus);
+      // what is written for a platform is looked at on that platform
+      if (wanted.dataset.platform) document.getElementById(`nh-see-${wanted.dataset.platform}`)?.click();
+    };
     list.addEventListener("click", (event) => {
       const button = event.target.closest("[role=tab]");
-      if (button) show(button, false);
+      if (button) choose(button, false);
     });
     list.addEventListener("keydown", (event) => {
       const step = {ArrowRight: 1, ArrowLeft: -1, Home: -buttons.length, End: buttons.length}[event.key];
@@ -51,7 +56,7 @@
       event.preventDefault();
       const at = buttons.indexOf(document.activeElement);
       const next = Math.abs(step) > 1 ? (step < 0 ? 0 : buttons.length - 1) : (at + step + buttons.length) % buttons.length;
-      show(buttons[next], true);
+      choose(buttons[next], true);
     });
     const wrong = buttons.find((button) => one(".nh-count", button));
     show(wrong || buttons[0], false);
@@ -174,7 +179,16 @@
     }
     const buttons = one("[data-buttons]", panel);
     if (buttons) buttons.replaceChildren(...screen.buttons.slice(0, 2).map((label) => element("span", label)));
+    one("[data-told]", panel).replaceChildren(...told(screen));
     one("[data-weights]", panel).replaceChildren(...screen.weights.map(weight));
+  }
+
+  /* What is not seen on the screen: where a tap leads, what is heard, and what the app reads. */
+  function told(screen) {
+    const said = [[words.opens, screen.link], [words.sound, screen.sound]].filter(([, text]) => text);
+    const data = Object.entries(screen.data).map(([key, text]) => `${key}: ${text}`);
+    if (data.length) said.push([words.app, ...data]);
+    return said.flatMap(([term, ...texts]) => [element("dt", term), ...texts.map((text) => element("dd", text))]);
   }
 
   /* A picture kept by this hub is read from here, whatever it is called outside. */

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from delivery.senders import options as platform_options
 from delivery.senders.apns.options import purpose_of
 from delivery.senders.fcm.options import Android
 from delivery.senders.options import OptionError, check
@@ -121,3 +122,29 @@ def test_every_option_of_googles_reference_is_there_but_what_the_hub_says_itself
 )
 def test_a_push_type_goes_to_the_tokens_that_are_for_it(ios: dict[str, Any], purpose: str) -> None:
     assert purpose_of(ios) == purposes.check(purpose) == purpose
+
+
+@pytest.mark.parametrize(
+    ("platform", "name", "text", "value"),
+    [
+        ("ios", "badge", "3", 3),
+        ("ios", "relevance_score", "0.5", 0.5),
+        ("ios", "content_available", "true", True),
+        ("ios", "launch_image", "5", "5"),
+        ("android", "notification_count", "many", "many"),
+        ("android", "vibrate_timings", "3.5s", "3.5s"),
+        ("web", "lang", "null", "null"),
+        ("web", "unheard_of", "1", "1"),
+    ],
+)
+def test_what_is_written_in_one_line_is_of_the_options_kind(
+    platform: str, name: str, text: str, value: object
+) -> None:
+    read = platform_options.read(platform, name, text)
+    assert read == value and type(read) is type(value)
+
+
+def test_the_options_of_one_line_are_named() -> None:
+    names = platform_options.plain_names("ios")
+    assert {"badge", "sound", "priority", "content_available"} <= set(names)
+    assert not {"url_args", "content_state", "fcm_options"} & set(names)
