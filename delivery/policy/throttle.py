@@ -1,5 +1,6 @@
 """How fast a run's pages follow each other: a rate that may rise, within hours of the day; pages wait, not people."""
 
+import math
 from typing import NamedTuple
 
 from delivery.policy import window
@@ -47,12 +48,10 @@ def duration(policy: Policy, people: int, *, started: float, zone: str, most: in
     """Return the seconds that `people` take under the throttle, 0 for no throttle; in at most some hundred steps."""
     if not policy.rate or not people:
         return 0.0
-    at, left = started, float(people)
-    step = max(float(page_size(policy, most)), people / 400)
+    at, left = started, people
+    step = max(page_size(policy, most), math.ceil(people / 400))
     while left > 0:
-        taken = slot(
-            policy, free_at=at, now=at, people=max(1, round(min(step, left))), started=started, zone=zone
-        )
+        taken = slot(policy, free_at=at, now=at, people=min(step, left), started=started, zone=zone)
         at, left = taken.following, left - step
     return at - started
 

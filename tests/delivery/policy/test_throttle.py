@@ -1,7 +1,7 @@
 """A run's pace: never over the rate, rising, and within the hours of the day."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from delivery.policy import throttle
@@ -78,6 +78,7 @@ def test_a_window_holds_as_many_as_its_rate_allows() -> None:
     assert throttle.fits(Policy(window_end="13:00"), started=NOW, zone="UTC") is None
 
 
+@example(rate=1, ramp=0, minutes=8)  # 480 people, in steps of more than one and fewer than two
 @given(rate=st.integers(1, 500), ramp=st.sampled_from([0, 60, 1_800, 86_400]), minutes=st.integers(1, 59))
 def test_what_fits_takes_until_the_window_closes(rate: int, ramp: int, minutes: int) -> None:
     policy = Policy(rate=rate, ramp=ramp, window_start="12:00", window_end=f"12:{minutes:02}")
