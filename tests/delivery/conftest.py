@@ -9,6 +9,7 @@ from delivery import presence, pushing, redis_client
 from delivery.draining import plan_one, send_one
 from delivery.lanes import LANES
 from delivery.senders.contract import Credential
+from tests.campaigns.conftest import lasting as lasting
 from tests.delivery import world
 from tests.delivery.redis_fixture import real_redis
 from tests.servers.redis import Redis
