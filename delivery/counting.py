@@ -166,7 +166,7 @@ def _count(
 
 
 _recent: list[bytes] = []
-"""The runs (UUIDs as bytes) that messages were of lately, the likeliest last."""
+"""The runs (UUIDs as bytes) that messages were of lately, the likeliest first."""
 
 
 def _runs_of(pairs: Sequence[Pair]) -> dict[Pair, UUID]:
@@ -178,7 +178,7 @@ def _runs_of(pairs: Sequence[Pair]) -> dict[Pair, UUID]:
     found: dict[Pair, UUID] = {}
     unknown, size = list(pairs), FEW
     while unknown:
-        likely = _recent[::-1]
+        likely = list(_recent)
         rest = []
         for pair in unknown:
             subscriber, notification = pair[0].bytes, pair[1].bytes
@@ -191,8 +191,8 @@ def _runs_of(pairs: Sequence[Pair]) -> dict[Pair, UUID]:
         if rest:
             found.update(log_store().runs_of(rest[:size]))
         unknown, size = rest[size:], PAIRS
-        met = [run.bytes for run, _ in reversed(Counter(found.values()).most_common())]
-        _recent[:] = [*(run for run in likely[::-1] if run not in met), *met][-RECENT:]
+        met = [run.bytes for run, _ in Counter(found.values()).most_common()]
+        _recent[:] = [*met, *(run for run in likely if run not in met)][:RECENT]
     return found
 
 

@@ -93,13 +93,17 @@ def spread(application_id: int, most: int) -> list[int]:
     return sorted({row[0] for row in fetch(" UNION ALL ".join(parts), values)})
 
 
+FEW = 50
+"""People whose devices are read together with them."""
+
+
 def named(
     application_id: int, ids: Iterable[int], category_id: int | None = None, predicate: Any = None
 ) -> list[Person]:
     """Return the people of an application among `ids` (primary keys, at most a page of them), in order of id.
 
-    With a predicate only those whom it chooses, with the devices it means. One statement, because an event mostly
-    names one person; a whole page of people costs the database twice as much that way.
+    With a predicate only those whom it chooses, with the devices it means. A few come in one statement, because an
+    event mostly names one person; a whole page of people costs the database twice as much that way.
     """
     wanted = list(ids)
     if not wanted:
@@ -112,6 +116,8 @@ def named(
         category_id,
         len(wanted),
     )
+    if len(wanted) > FEW:
+        return _with_devices(fetch(sql, values), predicate)
     meant, of_devices = condition_on(Device, predicate)
     rows = fetch(
         f"SELECT person.*, {_DEVICE} FROM ({sql}) AS person LEFT JOIN devices_device"
