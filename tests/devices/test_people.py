@@ -89,6 +89,23 @@ def test_a_person_holds_consent_preference_attributes_and_active_devices(applica
     assert len(people.named(application.pk, [p2.pk])[0].devices) == 2
 
 
+@pytest.mark.parametrize("some", [0, people.FEW + 5])
+def test_named_people_are_the_same_however_many_are_read_with_them(
+    application: Application, some: int
+) -> None:
+    rows = Subscriber.objects.bulk_create(
+        Subscriber(application=application, external_id=f"n{number}") for number in range(some + 3)
+    )
+    for number, person in enumerate(rows[:3]):
+        for _ in range(number):
+            Device.objects.create(
+                application=application, subscriber=person, platform="tv", provider="socket"
+            )
+    found = people.named(application.pk, [row.pk for row in reversed(rows)])
+    assert [person.id for person in found] == [row.pk for row in rows]
+    assert [len(person.devices) for person in found] == [0, 1, 2] + [0] * some
+
+
 def test_device_conditions_choose_people_and_their_devices(application: Application) -> None:
     page = people.page_after(application.pk, cursor=0, last=10**9, limit=100, predicate={"platform": "web"})
     assert names(page) == ["p2", "p5", "p8"]
