@@ -28,6 +28,7 @@ def main(path: str) -> int:
     from django.test import Client
 
     from bench.admin_world import populate
+    from notifyhub.collecting import collect_less
 
     settings.ALLOWED_HOSTS = ["testserver"]
     asked = msgspec.json.decode(Path(path).read_bytes(), type=Asked)
@@ -37,6 +38,7 @@ def main(path: str) -> int:
     tell(f"made in {seconds:.1f} s")
     client = Client(raise_request_exception=False)
     client.force_login(owner)
+    collect_less()  # as a web process does
     pages, refused = [], []
     for name, address in addresses():
         if asked.only not in name:

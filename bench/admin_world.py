@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from django.contrib.auth.models import User
+from django.db import connection
 
 from bench.admin import Asked
 from bench.bulk import fill
@@ -95,6 +96,10 @@ def populate(asked: Asked) -> User:
     _runs(rng, application, category, campaigns, snapshot, asked)
     _events(application, campaigns)
     _rest(application)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "VACUUM (ANALYZE)"
+        )  # as PostgreSQL itself does a while after, and not in the midst of it
     return owner
 
 

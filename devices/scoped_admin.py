@@ -53,7 +53,9 @@ class Scoping:
     def formfield_for_foreignkey(
         self, db_field: ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any
     ) -> "ModelChoiceField[Any] | None":
-        kwargs["queryset"] = self.choices(request, db_field.remote_field.model)
+        model = db_field.remote_field.model
+        unread = [one.name for one in model._meta.concrete_fields if isinstance(one, JSONField)]
+        kwargs["queryset"] = self.choices(request, model).defer(*unread)  # a choice is its name
         field: ModelChoiceField[Any] | None = super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
         return field
 
@@ -135,9 +137,16 @@ class ScopedAdmin(Scoping, ModelAdmin):
         """Return whether the member has the power where `obj` (an object, its key, or None: anywhere) belongs."""
         if obj is None:
             return staff.may(request, power)
-        if not isinstance(obj, Model):  # Unfold asks with the key that stands in the address
-            obj = self.get_object(request, str(obj))
-        return staff.may(request, power, application_id_of(obj, self.application_path))
+        if isinstance(obj, Model):
+            return staff.may(request, power, application_id_of(obj, self.application_path))
+        return staff.may(request, power, self._application_of(request, str(obj)))
+
+    def _application_of(self, request: HttpRequest, key: str) -> Any:
+        """Return the application of an object by its key, with which Unfold asks for each button anew."""
+        kept = request.__dict__.setdefault("applications_of_objects", {})
+        if (self.model, key) not in kept:
+            kept[self.model, key] = application_id_of(self.get_object(request, key), self.application_path)
+        return kept[self.model, key]
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return staff.may(request, self.seen_with)

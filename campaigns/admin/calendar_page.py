@@ -16,6 +16,8 @@ from devices import staff
 from devices.models import Power
 
 YEARS = (1970, 2100)
+MOST_COLLISIONS = 3
+"""Collisions that are shown of a day."""
 
 
 class Day(NamedTuple):
@@ -38,15 +40,18 @@ def calendar_view(admin: Any, request: HttpRequest) -> HttpResponse:
     first = _month(request.GET.get("month", ""), today)
     weeks = calendar.Calendar().monthdatescalendar(first.year, first.month)
     found = plans(application, first=weeks[0][0], last=weeks[-1][-1], zone=zone) if application else []
-    twice = collisions(application, found) if application else {}
+    twice = collisions(application, found, most=MOST_COLLISIONS) if application else {}
+    by_day: dict[date, list[Plan]] = {}
+    for plan in found:
+        by_day.setdefault(plan.day, []).append(plan)
     days = [
         [
             Day(
                 day,
                 day.month == first.month,
                 day == today,
-                [plan for plan in found if plan.day == day],
-                sorted(twice.get(day, []), key=lambda one: -one.share)[:3],
+                by_day.get(day, []),
+                twice.get(day, []),
             )
             for day in week
         ]

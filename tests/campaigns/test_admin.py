@@ -7,7 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -61,6 +63,14 @@ def look(client: Client, button: str, campaign: Campaign) -> str:
 
 
 # -- composing
+
+
+def test_a_campaigns_buttons_ask_once_whose_it_is(meadow: World) -> None:
+    campaign, client = meadow.of(Campaign), sign_in(meadow, Role.APPROVER)
+    address = reverse("admin:campaigns_campaign_change", args=[campaign.pk])
+    with CaptureQueriesContext(connection) as queries:
+        assert client.get(address).status_code == 200
+    assert sum('FROM "campaigns_campaign"' in one["sql"] for one in queries) <= 4
 
 
 def test_a_marketer_writes_a_draft(meadow: World) -> None:
