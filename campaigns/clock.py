@@ -27,6 +27,8 @@ FORGET_EVERY = 600
 
 ALERT_EVERY = 5
 """Seconds between two looks for what needs a person."""
+RECALL_EVERY = 5
+"""Seconds between two looks for recalls of which the nodes were not told."""
 DECIDE_EVERY = 300
 """Seconds between two looks at experiments that choose their winner by themselves."""
 
@@ -48,6 +50,8 @@ def tick(now: datetime) -> dict[str, int]:
         "alerted": alert,
         "imported": ring_imports,
     }
+    if int(now.timestamp()) % RECALL_EVERY == 0:
+        jobs["recalled"] = lambda _: runs.tell_recalls()
     if int(now.timestamp()) % FORGET_EVERY < 2:
         jobs["forgotten"] = forget
     done: dict[str, int] = {}

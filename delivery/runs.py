@@ -32,6 +32,12 @@ log = structlog.get_logger(__name__)
 
 STANDING_GRACE = timedelta(hours=1)
 """How long after its day a standing run may still be given pages."""
+RECALL_GRACE = timedelta(seconds=3)
+"""How long whoever recalls a run has to tell the nodes, before the clock does."""
+RECALL_MATTERS = timedelta(hours=1)
+"""How long nodes are told of a recall: every line that was open then has ended by now, and a new one asks."""
+MOST_RECALLS = 100
+"""Recalls that one tick tells of."""
 
 
 class StateError(Exception):
@@ -301,9 +307,10 @@ def _drop_open_work(run: Run) -> None:
 
 
 def recall(run: Run) -> None:
-    """Take back what the run said: readers hide its entries, nodes tell their devices, no parcel starts."""
-    from delivery import presence
+    """Take back what the run said: readers hide its entries, nodes tell their devices, no parcel starts.
 
+    Nodes that cannot be told now hear of it from the clock (`tell_recalls`).
+    """
     if run.recalled_at is None:
         Run.objects.filter(pk=run.pk, recalled_at=None).update(recalled_at=timezone.now())
     run.refresh_from_db()
@@ -311,11 +318,30 @@ def recall(run: Run) -> None:
         cancel(run, reason=remarks.RECALLED)
     else:
         news.of_run(run.pk)
+    _tell_recall(run)
+
+
+def tell_recalls() -> int:
+    """Tell the nodes of recalls that they were not told of: Redis was away, or a process ended. Return how many."""
+    now = timezone.now()
+    untold = Run.objects.filter(
+        recall_told_at=None, recalled_at__gt=now - RECALL_MATTERS, recalled_at__lt=now - RECALL_GRACE
+    )
+    return sum(_tell_recall(run) for run in untold.select_related("application")[:MOST_RECALLS])
+
+
+def _tell_recall(run: Run) -> bool:
+    """Tell every node that a run was taken back; return whether it could be. Devices take it twice without harm."""
+    from delivery import presence
+
     try:
         presence.recall(run.application.uid, run.uid)
     except RedisError as error:
         # readers hide its entries all the same
         log.warning("run.recall_not_told", run=str(run.uid), error=str(error))
+        return False
+    Run.objects.filter(pk=run.pk).update(recall_told_at=timezone.now())
+    return True
 
 
 def _move(run: Run, action: str, **values: object) -> None:

@@ -508,7 +508,8 @@
 
     build();
     stops = [
-      hub.on("entry", onEntry), hub.on("recall", onRecall), hub.on("marked", onMarked), hub.on("state", onState)
+      hub.on("entry", onEntry), hub.on("recall", onRecall), hub.on("marked", onMarked), hub.on("missed", refreshSoon),
+      hub.on("state", onState)
     ];
     panel.addEventListener("keydown", keys);
     document.addEventListener("click", outside);

@@ -63,6 +63,8 @@ export interface Events {
   entry: (entry: Entry) => void;
   recall: (run: string) => void;
   marked: (ids: string[], state: Mark) => void;
+  /** Recalls and marks may have passed by: read the inbox again where it is shown. */
+  missed: () => void;
   /** What another device of the same person says (`POST /api/v1/device-messages`); `sender` is its id. */
   message: (data: unknown, sender: string) => void;
   state: (state: State, detail: StateDetail) => void;
@@ -100,6 +102,7 @@ interface CommonOptions {
   onEntry?: Events["entry"];
   onRecall?: Events["recall"];
   onMarked?: Events["marked"];
+  onMissed?: Events["missed"];
   onMessage?: Events["message"];
   onState?: Events["state"];
   onError?: Events["error"];

@@ -46,7 +46,7 @@
     upgrade: 30000, upgradeCap: 600000              // between two looks for a better transport; doubles
   };
   var TRANSPORTS = ["websocket", "stream", "poll"];
-  var EVENTS = ["entry", "recall", "marked", "message", "state", "error", "land"];
+  var EVENTS = ["entry", "recall", "marked", "missed", "message", "state", "error", "land"];
   var MOST_IDS = 500;                               // in one receipt
   var REMEMBERED = 500;                             // ids, to drop repeats
   var ASKED = 50;                                   // notices on the screen, when what became of them is asked
@@ -561,7 +561,7 @@
         shown.forEach(function (notice) { if (isMeant(notice.data.nh)) { notice.close(); } });
       });
     }
-    /* What was read, archived or recalled while no page was connected: asked only where something is on the screen. */
+    /* What was read, archived or recalled unheard: asked only where something is on the screen. */
     function closeMissed() {
       withShown(function (shown) {
         // Chromium lists them by their tags, and some browsers do not say when each was shown.
@@ -643,6 +643,10 @@
         if (!Array.isArray(frame.ids)) { return; }
         if (frame.state !== "unread") { closeShown(function (nh) { return frame.ids.indexOf(nh.id) >= 0; }); }
         tell("marked", frame.ids, frame.state);
+      },
+      missed: function () {
+        closeMissed();
+        tell("missed");
       },
       message: function (connection, frame) {
         tell("message", frame.data, frame.sender);

@@ -56,6 +56,7 @@ class Run(models.Model):
     started_at = models.DateTimeField(_("started at"), null=True)
     finished_at = models.DateTimeField(_("finished at"), null=True)
     recalled_at = models.DateTimeField(_("recalled at"), null=True)
+    recall_told_at = models.DateTimeField(null=True, help_text="When every node was told of the recall.")
     served_at = models.FloatField(
         default=0, editable=False, help_text="When work of it was last taken (epoch)."
     )
@@ -74,7 +75,14 @@ class Run(models.Model):
         verbose_name = _("run")
         verbose_name_plural = _("runs")
         ordering = ["-created_at"]
-        indexes = [models.Index(fields=["application", "-created_at"], name="runs_newest_first")]
+        indexes = [
+            models.Index(fields=["application", "-created_at"], name="runs_newest_first"),
+            models.Index(
+                fields=["recalled_at"],
+                name="recalls_untold",
+                condition=models.Q(recalled_at__isnull=False, recall_told_at=None),
+            ),
+        ]
 
     def __str__(self) -> str:
         return remarks.said(self.title, remarks.TITLES)

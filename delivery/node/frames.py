@@ -58,6 +58,8 @@ read = msgspec.json.Decoder(Inbound).decode
 _json = msgspec.json.Encoder().encode
 
 PONG = b'{"type":"pong"}'
+MISSED = b'{"type":"missed"}'
+"""Recalls and marks may have passed this device by: it asks about what it shows (`GET /api/v1/inbox/marks`)."""
 RESYNC = b'{"type":"resync"}'
 """Too much waited for this device: it drops the connection, comes back, and reads its log from its cursor."""
 

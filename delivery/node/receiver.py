@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -76,7 +77,7 @@ class Receiver:
                 answer = presence.Answer(order.parcel, order.fence, self._node, gone)
                 answers.setdefault(order.reply, []).append(presence.encode(answer))
             else:
-                self._obey(order)
+                await self._obey(order)
             await asyncio.sleep(0)
         async with self._redis.pipeline(transaction=False) as pipe:
             for reply, encoded in answers.items():
@@ -104,11 +105,14 @@ class Receiver:
             self._absent(delivery.pairs[index].device)
         return gone
 
-    def _obey(self, order: presence.Recall | presence.Marked | presence.Said | presence.Leave) -> None:
+    async def _obey(self, order: presence.Recall | presence.Marked | presence.Said | presence.Leave) -> None:
         match order:
             case presence.Recall(application=application, run=run):
+                frame = frames.recall(run)
                 theirs = (one for one in self._lines.connections() if one.application == application)
-                self._each(theirs, Connection.send, frames.recall(run))
+                while some := list(islice(theirs, PAIRS_AT_ONCE)):
+                    self._each(some, Connection.send, frame)
+                    await asyncio.sleep(0)
             case presence.Marked(devices=devices, ids=ids, state=state):
                 frame = frames.marked(ids, state)
                 for device in devices:

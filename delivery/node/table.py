@@ -184,9 +184,10 @@ class Node:
         self._catching_up = asyncio.get_running_loop().create_task(self._catch_up())
 
     async def _catch_up(self) -> None:
-        """Have every device's log read again, paced."""
+        """Have every device's log read again, and what it shows asked about, paced."""
         log.warning("node.catches_up", node=self.name, devices=len(self.lines.by_device))
         for number, connection in enumerate(list(self.lines.connections()), 1):
+            connection.send(frames.MISSED)
             connection.catch_up()
             counts["caught_up"] += 1
             if number % CATCH_UP_AT_ONCE == 0:

@@ -151,6 +151,18 @@ def test_a_page_that_comes_back_asks_what_it_missed(page: Page, hub: FakeHub, wo
     wait_until(page, lambda: not worker.shown())
 
 
+def test_a_page_asks_when_it_is_told_that_something_may_have_passed_it_by(
+    page: Page, hub: FakeHub, worker: Worker
+) -> None:
+    page.evaluate("window.missed = 0; hub.on('missed', () => { missed += 1; })")
+    worker.push(PUSHED)
+    worker.wait_for_shown(1)
+    hub.states = {"the-id": "read"}
+    hub.say({"type": "missed"})
+    wait_until(page, lambda: not worker.shown())
+    assert page.evaluate("missed") == 1
+
+
 def test_nothing_is_asked_where_nothing_of_ours_is_on_the_screen(
     page: Page, hub: FakeHub, worker: Worker
 ) -> None:

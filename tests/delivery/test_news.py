@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import redis
 from asgiref.sync import async_to_sync
 from channels.layers import channel_layers, get_channel_layer
+from django.utils import timezone
 from websockets.sync.client import ClientConnection, connect
 
 from delivery import holds, news, presence, redis_client, runs
@@ -151,6 +153,31 @@ def test_a_recall_works_without_redis(meadow: World, caplog: pytest.LogCaptureFi
     runs.recall(run)
     assert Run.objects.get(pk=run.pk).recalled_at is not None
     assert "run.recall_not_told" in events(caplog)
+
+
+@pytest.mark.django_db(databases=["default", "log"])
+@pytest.mark.parametrize(("ago", "told"), [(1, 0), (10, 1), (3_000, 1), (4_000, 0)])
+def test_a_recall_that_could_not_be_told_is_told_by_the_clock_once(
+    meadow: World, monkeypatch: pytest.MonkeyPatch, ago: int, told: int
+) -> None:
+    run, heard = meadow.of(Run), list[Any]()
+    runs.recall(run)  # Redis is away
+    Run.objects.filter(pk=run.pk).update(recalled_at=timezone.now() - timedelta(seconds=ago))
+    assert runs.tell_recalls() == 0
+    monkeypatch.setattr("delivery.presence.recall", lambda application, uid: heard.append((application, uid)))
+    assert [runs.tell_recalls(), runs.tell_recalls()] == [told, 0]
+    assert heard == [(run.application.uid, run.uid)] * told
+
+
+@pytest.mark.django_db(databases=["default", "log"])
+def test_a_recall_that_was_told_is_not_told_again(meadow: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[Any] = []
+    monkeypatch.setattr("delivery.presence.recall", lambda application, uid: heard.append(uid))
+    run = meadow.of(Run)
+    runs.recall(run)
+    Run.objects.filter(pk=run.pk).update(recalled_at=timezone.now() - timedelta(seconds=10))
+    assert runs.tell_recalls() == 0
+    assert heard == [run.uid]
 
 
 @pytest.mark.server

@@ -171,6 +171,26 @@ def test_an_urgent_order_passes_between_the_pairs_of_the_rest(node: Node, real_r
     assert before[0] < 500
 
 
+def test_a_recall_to_very_many_gives_way(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiver, "PAIRS_AT_ONCE", 10)
+    devices = [Device(node) for _ in range(100)]
+    turns: list[int] = []
+
+    async def others() -> None:
+        while not devices[-1].frames:
+            turns.append(sum(len(device.frames) for device in devices))
+            await asyncio.sleep(0)
+
+    async def course() -> None:
+        beside = asyncio.create_task(others())
+        await node._receiver._obey(presence.Recall("a", str(uuid.uuid4())))
+        await beside
+
+    run(node, course)
+    assert {len(device.frames) for device in devices} == {1}
+    assert len([count for count in turns if 0 < count < 100]) >= 9
+
+
 def test_an_order_of_a_later_release_holds_nothing_up_and_the_logs_are_read_for_it(
     node: Node, real_redis: redis.Redis
 ) -> None:

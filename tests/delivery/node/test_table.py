@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from delivery import presence
+from delivery.node import frames
 from delivery.node.connection import Connection
 from delivery.node.table import Node
 from delivery.node.wire import AsgiWire
@@ -82,17 +83,19 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> tuple[Node, FakeRedis, list[str]]:
     node, redis, read_again = Node(), FakeRedis(), list[str]()
     monkeypatch.setattr(node, "redis", redis)
     monkeypatch.setattr(node, "_registrar", Registrar())
-    node.lines.by_device[b"d" * 16] = [_connection(lambda: read_again.append("device"))]
+    node.lines.by_device[b"d" * 16] = [
+        _connection(lambda: read_again.append("device"), AsgiWire(cast(Any, None)))
+    ]
     return node, redis, read_again
 
 
-def _connection(catch_up: Any) -> Connection:
+def _connection(catch_up: Any, wire: Any) -> Connection:
     return Connection(
         device=b"d" * 16,
         subscriber=uuid.uuid4(),
         application="a",
         platform="web",
-        wire=AsgiWire(cast(Any, None)),
+        wire=wire,
         close=lambda code: None,
         catch_up=catch_up,
     )
@@ -122,6 +125,23 @@ def test_a_flushed_redis_is_noticed_though_it_runs_on(hub: tuple[Node, FakeRedis
     node, redis, read_again = hub
     beats(node, redis.nodes.clear, lambda: None)
     assert read_again == ["device"]
+
+
+def test_a_device_is_told_that_recalls_may_have_passed_it_by(hub: tuple[Node, FakeRedis, list[str]]) -> None:
+    node, redis, read_again = hub
+    written: list[bytes] = []
+
+    class Wire:
+        waiting = 0
+
+        def write(self, payload: bytes) -> None:
+            written.append(payload)
+
+    node.lines.by_device[b"e" * 16] = [_connection(lambda: None, Wire())]
+    beats(node, lambda: None)
+    assert written == []
+    beats(node, redis.nodes.clear, lambda: None)
+    assert written == [frames.MISSED]
 
 
 def test_a_restarted_redis_is_noticed_though_it_remembers(hub: tuple[Node, FakeRedis, list[str]]) -> None:
