@@ -154,7 +154,7 @@ def test_a_page_that_comes_back_asks_what_it_missed(page: Page, hub: FakeHub, wo
 def test_a_page_asks_when_it_is_told_that_something_may_have_passed_it_by(
     page: Page, hub: FakeHub, worker: Worker
 ) -> None:
-    page.evaluate("window.missed = 0; hub.on('missed', () => { missed += 1; })")
+    page.evaluate("window.missed = 0; hub.on('missed', () => { missed += 1; }); null")
     worker.push(PUSHED)
     worker.wait_for_shown(1)
     hub.states = {"the-id": "read"}

@@ -128,7 +128,7 @@ def test_a_flushed_redis_is_noticed_though_it_runs_on(hub: tuple[Node, FakeRedis
 
 
 def test_a_device_is_told_that_recalls_may_have_passed_it_by(hub: tuple[Node, FakeRedis, list[str]]) -> None:
-    node, redis, read_again = hub
+    node, redis, _ = hub
     written: list[bytes] = []
 
     class Wire:
