@@ -97,9 +97,8 @@ def populate(asked: Asked) -> User:
     _events(application, campaigns)
     _rest(application)
     with connection.cursor() as cursor:
-        cursor.execute(
-            "VACUUM (ANALYZE)"
-        )  # as PostgreSQL itself does a while after, and not in the midst of it
+        # as PostgreSQL does by itself a while after, and not while pages are measured
+        cursor.execute("VACUUM (ANALYZE)")
     return owner
 
 

@@ -1,6 +1,6 @@
 """What is planned, day by day: launches that wait, recurring times and drafts with a date; and who would hear twice."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import combinations, combinations_with_replacement, islice, product
 from typing import Any, NamedTuple
@@ -148,14 +148,14 @@ def collisions(
     It is counted among people spread over all, in one query. Campaigns to one audience are taken together: a day of
     200 campaigns has 20,000 pairs, but few pairs of audiences.
     """
-    days: dict[date, dict[int, list[Campaign]]] = {}
-    seen: set[tuple[date, int]] = set()
+    days: dict[date, dict[int, dict[int, Campaign]]] = {}
     for plan in sorted(planned, key=lambda one: (one.day, one.campaign.name, one.campaign.pk)):
-        if (plan.day, plan.campaign.pk) not in seen:
-            seen.add((plan.day, plan.campaign.pk))
-            audiences = days.setdefault(plan.day, {})
-            audiences.setdefault(plan.campaign.segment_id or EVERYBODY, []).append(plan.campaign)
-    pairs = {day: list(_pairs(audiences, most)) for day, audiences in days.items()}
+        audience = plan.campaign.segment_id or EVERYBODY
+        days.setdefault(plan.day, {}).setdefault(audience, {})[plan.campaign.pk] = plan.campaign
+    pairs = {
+        day: list(_pairs([list(campaigns.values()) for campaigns in audiences.values()], most))
+        for day, audiences in days.items()
+    }
     shares = _shares(application, [pair for several in pairs.values() for pair in several])
     found = {
         day: [
@@ -172,11 +172,10 @@ def collisions(
     }
 
 
-def _pairs(audiences: Mapping[int, Sequence[Campaign]], most: int) -> Iterator[tuple[Campaign, Campaign]]:
+def _pairs(audiences: Sequence[Sequence[Campaign]], most: int) -> Iterator[tuple[Campaign, Campaign]]:
     """Yield, of each two audiences and of each with itself, the first pairs of their campaigns by name."""
     for one, other in combinations_with_replacement(audiences, 2):
-        campaigns = audiences[one][: most + 1]
-        both = combinations(campaigns, 2) if one == other else product(campaigns, audiences[other][:most])
+        both = combinations(one, 2) if one is other else product(one, other)
         for pair in islice(both, most):
             first, second = sorted(pair, key=lambda campaign: campaign.name)
             yield first, second

@@ -143,7 +143,7 @@ class ScopedAdmin(Scoping, ModelAdmin):
 
     def _application_of(self, request: HttpRequest, key: str) -> Any:
         """Return the application of an object by its key, with which Unfold asks for each button anew."""
-        kept = request.__dict__.setdefault("applications_of_objects", {})
+        kept = vars(request).setdefault("_applications_of_objects", {})
         if (self.model, key) not in kept:
             kept[self.model, key] = application_id_of(self.get_object(request, key), self.application_path)
         return kept[self.model, key]

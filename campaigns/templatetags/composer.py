@@ -32,7 +32,7 @@ def field_row(line: Any, last: bool = False) -> SafeString:
 
 
 def _field(one: Any) -> SafeString:
-    if getattr(one, "is_readonly", False):
+    if one.is_readonly:
         return format_html('<div class="{}">{}</div>', LINE, _read(one))
     field: BoundField = one.field
     wrong = field.errors

@@ -99,7 +99,7 @@ class Receiver:
             if not held:
                 gone.append(index)
                 continue
-            self._each(held, Connection.deliver, [(pair.notification, pair.place, pair.entry)])
+            self.give(held, Connection.deliver, [(pair.notification, pair.place, pair.entry)])
         counts["written"] += len(delivery.pairs) - len(gone)
         for index in gone:
             self._absent(delivery.pairs[index].device)
@@ -111,20 +111,20 @@ class Receiver:
                 frame = frames.recall(run)
                 theirs = (one for one in self._lines.connections() if one.application == application)
                 while some := list(islice(theirs, PAIRS_AT_ONCE)):
-                    self._each(some, Connection.send, frame)
+                    self.give(some, Connection.send, frame)
                     await asyncio.sleep(0)
             case presence.Marked(devices=devices, ids=ids, state=state):
                 frame = frames.marked(ids, state)
                 for device in devices:
-                    self._each(self._held(device), Connection.send, frame)
+                    self.give(self._held(device), Connection.send, frame)
             case presence.Said(source=source, devices=devices, data=data):
                 frame = frames.message(source, data)
                 for device in devices:
-                    self._each(self._held(device), Connection.send, frame)
+                    self.give(self._held(device), Connection.send, frame)
             case presence.Leave():
                 self._leave(order)
 
-    def _each(
+    def give(
         self,
         connections: Iterable[Connection],
         give: Callable[..., None],

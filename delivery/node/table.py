@@ -187,7 +187,7 @@ class Node:
         """Have every device's log read again, and what it shows asked about, paced."""
         log.warning("node.catches_up", node=self.name, devices=len(self.lines.by_device))
         for number, connection in enumerate(list(self.lines.connections()), 1):
-            connection.send(frames.MISSED)
+            self._receiver.give([connection], Connection.send, frames.MISSED)
             connection.catch_up()
             counts["caught_up"] += 1
             if number % CATCH_UP_AT_ONCE == 0:

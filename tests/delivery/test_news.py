@@ -170,6 +170,32 @@ def test_a_recall_that_could_not_be_told_is_told_by_the_clock_once(
 
 
 @pytest.mark.django_db(databases=["default", "log"])
+def test_the_clock_waits_for_redis_once_however_many_recalls_are_untold(
+    meadow: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Any] = []
+
+    def away(application: Any, uid: Any) -> None:
+        tried.append(uid)
+        raise redis.ConnectionError("away")
+
+    monkeypatch.setattr("delivery.presence.recall", away)
+    run = meadow.of(Run)
+    for number in range(3):
+        Run.objects.create(
+            application=run.application,
+            origin=f"x{number}",
+            title="x",
+            kind=run.kind,
+            lane=run.lane,
+            snapshot=run.snapshot,
+            recalled_at=timezone.now() - timedelta(seconds=10),
+        )
+    assert runs.tell_recalls() == 0
+    assert len(tried) == 1
+
+
+@pytest.mark.django_db(databases=["default", "log"])
 def test_a_recall_that_was_told_is_not_told_again(meadow: World, monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[Any] = []
     monkeypatch.setattr("delivery.presence.recall", lambda application, uid: heard.append(uid))

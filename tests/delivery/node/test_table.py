@@ -128,20 +128,30 @@ def test_a_flushed_redis_is_noticed_though_it_runs_on(hub: tuple[Node, FakeRedis
 
 
 def test_a_device_is_told_that_recalls_may_have_passed_it_by(hub: tuple[Node, FakeRedis, list[str]]) -> None:
-    node, redis, _ = hub
+    node, redis, read_again = hub
     written: list[bytes] = []
 
     class Wire:
         waiting = 0
 
+        def __init__(self, *, breaks: bool = False) -> None:
+            self.breaks = breaks
+
         def write(self, payload: bytes) -> None:
+            if self.breaks:
+                raise RuntimeError("a server's own fault")
             written.append(payload)
 
-    node.lines.by_device[b"e" * 16] = [_connection(lambda: None, Wire())]
+    broken = _connection(lambda: None, Wire(breaks=True))  # keeps nothing from those behind it
+    node.lines.by_device = {
+        b"c" * 16: [broken],
+        b"e" * 16: [_connection(lambda: read_again.append("device"), Wire())],
+    }
     beats(node, lambda: None)
     assert written == []
     beats(node, redis.nodes.clear, lambda: None)
     assert written == [frames.MISSED]
+    assert read_again == ["device"]
 
 
 def test_a_restarted_redis_is_noticed_though_it_remembers(hub: tuple[Node, FakeRedis, list[str]]) -> None:
