@@ -11,7 +11,10 @@ MILLION = 1_000_000
 
 
 def ratios_of(report: Growth) -> dict[str, float]:
-    """Return the ratios; `growth_asked` is that of the server that grew most, `growth_memory` of the process."""
+    """Return the ratios; `growth_asked` is that of the server that grew most, `growth_memory` of the process.
+
+    What is asked is compared for as many devices: the last page of a shard is not full, and few people have more such.
+    """
     few, many = report.small, report.large
     ratios = {
         "growth_cpu": many.cpu_ms / result.middle(turn.cpu_ms for turn in few),
@@ -19,9 +22,9 @@ def ratios_of(report: Growth) -> dict[str, float]:
         "seconds_to_first_phone": many.first_phone,
     }
     asked = [
-        per_page(many, name) / before
+        per_device(many, name) / before
         for name in ASKED
-        if (before := result.middle(per_page(turn, name) for turn in few))
+        if (before := result.middle(per_device(turn, name) for turn in few))
     ]
     if asked:
         ratios["growth_asked"] = max(asked)
@@ -33,6 +36,11 @@ def ratios_of(report: Growth) -> dict[str, float]:
 def per_page(turn: Counted, name: str) -> float:
     """Return how often a server was asked, for each page."""
     return turn.asked.get(name, 0) / max(turn.pages, 1)
+
+
+def per_device(turn: Counted, name: str) -> float:
+    """Return how often a server was asked, for each device."""
+    return turn.asked.get(name, 0) / turn.devices
 
 
 def figures_of(turns: Sequence[Counted]) -> dict[str, Any]:

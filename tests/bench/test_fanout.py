@@ -69,9 +69,11 @@ def test_growth_compares_a_device_of_many_with_one_of_few():
     assert ratios["seconds_for_a_million"] == pytest.approx(100)
 
 
-def test_the_server_that_is_asked_more_for_a_page_is_the_one_that_counts():
-    ratios = growing.ratios_of(grown(pages=4, asked={"postgres.statements": 80, "redis.round_trips": 30}))
-    assert ratios["growth_asked"] == 1.5
+def test_the_server_that_is_asked_more_for_a_device_is_the_one_that_counts():
+    ratios = growing.ratios_of(
+        grown(devices=2 * COUNTED.devices, asked={"postgres.statements": 80, "redis.round_trips": 30})
+    )
+    assert ratios["growth_asked"] == pytest.approx(1.5)
 
 
 def test_memory_is_compared_with_what_it_was_when_100_000_had_arrived():
