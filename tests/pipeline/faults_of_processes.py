@@ -34,27 +34,26 @@ def kills(scene: Theatre, crew: Crew) -> dict[str, Any]:
     course = Course(scene)
     for number, role in enumerate(VICTIMS):
         course.until((number + chance.random()) / (len(VICTIMS) + 2))
-        if role == parts.REST:
-            _kill_one_at_work(course, crew, chance)
-        else:
-            victim = chance.choice(crew.members(role))
-            victim.kill()
-            course.fault(of=victim.pid)
+        victim = (
+            _one_at_work(course, crew, chance) if role == parts.REST else chance.choice(crew.members(role))
+        )
+        victim.kill()
+        course.fault(of=victim.pid)
+        # on a busy machine it dies slowly, and would be taken for somebody who can be killed at work
+        course.wait(partial(crew.has_ended, victim), "the killed to be gone")
         crew.members(role)  # who is ours is started again
     course.until_complete()
     return course.report(killed=VICTIMS)
 
 
-def _kill_one_at_work(course: Course, crew: Crew, chance: random.Random) -> None:
-    """Kill a worker that has something in its hands, where another one is at work that can take it over."""
+def _one_at_work(course: Course, crew: Crew, chance: random.Random) -> psutil.Process:
+    """Return a worker that has something in its hands, where another one is at work that can take it over."""
     while True:
         victim = chance.choice(_two_at_work(course, crew))
         course.wait(partial(_holds, victim), "the worker to have something in its hands")
         course.tend_for(chance.uniform(0.0, LATENCY_MS / 1000))
         if _holds(victim):
-            victim.kill()
-            course.fault(of=victim.pid)
-            return
+            return victim
 
 
 def _two_at_work(course: Course, crew: Crew) -> list[psutil.Process]:
