@@ -237,7 +237,7 @@ def _of_run(subscriber: Subscriber, run: Run | None, devices: dict[str, str]) ->
     if run is None:
         return {"stopped": [], "outcomes": [], "receipts": []}
     stopped = Stopped.objects.filter(run=run, subscriber_id=subscriber.pk).order_by("-pk")[:DECISIONS]
-    outcomes = log_store().outcomes(subscriber.uid, run.uid)
+    outcomes = log_store().outcomes([(subscriber.pk, subscriber.uid)], run.uid)
     notifications = {row.notification for row in outcomes}
     receipts = log_store().receipts(subscriber.uid, notifications) if notifications else []
     return {

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import msgspec
 
-from delivery.log.store import log_store
+from delivery.log.store import Who, log_store
 
 WRITTEN = "written"
 """The reason of a message that was written to a device's line, which acknowledges it."""
@@ -26,18 +26,19 @@ class DeviceAnswer(msgspec.Struct, frozen=True):
         return self.outcome == "sent" and self.reason == WRITTEN and self.acknowledged_at is None
 
 
-def of(run: UUID, told: Sequence[tuple[UUID, UUID]]) -> list[DeviceAnswer]:
-    """Return what became of (subscriber, notification) of a run, by device; two reads of the log for each."""
-    found = []
-    for subscriber, notification in told:
-        rows = [row for row in log_store().outcomes(subscriber, run) if row.notification == notification]
-        heard = {
-            receipt.device: receipt.at
-            for receipt in log_store().receipts(subscriber, [notification])
-            if receipt.kind == "acknowledged"
-        }
-        found += [
-            DeviceAnswer(notification, row.device, row.outcome, row.reason, heard.get(row.device))
-            for row in rows
-        ]
-    return found
+def of(run: UUID, told: Sequence[tuple[Who, UUID]]) -> list[DeviceAnswer]:
+    """Return what became of some people's notifications of a run, by device; two reads of the log."""
+    pairs = [(uid, notification) for (_, uid), notification in told]
+    heard: dict[tuple[UUID, UUID], float] = {}
+    for receipt in log_store().receipts_of(pairs):
+        if receipt.kind == "acknowledged":
+            message = (receipt.notification, receipt.device)
+            heard[message] = min(receipt.at, heard.get(message, receipt.at))
+    place = {notification: number for number, (_, notification) in enumerate(pairs)}
+    rows = [row for row in log_store().outcomes([who for who, _ in told], run) if row.notification in place]
+    return [
+        DeviceAnswer(
+            row.notification, row.device, row.outcome, row.reason, heard.get((row.notification, row.device))
+        )
+        for row in sorted(rows, key=lambda row: place[row.notification])
+    ]

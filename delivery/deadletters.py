@@ -74,7 +74,14 @@ def _end_messages(parcel: Parcel) -> None:
         outgoing = Outgoing()
     log_store().write_outcomes(
         [
-            NewOutcome(target.subscriber_uid, target.notification, target.device_uid, "failed", GIVEN_UP)
+            NewOutcome(
+                target.subscriber,
+                target.subscriber_uid,
+                target.notification,
+                target.device_uid,
+                "failed",
+                GIVEN_UP,
+            )
             for target in outgoing.targets
         ],
         run=parcel.run.uid,

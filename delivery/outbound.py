@@ -7,6 +7,7 @@ closes the parcel with its counts and makes the parcels of what must be tried ag
 import random
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 from uuid import UUID
@@ -134,6 +135,7 @@ def _write(parcel: Parcel, run: Run, outgoing: Outgoing, ledger: Ledger, *, aske
         target = targets[index]
         rows.append(
             NewOutcome(
+                target.subscriber,
                 target.subscriber_uid,
                 target.notification,
                 target.device_uid,
@@ -171,29 +173,35 @@ def version_of(parcel: Parcel) -> int:
     return parcel.attempt * WIDEST_FENCE + min(parcel.fence, WIDEST_FENCE - 1)
 
 
-UNTOLD = ("failed", "expired", "cancelled")
+UNTOLD = {"failed", "expired", "cancelled"}
 
 
 def _release(run: Run, outgoing: Outgoing, ledger: Ledger) -> None:
     """Give back the places under frequency caps of notifications that reached none of their devices."""
     if not caps.of_run(run):
         return
-    gone = []
-    for index, (outcome, _, _) in ledger.ends.items():
-        target = outgoing.targets[index]
-        if outcome in UNTOLD and (target.of == 1 or _untold(run, target)):
-            gone.append((target.subscriber_uid, target.notification))
+    untold = [outgoing.targets[index] for index, end in ledger.ends.items() if end[0] in UNTOLD]
+    gone = [(target.subscriber_uid, target.notification) for target in untold if target.of == 1]
+    gone += _told_nobody(run, [target for target in untold if target.of > 1])
     caps.RedisCaps(run.application_id, run.application.caps).release(gone)
 
 
-def _untold(run: Run, target: Target) -> bool:
-    """Return whether every message of a notification has ended without telling anybody.
+def _told_nobody(run: Run, targets: Sequence[Target]) -> list[tuple[bytes, bytes]]:
+    """Return the (subscriber, notification) of which every message has ended without telling anybody.
 
     Outcomes are written before they are read, so of two parcels the later sees the other's.
     """
-    of_run = log_store().outcomes(UUID(bytes=target.subscriber_uid), run.uid)
-    ended = [row.outcome for row in of_run if row.notification.bytes == target.notification]
-    return len(ended) == target.of and all(outcome in UNTOLD for outcome in ended)
+    if not targets:
+        return []
+    ended: dict[bytes, list[str]] = {}
+    people = {(target.subscriber, UUID(bytes=target.subscriber_uid)) for target in targets}
+    for row in log_store().outcomes(list(people), run.uid):
+        ended.setdefault(row.notification.bytes, []).append(row.outcome)
+    return [
+        (target.subscriber_uid, target.notification)
+        for target in targets
+        if len(ends := ended.get(target.notification, [])) == target.of and set(ends) <= UNTOLD
+    ]
 
 
 Rest = list[tuple[str, retrying.Again, Outgoing]]

@@ -150,11 +150,8 @@ def _awaited(application: Application, answer: dict[str, Any], seconds: float) -
     run = Run.objects.get(uid=answer["run"])
     told = answer["notifications"] if len(answer["notifications"]) <= MOST_WATCHED else []
     names = {UUID(one["id"]): one["to"] for one in told}
-    people = dict(
-        Subscriber.objects.filter(application=application, external_id__in=names.values()).values_list(
-            "external_id", "uid"
-        )
-    )
+    found = Subscriber.objects.filter(application=application, external_id__in=names.values())
+    people = {name: (key, uid) for name, key, uid in found.values_list("external_id", "pk", "uid")}
     pairs = [(people[name], notification) for notification, name in names.items() if name in people]
     may_wait = _waiting.acquire(blocking=False)
     deadline = time.monotonic() + (seconds if may_wait else 0.0)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from uuid import UUID
 
+import msgspec
 from cassandra.cluster import Session
 from cassandra.concurrent import execute_concurrent_with_args
 from cassandra.query import PreparedStatement, SimpleStatement
@@ -15,13 +16,28 @@ from delivery import positions
 from delivery.cassandra import batches, connection
 from delivery.cassandra.models import TABLES
 from delivery.cassandra.months import month_of, rising
-from delivery.log.store import SEEN, LogEntry, NewEntry, NewOutcome, NewReceipt, OutcomeRow, ReceiptRow
+from delivery.log.store import (
+    SEEN,
+    LogEntry,
+    NewEntry,
+    NewOutcome,
+    NewReceipt,
+    OutcomeRow,
+    ReceiptRow,
+    Who,
+)
 
 DAY = 86_400.0
 READS = 32
 """Queries at a time where many are asked."""
 TOGETHER = 50
 """Small partitions that one query reads."""
+NEIGHBOURS = 64
+"""Primary keys of people whose outcomes of a run are one partition."""
+ROW_OUTCOMES = 64
+"""Outcomes of one row at most, each at most some 430 bytes: it must fit in a batch."""
+_encode = msgspec.msgpack.Encoder().encode
+_outcomes = msgspec.msgpack.Decoder(list[NewOutcome])
 _double = struct.Struct(">d").pack
 _bigint = struct.Struct(">q").pack
 _integer = struct.Struct(">i").pack
@@ -145,23 +161,27 @@ class CassandraLogStore:
     # -- outcomes
 
     def write_outcomes(self, rows: Sequence[NewOutcome], *, run: UUID, version: int, at: float) -> None:
-        names = "subscriber, run, notification, device, version, outcome, reason, provider_id, at"
+        together: dict[int, list[NewOutcome]] = {}
+        for row in rows:
+            together.setdefault(row.key // NEIGHBOURS, []).append(row)
         of_run, of_parcel, instant = run.bytes, _bigint(version), _double(at)
         self._write(
-            self._insert("log_outcomes", names),
+            self._insert(
+                "log_outcomes_by_run", "run, neighbours, version, notification, device, at, outcomes"
+            ),
             [
                 (
-                    row.subscriber,
                     of_run,
-                    row.notification,
-                    row.device,
+                    _bigint(neighbours),
                     of_parcel,
-                    row.outcome.encode(),
-                    row.reason.encode(),
-                    row.provider_id.encode(),
+                    # a message is in one parcel at a time: its first one tells the parcels of a version apart
+                    part[0].notification,
+                    part[0].device,
                     instant,
+                    _encode(part),
                 )
-                for row in rows
+                for neighbours, found in together.items()
+                for part in (found[at : at + ROW_OUTCOMES] for at in range(0, len(found), ROW_OUTCOMES))
             ],
             key=batches.of_two,
         )
@@ -171,14 +191,29 @@ class CassandraLogStore:
     ) -> None:
         batches.write(self.session, statement, rows, key=key, keyspace=self.keyspace)
 
-    def outcomes(self, subscriber: UUID, run: UUID) -> list[OutcomeRow]:
-        statement = self._statement("SELECT * FROM $log_outcomes WHERE subscriber = ? AND run = ?")
-        newest: dict[tuple[UUID, UUID], OutcomeRow] = {}
-        for row in self.session.execute(statement, (subscriber, run)):
-            found = OutcomeRow(**{name: row[name] for name in OutcomeRow.__struct_fields__})
-            newest[(found.notification, found.device)] = (
-                found  # clustered by version: the last is the highest
-            )
+    def outcomes(self, people: Sequence[Who], run: UUID) -> list[OutcomeRow]:
+        statement = self._statement(
+            "SELECT version, at, outcomes FROM $log_outcomes_by_run WHERE run = ? AND neighbours = ?"
+        )
+        wanted = {uid.bytes for _, uid in people}
+        asked = [(run, neighbours) for neighbours in {key // NEIGHBOURS for key, _ in people}]
+        newest: dict[tuple[bytes, bytes], OutcomeRow] = {}
+        for _, rows in execute_concurrent_with_args(self.session, statement, asked, concurrency=READS):
+            # clustered by version: the last is the highest
+            for row in rows:
+                for found in _outcomes.decode(row["outcomes"]):
+                    if found.subscriber in wanted:
+                        newest[found.notification, found.device] = OutcomeRow(
+                            UUID(bytes=found.subscriber),
+                            UUID(bytes=found.notification),
+                            UUID(bytes=found.device),
+                            run,
+                            found.outcome,
+                            found.reason,
+                            found.provider_id,
+                            row["version"],
+                            row["at"],
+                        )
         return sorted(newest.values(), key=lambda row: row.at)
 
     # -- receipts and marks

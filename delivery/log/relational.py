@@ -10,7 +10,16 @@ from django.db import connections, transaction
 from django.db.models import Count, Exists, OuterRef
 
 from delivery import positions
-from delivery.log.store import SEEN, LogEntry, NewEntry, NewOutcome, NewReceipt, OutcomeRow, ReceiptRow
+from delivery.log.store import (
+    SEEN,
+    LogEntry,
+    NewEntry,
+    NewOutcome,
+    NewReceipt,
+    OutcomeRow,
+    ReceiptRow,
+    Who,
+)
 from delivery.models import Entry, Mark, Outcome, Receipt
 
 DAY = 86_400.0
@@ -104,8 +113,8 @@ class RelationalLogStore:
             "WHERE excluded.version >= delivery_outcome.version",
         )
 
-    def outcomes(self, subscriber: UUID, run: UUID) -> list[OutcomeRow]:
-        rows = Outcome.objects.using(self.alias).filter(subscriber=subscriber, run=run)
+    def outcomes(self, people: Sequence[Who], run: UUID) -> list[OutcomeRow]:
+        rows = Outcome.objects.using(self.alias).filter(subscriber__in=[uid for _, uid in people], run=run)
         return [OutcomeRow(*row) for row in rows.order_by("at").values_list(*OutcomeRow.__struct_fields__)]
 
     def write_receipts(self, rows: Sequence[NewReceipt]) -> None:

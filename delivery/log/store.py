@@ -12,6 +12,10 @@ SEEN = ("read", "archived")
 """Marks of what is not unread any more."""
 
 
+Who = tuple[int, UUID]
+"""A subscriber: the primary key and the id."""
+
+
 class LogEntry(msgspec.Struct, frozen=True, gc=False):
     """One notification in a subscriber's log; `body` is `delivery.log.body.Body` encoded."""
 
@@ -31,8 +35,9 @@ class NewEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class NewOutcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a message of a parcel came to, to be written; ids are 16 bytes."""
+    """What a message of a parcel came to, to be written; ids are 16 bytes, `key` is the subscriber's primary key."""
 
+    key: int
     subscriber: bytes
     notification: bytes
     device: bytes
@@ -102,10 +107,15 @@ class LogStore(Protocol):
         ...
 
     def write_outcomes(self, rows: Sequence[NewOutcome], *, run: UUID, version: int, at: float) -> None:
-        """Store what a parcel's messages came to; of two for the same message the higher `version` stands."""
+        """Store what a parcel's messages came to; of two for the same message the higher `version` stands.
+
+        A store may keep people with neighbouring keys together, as those of a page are.
+        """
         ...
 
-    def outcomes(self, subscriber: UUID, run: UUID) -> list[OutcomeRow]: ...
+    def outcomes(self, people: Sequence[Who], run: UUID) -> list[OutcomeRow]:
+        """Return what a run's messages to some people came to, the first ended first; at most a parcel of people."""
+        ...
 
     def write_receipts(self, rows: Sequence[NewReceipt]) -> None:
         """Store receipts; of the same kind for the same message the first stands."""

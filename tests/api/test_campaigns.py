@@ -240,8 +240,9 @@ def test_who_waits_is_told_what_each_device_has_acknowledged(
                 "provider": "socket",
             }
             Parcel.objects.create(**row, state="done", sent=1, size=1, due_at=0, created_at=0)
+            who = shop.subscriber
             outcome = NewOutcome(
-                shop.subscriber.uid.bytes, told.bytes, shop.device.uid.bytes, "sent", "written", ""
+                who.pk, who.uid.bytes, told.bytes, shop.device.uid.bytes, "sent", "written", ""
             )
             log_store().write_outcomes([outcome], run=run.uid, version=1, at=1.0)
         else:

@@ -64,7 +64,7 @@ def test_a_parcel_given_up_fails_its_messages_each_with_its_reason(
     work_all()
     progress = check(run)
     assert (progress.outcomes, progress.reasons) == ({"failed": 3}, {"given_up": 3})
-    [row] = log_store().outcomes(people[0].uid, run.uid)
+    [row] = log_store().outcomes([(people[0].pk, people[0].uid)], run.uid)
     assert (row.outcome, row.reason) == ("failed", "given_up")
     assert provider.sent == []
 

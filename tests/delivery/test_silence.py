@@ -62,7 +62,8 @@ def ack(run: Run, owner: Subscriber, device: Device, kind: str = "acknowledged")
 
 
 def outcomes_of(run: Run, owner: Subscriber) -> list[tuple[UUID, str, str]]:
-    return [(row.device, row.outcome, row.reason) for row in log_store().outcomes(owner.uid, run.uid)]
+    rows = log_store().outcomes([(owner.pk, owner.uid)], run.uid)
+    return [(row.device, row.outcome, row.reason) for row in rows]
 
 
 def check(run: Run, **outcomes: int) -> None:

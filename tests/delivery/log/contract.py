@@ -3,10 +3,11 @@
 import time
 import uuid
 
+import msgspec
 import pytest
 
 from delivery import positions
-from delivery.log.store import LogEntry, LogStore, OutcomeRow, ReceiptRow
+from delivery.log.store import LogEntry, LogStore, NewOutcome, OutcomeRow, ReceiptRow
 from tests.delivery.log.writing import append, write_outcomes, write_receipts
 
 NOW = float(int(time.time()))
@@ -145,8 +146,57 @@ class LogStoreContract:
         new = outcome(subscriber, device, run, version=1002)
         write_outcomes([new], store)
         write_outcomes([old], store)
-        assert store.outcomes(subscriber, run) == [new]
-        assert store.outcomes(subscriber, uuid.uuid4()) == []
+        assert store.outcomes([(0, subscriber)], run) == [new]
+        assert store.outcomes([(0, subscriber)], uuid.uuid4()) == []
+
+    def test_what_a_page_came_to_is_read_for_some_of_its_people(self, store: LogStore) -> None:
+        run, people = uuid.uuid4(), [(key, uuid.uuid4()) for key in range(1_000, 1_500)]
+        by_provider = [
+            [outcome(uid, uuid.uuid4(), run, reason=provider) for _, uid in people]
+            for provider in ("fcm", "apns")
+        ]
+        for rows in by_provider:  # two parcels of one version, to the same people
+            new = [
+                NewOutcome(
+                    key, uid.bytes, row.notification.bytes, row.device.bytes, row.outcome, row.reason, "p1"
+                )
+                for (key, uid), row in zip(people, rows, strict=True)
+            ]
+            store.write_outcomes(new, run=run, version=1001, at=NOW)
+            store.write_outcomes(new, run=run, version=1001, at=NOW)
+        for some in ([people[0]], people[77:79], [people[3], people[-1]]):
+            wanted = {uid for _, uid in some}
+            found = store.outcomes(some, run)
+            assert len(found) == 2 * len(some)
+            assert {row for rows in by_provider for row in rows if row.subscriber in wanted} == set(found)
+        assert store.outcomes([], run) == []
+
+    def test_the_later_version_of_one_message_stands_beside_those_it_was_with(self, store: LogStore) -> None:
+        run, people = uuid.uuid4(), [(key, uuid.uuid4()) for key in range(5)]
+        rows = [outcome(uid, uuid.uuid4(), run, outcome="failed", reason="internal") for _, uid in people]
+        new = [
+            NewOutcome(key, uid.bytes, row.notification.bytes, row.device.bytes, row.outcome, row.reason)
+            for (key, uid), row in zip(people, rows, strict=True)
+        ]
+        again = NewOutcome(3, *msgspec.structs.astuple(new[3])[1:4], "sent", "accepted")
+        store.write_outcomes([again], run=run, version=1002, at=NOW + 1)
+        store.write_outcomes(new, run=run, version=1001, at=NOW)
+        found = {row.subscriber: row for row in store.outcomes(people, run)}
+        assert [found[uid].outcome for _, uid in people] == ["failed", "failed", "failed", "sent", "failed"]
+        assert found[people[3][1]].version == 1002
+
+    def test_outcomes_of_many_devices_with_long_reasons_fit(
+        self, store: LogStore, subscriber: uuid.UUID
+    ) -> None:
+        run = uuid.uuid4()
+        new = [
+            NewOutcome(
+                7, subscriber.bytes, run.bytes, uuid.uuid4().bytes, "cancelled", "r" * 64, f"{number:0255}"
+            )
+            for number in range(500)
+        ]
+        store.write_outcomes(new, run=run, version=1001, at=NOW)
+        assert len(store.outcomes([(7, subscriber)], run)) == 500
 
     def test_a_receipt_is_kept_once_with_its_first_time(self, store: LogStore, subscriber: uuid.UUID) -> None:
         notification, device = uuid.uuid4(), uuid.uuid4()

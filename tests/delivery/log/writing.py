@@ -25,11 +25,11 @@ def append(entries: Sequence[LogEntry], store: LogStore | None = None) -> None:
         (store or log_store()).append(new, run=rows[0].run, stamp=stamp)
 
 
-def write_outcomes(rows: Sequence[OutcomeRow], store: LogStore | None = None) -> None:
-    """Write outcomes, each as a parcel of its own."""
+def write_outcomes(rows: Sequence[OutcomeRow], store: LogStore | None = None, *, key: int = 0) -> None:
+    """Write outcomes, each as a parcel of its own; `key` is the subscriber's."""
     for row in rows:
         ids = (row.subscriber.bytes, row.notification.bytes, row.device.bytes)
-        new = NewOutcome(*ids, row.outcome, row.reason, row.provider_id)
+        new = NewOutcome(key, *ids, row.outcome, row.reason, row.provider_id)
         (store or log_store()).write_outcomes([new], run=row.run, version=row.version, at=row.at)
 
 
