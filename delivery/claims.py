@@ -58,13 +58,17 @@ class LeaseLostError(Exception):
     """Another worker has claimed this page or parcel since: leave it, commit nothing."""
 
 
-def claim_page(lane: str, worker: str) -> Page | None:
-    """Claim the due page of a lane whose (application, run) was served least recently."""
-    return _claim(Page, "piece.lane = %s", [lane], worker)
+def claim_page(lane: str, worker: str, *, run: int | None = None) -> Page | None:
+    """Claim the due page of a lane whose (application, run) was served least recently, or one of `run`."""
+    where, values = "piece.lane = %s", [lane]
+    return _claim(Page, *_of_run(where, values, run), worker)
 
 
-def claim_parcel(provider: str, lane: str, worker: str) -> Parcel | None:
-    """Claim the due parcel of a provider and lane, past gates that are not open unless it is past its time."""
+def claim_parcel(provider: str, lane: str, worker: str, *, run: int | None = None) -> Parcel | None:
+    """Claim the due parcel of a provider and lane, or one of `run`.
+
+    Gates that are not open are passed over, unless it is past its time.
+    """
     where = "piece.provider = %s AND piece.lane = %s"
     values: list[Any] = [provider, lane]
     barred = gates.barred(provider, lane) if provider != Provider.SOCKET else []
@@ -72,7 +76,11 @@ def claim_parcel(provider: str, lane: str, worker: str) -> Parcel | None:
         condition, keys = among("piece.application_id", barred)
         where += f" AND (NOT ({condition}) OR piece.expires_at <= %s)"
         values += [*keys, dbclock.now()]
-    return _claim(Parcel, where, values, worker)
+    return _claim(Parcel, *_of_run(where, values, run), worker)
+
+
+def _of_run(where: str, values: list[Any], run: int | None) -> tuple[str, list[Any]]:
+    return (where, values) if run is None else (f"{where} AND piece.run_id = %s", [*values, run])
 
 
 _SHARED = (

@@ -16,6 +16,7 @@ import time
 import traceback
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -23,9 +24,10 @@ from django.db import Error, InterfaceError, OperationalError, close_old_connect
 from redis.exceptions import RedisError
 
 from delivery import bell, claims
-from delivery.models import Page, Parcel, WorkState
+from delivery.models import Page, Parcel, Run, WorkState
 from delivery.outbound import work_parcel
 from delivery.planning import work_page
+from devices.models import Provider
 
 log = structlog.get_logger(__name__)
 
@@ -133,14 +135,25 @@ def drain(stage: str, lane: str, step: Callable[[], Step | bool]) -> None:
     bell.ring(stage, lane)
 
 
-def plan_one(lane: str) -> Step:
-    """Work one due page of a lane."""
-    return _one(claims.claim_page(lane, WORKER), work_page)
+def plan_one(lane: str, *, run: int | None = None) -> Step:
+    """Work one due page of a lane, of `run` alone when given."""
+    return _one(claims.claim_page(lane, WORKER, run=run), work_page)
 
 
-def send_one(provider: str, lane: str) -> Step:
-    """Send one due parcel of a provider and lane."""
-    return _one(claims.claim_parcel(provider, lane, WORKER), work_parcel)
+def send_one(provider: str, lane: str, *, run: int | None = None) -> Step:
+    """Send one due parcel of a provider and lane, of `run` alone when given."""
+    return _one(claims.claim_parcel(provider, lane, WORKER, run=run), work_parcel)
+
+
+def go_straight(run: Run) -> None:
+    """Have this process plan a run's pages that are due and write to the nodes, without waiting for a worker.
+
+    A worker that was rung meanwhile shares the work by claims, does what goes to providers, and takes over what is left
+    when this process dies.
+    """
+    for work in (partial(plan_one, run.lane), partial(send_one, Provider.SOCKET, run.lane)):
+        while work(run=run.pk) is Step.MORE:
+            pass
 
 
 def _one(piece: Piece | None, work: Callable[[Piece], None]) -> Step:

@@ -1,6 +1,7 @@
 """The lanes and the names of their queues: one queue per lane and stage, so that none waits for another."""
 
-LANES = ("critical", "high", "normal", "bulk")
+CRITICAL = "critical"
+LANES = (CRITICAL, "high", "normal", "bulk")
 URGENT = LANES[:2]
 REST = LANES[2:]
 STAGES = ("decide", "plan", "fcm", "apns", "webpush", "socket")

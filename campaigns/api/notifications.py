@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from campaigns import notifications
 from campaigns.api.campaign_document import OPTIONS
-from delivery import acknowledged, runs
+from delivery import acknowledged, draining, lanes, runs
 from delivery.models import Run
 from devices.isolation import Scoped
 from devices.models import Application, Subscriber
@@ -156,6 +156,8 @@ def _awaited(application: Application, answer: dict[str, Any], seconds: float) -
     may_wait = _waiting.acquire(blocking=False)
     deadline = time.monotonic() + (seconds if may_wait else 0.0)
     try:
+        if may_wait and run.lane == lanes.CRITICAL:
+            draining.go_straight(run)
         while True:
             progress = runs.progress(run)
             devices = acknowledged.of(run.uid, pairs)

@@ -3,6 +3,9 @@
 import pytest
 
 from tests.api_world import World, make_world
+from tests.delivery.conftest import nobody_online
+
+__all__ = ["nobody_online"]
 
 
 @pytest.fixture

@@ -220,6 +220,16 @@ def test_a_notification_reaches_named_subscribers_once_per_key(shop: World) -> N
     )
 
 
+def test_what_is_critical_and_waited_for_goes_straight_to_the_nodes(shop: World, nobody_online: None) -> None:
+    """No worker is there: whoever takes it in plans it and asks where the device is; what is not critical waits."""
+    body = {"to": "ada-shop", "title": "Now"}
+    for lane, outcomes, waiting in (("critical", {"stored": 1}, 0), ("high", {}, 1)):
+        answer = shop.service("POST", "notifications?wait=0.01", {**body, "lane": lane}).json()
+        assert (answer["outcomes"], answer["complete"]) == (outcomes, not waiting), lane
+    told = shop.service("POST", "notifications", {**body, "lane": "critical"}).json()
+    assert not runs.progress(Run.objects.get(uid=told["run"])).complete
+
+
 def test_who_waits_is_told_what_each_device_has_acknowledged(
     shop: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
