@@ -18,6 +18,7 @@ from delivery import experiments, remarks, rendering, reports, statistics
 from delivery.models import Run
 from delivery.snapshot import Experiment as Frozen
 from delivery.snapshot import Goal, Snapshot, Variant
+from devices import audit
 
 log = structlog.get_logger(__name__)
 
@@ -196,8 +197,11 @@ def decide_due(now: datetime) -> int:
             decision = statistics.decide(pooled(experiment, runs), look=experiment.looks + 1)
         Experiment.objects.filter(pk=experiment.pk).update(because=decision.because[:300])
         if decision.winner:
-            found += Experiment.objects.filter(pk=experiment.pk, winner="").update(
+            won = Experiment.objects.filter(pk=experiment.pk, winner="").update(
                 winner=decision.winner, decided_at=now
             )
+            if won:
+                audit.note(audit.clock(), "choose_winner", experiment, says=decision.because)
+            found += won
             log.info("experiment.decided", campaign=str(experiment.campaign.uid), winner=decision.winner)
     return found

@@ -26,6 +26,7 @@ from campaigns.schedule import CrontabError, ZoneError
 from delivery import dryrun, experiments, remarks, rendering, runs, weighing
 from delivery.models import Credential, Run
 from delivery.snapshot import WHOLE, Share, Snapshot, digest, from_json, to_json
+from devices import audit
 from devices.segments import PredicateError
 from devices.words import number, one_of, within
 
@@ -387,6 +388,7 @@ def launch_due(now: datetime) -> int:
                     if _drifted(version):
                         continue
                     _begin(version, now)
+                    audit.note(audit.clock(), "launch", version.campaign)
                     _plan_next(version, now)
                     started += 1
         except (msgspec.MsgspecError, ValueError, TypeError, LookupError):
@@ -404,6 +406,8 @@ def _drifted(version: CampaignVersion) -> bool:
         return False
     CampaignVersion.objects.filter(pk=version.pk).update(launch_at=None, launched_at=None)
     Campaign.objects.filter(pk=campaign.pk, state=State.LIVE).update(state=State.IN_REVIEW)
+    said = f"The audience was {version.approved_audience:,} people when it was approved, now it is {now:,}."
+    audit.note(audit.clock(), "take_back", campaign, says=said)
     log.error(
         "campaign.approval_void", campaign=str(campaign.uid), approved=version.approved_audience, audience=now
     )

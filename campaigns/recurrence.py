@@ -163,7 +163,7 @@ def oddities(crontab: str, zone: str, *, after: datetime, until: datetime) -> li
             found.append(_("%(said)s: the times stay those of the wall clock.") % {"said": said})
             continue
         walls = [datetime.combine(day.date() + timedelta(days=days), repeat.at) for days in (-1, 0)]
-        wall = next((one for one in walls if _is_odd(one, place)), None)
+        wall = next((one for one in walls if is_odd(one, place)), None)
         if wall is None:
             found.append(
                 _("%(said)s: it still comes at %(at)s of the wall clock.") % {"said": said, "at": at}
@@ -186,11 +186,14 @@ def oddities(crontab: str, zone: str, *, after: datetime, until: datetime) -> li
 def clock_changes(
     zone: str, *, after: datetime, until: datetime
 ) -> Iterator[tuple[datetime, timedelta, timedelta]]:
-    """Yield the clock changes of a zone: the instant (UTC), and the offset from UTC before and from then on."""
+    """Yield the clock changes of a zone: the instant (UTC), and the offset from UTC before and from then on.
+
+    It looks at one instant a week: no zone changes its clocks there and back within one.
+    """
     place = ZoneInfo(zone)
     at = after.astimezone(UTC)
     while at < until:
-        step = min(at + timedelta(days=1), until)
+        step = min(at + timedelta(days=7), until)
         before, later = offset(at.astimezone(place)), offset(step.astimezone(place))
         if before != later:
             low, high = at, step
@@ -204,7 +207,7 @@ def clock_changes(
         at = step
 
 
-def _is_odd(wall: datetime, place: ZoneInfo) -> bool:
+def is_odd(wall: datetime, place: ZoneInfo) -> bool:
     """Return whether a wall time is skipped or occurs twice."""
     return offset(wall.replace(tzinfo=place, fold=0)) != offset(wall.replace(tzinfo=place, fold=1))
 

@@ -1,7 +1,8 @@
 """When a campaign will really be told: first and last, for whoever plans it and for the people it reaches. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache, partial
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -91,6 +92,9 @@ def timetable(
         max(told, key=lambda zone: (told[zone], zone)),
     )
     notes += _late(policy, home, lived, told, begins) + _changes(policy, home, lived, begins)
+    if coming:
+        comes = partial(recurrence.occurrences, crontab, where)
+        notes += _later_changes(policy, home, lived, comes, after=begins, until=end)
     return Timetable(_at(told[first]), _at(told[last]), first, last, coming, notes)
 
 
@@ -196,6 +200,58 @@ def _changes(policy: Policy, home: str, zones: list[str], begins: datetime) -> l
                 % {"zone": zone, "at": f"{at:%H:%M}"}
             )
     return notes
+
+
+def _later_changes(
+    policy: Policy,
+    home: str,
+    zones: list[str],
+    comes: Callable[..., Iterable[datetime]],
+    *,
+    after: datetime,
+    until: datetime,
+) -> list[str]:
+    """Say on which later days a recurring campaign's wanted time does not exist, or comes twice, and where.
+
+    `comes` are its instants `after` one `until` another.
+    """
+    at, first = time.fromisoformat(policy.local_time), _day(policy, home, after)
+    found: dict[tuple[date, str], list[str]] = {}
+    for zone in zones:
+        place = zone_or(zone, home)
+        for change, before, later in _clock_changes(str(place), after.date(), until.date()):
+            for day in (change.astimezone(place).date() + timedelta(days=days) for days in (-1, 0)):
+                wall = datetime.combine(day, at)
+                if day > first and recurrence.is_odd(wall, place):
+                    told = f"{placed(wall, place).astimezone(place):%H:%M}" if later > before else ""
+                    found.setdefault((day, told), []).append(zone)
+
+    def is_told(day: date) -> bool:
+        noon = datetime.combine(day, time(12), UTC)
+        near = comes(after=noon - timedelta(days=3), until=noon + timedelta(days=3))
+        return any(_day(policy, home, opened_by(policy, asked, home)) == day for asked in near)
+
+    said = {
+        True: _(
+            "In %(which)s the clocks go forward on %(day)s and %(at)s does not exist: people there are told at"
+            " %(shown)s."
+        ),
+        False: _(
+            "In %(which)s the clocks go back on %(day)s and %(at)s comes twice: people there are told the first"
+            " time."
+        ),
+    }
+    return [
+        said[bool(told)] % {"which": _zones(which), "day": written(day), "at": f"{at:%H:%M}", "shown": told}
+        for (day, told), which in sorted(found.items())
+        if is_told(day)
+    ]
+
+
+@lru_cache(maxsize=1_024)
+def _clock_changes(zone: str, first: date, last: date) -> list[tuple[datetime, timedelta, timedelta]]:
+    begin, end = (datetime.combine(day, time(), UTC) for day in (first, last))
+    return list(recurrence.clock_changes(zone, after=begin, until=end))
 
 
 def shown(at: datetime, zone: str) -> str:

@@ -1,9 +1,9 @@
 """Charts as SVG, drawn on the server: horizontal bars, a stacked bar, lines over hours, intervals.
 
 A chart is a picture with a sentence for those who do not see it; the table of the same numbers stands beside it. It is
-drawn twice, for wide and for narrow screens, so that its letters have the page's size on both. Colours are near those
-of Okabe and Ito, which people with any colour blindness tell apart, of the darkness that both the light and the dark
-page need (3 : 1); text takes the page's own colour.
+drawn twice, for wide and for narrow screens, so that its letters have the page's size on both. People with
+any colour blindness tell any two of the colours apart, which have the darkness that both the light and the dark page
+need (3 : 1); text takes the page's own colour.
 """
 
 import math
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#2a7fb8", "#c27a00", "#0a8f69", "#d55e00", "#b0609a", "#7a7f87"
+BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#145ff8", "#d77e01", "#06a86e", "#c12b2b", "#ac54bf", "#636574"
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, RED, GREY)
 DASHES = ("", "8 4", "2 4", "12 4 2 4")
 """Lines differ by their dashes too."""

@@ -62,6 +62,11 @@ def command() -> By:
         return By("somebody", AuditEntry.Origin.COMMAND)
 
 
+def clock() -> By:
+    """Return the clock, which does what somebody has planned."""
+    return By("clock", AuditEntry.Origin.CLOCK)
+
+
 def state_of(obj: Model) -> State:
     """Return what an object's fields hold; of secrets a mark that changes with them and says nothing."""
     found: State = {}

@@ -23,13 +23,15 @@ WORDS = {
     audit.CREATED: _("Made"),
     audit.CHANGED: _("Changed"),
     audit.DELETED: _("Deleted"),
+    "take_back": _("Taken back"),
 }
 _PIECES = re.compile(r"\w+|\s+|[^\w\s]")
 
 
-def word_of(name: str) -> str:
-    """Return an action for people; what a button did is called by its name."""
-    return str(WORDS.get(name) or capfirst(name.replace("_", " ")))
+def word_of(name: str, page: Any = None) -> str:
+    """Return an action for people; what a button of the object's page did is called as the button is."""
+    button = getattr(getattr(page, name, None), "short_description", "")
+    return str(WORDS.get(name) or button or capfirst(name.replace("_", " ")))
 
 
 def difference(before: str, after: str) -> SafeString:
@@ -71,7 +73,7 @@ def show(page: Any, request: HttpRequest, obj: Model) -> HttpResponse:
         "title": gettext("History of “%(name)s”") % {"name": obj},
         "opts": page.opts,
         "object": obj,
-        "rows": [(one, word_of(one.action), changes_of(one, type(obj))) for one in found],
+        "rows": [(one, word_of(one.action, page), changes_of(one, type(obj))) for one in found],
         "found": found,
     }
     return TemplateResponse(request, "admin/devices/history.html", context)

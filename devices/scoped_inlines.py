@@ -52,6 +52,8 @@ class _Inline(Scoping):
             field = form.base_fields.get(name)
             if isinstance(field, ModelChoiceField) and field.queryset is not None:
                 field.queryset = field.queryset.filter(**{path: application_id})
+                offered: Any = field.choices
+                field.choices = list(offered)  # read once, and not again for every row
 
 
 class ScopedTabularInline(_Inline, TabularInline):

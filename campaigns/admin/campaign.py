@@ -125,7 +125,13 @@ class CampaignAdmin(ScopedAdmin):
             for run in runs_of(campaign)[:10]
         )
         found = format_html_join("", '<div><a class="text-link" href="{}">{}</a>: {}</div>', links)
-        return found or gettext("None yet: it has not been launched.")
+        return format_html(
+            '{}<div><a class="text-link" href="{}?campaign={}">{}</a></div>',
+            found or gettext("None yet: it has not been launched."),
+            reverse("admin:campaigns_why"),
+            campaign.pk,
+            gettext("Why did somebody get it, or not?"),
+        )
 
     @display(description=_("Goal and experiment"))
     def experiment_shown(self, campaign: Campaign) -> str:

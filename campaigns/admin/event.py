@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import ValidationError
+from django.db.models import OuterRef
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
@@ -91,19 +92,23 @@ class DecisionInline(ScopedTabularInline):
     fields = ["rule", "forwarded", "because", "recipients", "run_link"]
     readonly_fields = fields
 
+    def get_queryset(self, request: HttpRequest) -> Any:
+        runs = Run.objects.filter(application=OuterRef("event__application"), uid=OuterRef("run"))
+        found = super().get_queryset(request).select_related("event", "rule")
+        return found.annotate(run_key=runs.values("pk")[:1], run_title=runs.values("title")[:1])
+
     @display(description=_("Why"))
     def because(self, decision: Decision) -> str:
         detail = said(decision.detail)
         return f"{reasons.sentence(decision.reason)}{f' ({detail})' if detail else ''}"
 
     @display(description=_("Run"))
-    def run_link(self, decision: Decision) -> str:
-        found = Run.objects.filter(application_id=decision.event.application_id)
-        run = found.filter(uid=decision.run).first() if decision.run else None
-        if run is None:
+    def run_link(self, decision: Any) -> str:
+        if decision.run_key is None:
             return "—"
+        address = reverse("admin:delivery_run_change", args=[decision.run_key])
         return format_html(
-            '<a class="text-link" href="{}">{}</a>', reverse("admin:delivery_run_change", args=[run.pk]), run
+            '<a class="text-link" href="{}">{}</a>', address, str(Run(title=decision.run_title))
         )
 
 

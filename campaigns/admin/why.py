@@ -17,6 +17,7 @@ from devices.models import Subscriber
 from devices.segments import PredicateError
 
 MOST_CAMPAIGNS = 200
+"""The newest, which can be chosen here; older ones are asked about from their own page."""
 
 
 def why_view(admin: Any, request: HttpRequest) -> HttpResponse:
@@ -50,6 +51,10 @@ def why_view(admin: Any, request: HttpRequest) -> HttpResponse:
         Run.objects.filter(uid=told["run"]["uid"]).only("pk").first() if told and told["run"] else None
     )
     whose = [people[0].application_id] if len(people) == 1 else mine
+    newest = Campaign.objects.filter(application__in=whose).select_related("application")
+    campaigns = list(newest[:MOST_CAMPAIGNS])
+    if campaign is not None and campaign not in campaigns:
+        campaigns.append(campaign)
     context = {
         **admin.admin_site.each_context(request),
         "title": _("Why did this person get it, or not?"),
@@ -57,9 +62,7 @@ def why_view(admin: Any, request: HttpRequest) -> HttpResponse:
         "asked": external_id,
         "run": run,
         "campaign": campaign,
-        "campaigns": Campaign.objects.filter(application__in=whose).select_related("application")[
-            :MOST_CAMPAIGNS
-        ],
+        "campaigns": campaigns,
         "several": len(whose) > 1,
         "people": people if len(people) > 1 else [],
         "person": people[0] if len(people) == 1 else None,

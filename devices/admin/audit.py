@@ -47,7 +47,8 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
     @display(description=_("Done"), ordering="action")
     def done(self, entry: AuditEntry) -> str:
-        return history.word_of(entry.action)
+        model = self._model(entry)
+        return history.word_of(entry.action, self.admin_site._registry.get(model) if model else None)
 
     @display(description=_("What"), ordering="object_name")
     def what(self, entry: AuditEntry) -> str | SafeString:

@@ -1,24 +1,39 @@
-"""`/preferences`: what a person wants to hear of, by category; from their own device, or for a service."""
+"""`/preferences`: what a person wants to hear of, when, in which language; from their own device, or for a service."""
 
 from typing import Any, cast
 
+from django.db import transaction
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from devices.api.values import LocaleField, ZoneField
 from devices.authentication import Client, SubscriberTokenAuthentication
 from devices.isolation import Scoped
 from devices.models import Category, Preference, Subscriber
+from devices.models.application import validate_quiet_hours
 from devices.strictness import StrictSerializer
+
+WHEN = ("quiet_hours", "time_zone", "locale")
+"""What is kept with the person; empty: as the application has it."""
 
 
 class PreferencesSerializer(StrictSerializer):
-    """What to change: consent as a whole, and categories by key (null: no choice of their own)."""
+    """What to change: consent, categories by key (null: no choice of their own), and `WHEN` (empty: as usual)."""
 
     consent = serializers.BooleanField(required=False)
     categories = serializers.DictField(child=serializers.BooleanField(allow_null=True), required=False)
+    quiet_hours = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        max_length=11,
+        validators=[validate_quiet_hours],
+        help_text="Of the person's own clock, as 22:00-08:00; off for none, empty for the application's.",
+    )
+    time_zone = ZoneField()
+    locale = LocaleField()
 
 
 class ChoiceSerializer(serializers.Serializer[Any]):
@@ -31,10 +46,13 @@ class ChoiceSerializer(serializers.Serializer[Any]):
 
 
 class PreferencesShownSerializer(serializers.Serializer[Any]):
-    """A person's consent and what they chose for each category."""
+    """A person's consent, what they chose for each category, and `WHEN` (empty: as usual)."""
 
     consent = serializers.BooleanField()
     categories = ChoiceSerializer(many=True)
+    quiet_hours = serializers.CharField()
+    time_zone = serializers.CharField()
+    locale = serializers.CharField()
 
 
 def respond(request: Request, subscriber: Subscriber) -> Response:
@@ -42,7 +60,8 @@ def respond(request: Request, subscriber: Subscriber) -> Response:
     if request.method == "PATCH":
         serializer = PreferencesSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        _choose(subscriber, serializer.validated_data)
+        with transaction.atomic():
+            _choose(subscriber, serializer.validated_data)
     return Response(_shown(subscriber))
 
 
@@ -65,6 +84,12 @@ def _choose(subscriber: Subscriber, wanted: dict[str, Any]) -> None:
     if "consent" in wanted and wanted["consent"] != subscriber.consent:
         subscriber.consent, subscriber.consent_at = wanted["consent"], timezone.now()
         subscriber.save(update_fields=["consent", "consent_at", "updated_at"])
+    if changed := [
+        name for name in WHEN if wanted.get(name, getattr(subscriber, name)) != getattr(subscriber, name)
+    ]:
+        for name in changed:
+            setattr(subscriber, name, wanted[name])
+        subscriber.save(update_fields=[*changed, "updated_at"])
 
 
 def _shown(subscriber: Subscriber) -> dict[str, Any]:
@@ -76,11 +101,12 @@ def _shown(subscriber: Subscriber) -> dict[str, Any]:
             {"key": item.key, "name": item.name, "opt_in": item.opt_in, "allowed": chosen.get(item.pk)}
             for item in categories
         ],
+        **{name: getattr(subscriber, name) for name in WHEN},
     }
 
 
 class PreferencesView(Scoped):
-    """What the person whose device asks wants to hear of."""
+    """What the person whose device asks wants to hear of, when, and in which language."""
 
     authentication_classes = [SubscriberTokenAuthentication]
     required_scope = ""

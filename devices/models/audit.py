@@ -22,7 +22,7 @@ class _AppendOnly(models.QuerySet["AuditEntry"]):
 
 
 class AuditEntry(models.Model):
-    """Something that a person, a service or the command line did.
+    """Something that a person, a service, the command line or the clock did.
 
     `changes` says of each field what it was and what it is; of secrets only that they changed. The database refuses
     to update and to delete rows, too.
@@ -32,6 +32,7 @@ class AuditEntry(models.Model):
         ADMIN = "admin", _("Admin")
         API = "api", _("API")
         COMMAND = "command", _("Command line")
+        CLOCK = "clock", _("Clock")
 
     at = models.DateTimeField(_("at"), default=timezone.now)
     application = models.ForeignKey(

@@ -186,6 +186,40 @@ def test_a_person_chooses_on_their_own_device(shop: World, bank: World) -> None:
     problem(Caller()("PATCH", "preferences", {"consent": False}), 401, "not-authenticated")
 
 
+def test_a_person_chooses_quiet_hours_zone_and_language_on_their_own_device(shop: World) -> None:
+    app = shop.app()
+    before = app("GET", "preferences").json()
+    assert (before["quiet_hours"], before["time_zone"], before["locale"]) == ("", "", "de")
+    wanted = {"quiet_hours": "21:30-07:00", "time_zone": "Asia/Tokyo", "locale": "pt_BR"}
+    changed = app("PATCH", "preferences", wanted).json()
+    assert changed == {**before, **wanted, "locale": "pt-BR"} == app("GET", "preferences").json()
+    shop.subscriber.refresh_from_db()
+    person = shop.subscriber
+    assert (person.quiet_hours, person.time_zone, person.locale) == ("21:30-07:00", "Asia/Tokyo", "pt-BR")
+    app("PATCH", "preferences", {"quiet_hours": "off"})
+    assert app("GET", "preferences").json() == {**changed, "quiet_hours": "off"}, "the others stay"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("quiet_hours", "22:00", "22:00-08:00"),
+        ("quiet_hours", "08:00-08:00", "whole day"),
+        ("time_zone", "Mars/Olympus", "IANA time zone"),
+        ("locale", "klingon!", "language tag"),
+    ],
+)
+def test_a_choice_that_cannot_be_is_refused_at_its_place_and_nothing_is_changed(
+    shop: World, field: str, value: str, said: str
+) -> None:
+    app = shop.app()
+    before = app("GET", "preferences").json()
+    wanted = {"consent": False, "categories": {before["categories"][0]["key"]: False}, field: value}
+    told = problem(app("PATCH", "preferences", wanted), 400, "invalid")
+    assert told["errors"][0]["pointer"] == f"/{field}" and said in told["errors"][0]["detail"]
+    assert app("GET", "preferences").json() == before
+
+
 def test_a_device_that_says_how_far_it_has_stored_goes_on_from_there(shop: World, tell: Tell) -> None:
     (identity,) = tell("t")
     app = shop.app()

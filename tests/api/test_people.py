@@ -76,9 +76,14 @@ def test_a_deleted_subscriber_is_gone_with_their_devices(shop: World) -> None:
 def test_preferences_are_read_and_chosen_by_category(shop: World) -> None:
     path = "subscribers/ada-shop/preferences"
     news = {"key": "news-shop", "name": "News shop", "opt_in": False}
-    assert shop.service("GET", path).json() == {"consent": True, "categories": [{**news, "allowed": None}]}
+    usual = {"quiet_hours": "", "time_zone": "", "locale": "de"}
+    assert shop.service("GET", path).json() == {
+        "consent": True,
+        "categories": [{**news, "allowed": None}],
+        **usual,
+    }
     chosen = shop.service("PATCH", path, {"consent": False, "categories": {"news-shop": False}})
-    assert chosen.json() == {"consent": False, "categories": [{**news, "allowed": False}]}
+    assert chosen.json() == {"consent": False, "categories": [{**news, "allowed": False}], **usual}
     shop.service("PATCH", path, {"categories": {"news-shop": None}})
     assert not Preference.objects.exists()
     told = problem(shop.service("PATCH", path, {"categories": {"news-bank": True}}), 400, "invalid")

@@ -139,6 +139,9 @@ class Walk:
         dress(page, "light")
         self._fits(name)
         self._picture(name, "phone-light")
+        dress(page, "dark")
+        self._picture(name, "phone-dark")
+        dress(page, "light")
         page.set_viewport_size(LAPTOP)  # type: ignore[arg-type]
 
     def read(self, name: str, language: str) -> None:

@@ -10,6 +10,7 @@ from campaigns import approval, editing, launching
 from campaigns.launching import LaunchError
 from campaigns.models import Approval, Campaign
 from delivery.models import Run
+from devices import audit
 from devices.models import Application, Segment, Subscriber
 
 pytestmark = pytest.mark.django_db(databases=["default", "log"])
@@ -198,6 +199,9 @@ def test_a_planned_launch_is_taken_back_when_its_audience_is_another(draft: Camp
     assert launching.launch_due(timezone.now() + timedelta(hours=2)) == 0
     draft.refresh_from_db()
     assert draft.state == "in_review" and not Run.objects.exists()
+    [told] = audit.of(draft)
+    assert (told.actor, told.origin, told.action) == ("clock", "clock", "take_back")
+    assert told.says == "The audience was 20 people when it was approved, now it is 30."
     assert launching.launch_due(timezone.now() + timedelta(hours=3)) == 0
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from campaigns.models import Campaign
 from devices import known_attributes, known_zones
-from devices.models import Role, Subscriber
+from devices.models import Role, Segment, Subscriber
 from tests.admin_world import World, build, member
 from tests.campaigns.test_admin import add, content, errors
 
@@ -69,6 +69,28 @@ def test_a_real_subscriber_reads_what_is_written_now_and_nothing_is_stored(meado
     assert found["person"] == "Meadow-person"
     assert (screen(found, "android")["title"], screen(found, "ios")["body"]) == ("Hi Zoë", "News from Bern")
     assert Campaign.objects.count() == before
+
+
+def test_somebody_at_random_is_somebody_whom_the_segment_chooses(meadow: World) -> None:
+    Subscriber.objects.bulk_create(
+        Subscriber(
+            application=meadow.application,
+            external_id=f"m{number}",
+            attributes={"first_name": f"N{number}", "plan": "pro" if number in (3, 18) else "free"},
+        )
+        for number in range(30)
+    )
+    paying = Segment.objects.create(
+        application=meadow.application, name="Paying", predicate={"attribute": "plan", "is": "pro"}
+    )
+    client, read = editor_of(meadow), set()
+    for _ in range(40):
+        found = shown(client, title="Hi {{ first_name }}", segment=paying.pk)
+        read.add(found["person"])
+        assert screen(found, "tv")["title"] == f"Hi N{found['person'][1:]}"
+        if len(read) == 2:
+            break
+    assert read == {"m3", "m18"}
 
 
 def test_every_platform_says_how_many_bytes_its_providers_take(meadow: World) -> None:

@@ -13,6 +13,7 @@ from campaigns.models import Campaign, EventType, Experiment, Variant
 from delivery import experiments
 from delivery.models import Page, Run, Tally, WorkState
 from delivery.statistics import Arm, decide
+from devices import audit
 from devices.models import Application, Role
 from tests.admin_world import member
 from tests.api_world import World, make_world
@@ -177,6 +178,8 @@ def test_the_winner_is_chosen_by_itself_only_with_evidence_and_told_from_then_on
     assert experimenting.decide_due(now + timedelta(hours=27)) == 1
     made.refresh_from_db()
     assert made.winner == "B" and made.decided_at is not None
+    [told] = audit.of(made)
+    assert (told.actor, told.action) == ("clock", "choose_winner") and told.says.startswith("B wins")
     Campaign.objects.update(state=Campaign.State.ENDED)
     shop.campaign.refresh_from_db()
     assert launched(shop.campaign).snapshot["experiment"]["winner"] == "B"

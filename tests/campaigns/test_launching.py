@@ -12,6 +12,7 @@ from campaigns.launching import LaunchError
 from campaigns.models import Campaign, CampaignVersion, Rule
 from delivery.models import Run
 from delivery.snapshot import from_json
+from devices import audit
 from devices.models import Application, Category, Segment
 
 
@@ -92,6 +93,8 @@ def test_a_launch_for_later_waits_for_the_clock_and_is_started_once(draft: Campa
     assert launching.launch_due(due) == 1
     assert launching.launch_due(due) == 0
     assert Run.objects.get().uid == launching.run_uid(version)
+    [told] = audit.of(draft)
+    assert (told.actor, told.origin, told.action) == ("clock", "clock", "launch")
 
 
 def test_a_launch_waits_for_its_window(draft: Campaign) -> None:

@@ -96,7 +96,10 @@ def test_quiet_hours_that_hold_many_are_said(meadow: World) -> None:
     at_noon = timezone.now().replace(hour=12) + timedelta(days=1)
     Campaign.objects.update(send_at=at_noon)
     people(meadow, 9, quiet_hours="off")
-    assert "Quiet hours" not in warnings(meadow.of(Campaign))
+    Subscriber.objects.filter(external_id__in=["p0", "p1"]).update(quiet_hours="")
+    assert "Quiet hours" not in warnings(meadow.of(Campaign)), "three of ten are held"
+    Subscriber.objects.filter(external_id="p2").update(quiet_hours="")
+    assert "Quiet hours hold 40% of the people" in warnings(meadow.of(Campaign))
     Subscriber.objects.update(quiet_hours="")
     assert "Quiet hours hold 100% of the people" in warnings(meadow.of(Campaign))
 
@@ -128,6 +131,8 @@ def test_an_audience_three_times_the_usual_is_said(meadow: World) -> None:
             created_at=0,
         )
     assert "The audience of 40 people is more than three times the usual 13." in warnings(meadow.of(Campaign))
+    Subscriber.objects.filter(external_id="p0").delete()
+    assert "three times the usual" not in warnings(meadow.of(Campaign)), "39 are three times 13, and not more"
 
 
 def test_what_a_segment_asks_of_days_that_nobody_counted_is_said(meadow: World) -> None:

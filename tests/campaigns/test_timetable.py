@@ -67,6 +67,25 @@ def test_a_recurring_campaign_names_its_next_times() -> None:
     assert over.coming == [] and "ends before its first time" in over.notes[0]
 
 
+def test_what_later_clock_changes_do_to_peoples_own_times_is_said() -> None:
+    def said(crontab: str, at: str = "02:30") -> list[str]:
+        plan = timetable(
+            policy=Policy(local_time=at), home="UTC", zones=ZONES, begins=BEGINS, crontab=crontab
+        )
+        return [one for one in plan.notes if "the clocks go" in one]
+
+    assert said("0 0 * * *") == [
+        "In America/New_York the clocks go forward on 14 March 2027 and 02:30 does not exist: people there are told"
+        " at 03:00.",
+        "In Europe/Berlin the clocks go forward on 28 March 2027 and 02:30 does not exist: people there are told at"
+        " 03:00.",
+        "In Europe/Berlin the clocks go back on 31 October 2027 and 02:30 comes twice: people there are told the"
+        " first time.",
+    ]
+    assert said("0 0 * * mon-fri") == [], "clocks change on Sundays, when it does not come"
+    assert said("0 0 * * *", at="09:00") == []
+
+
 def test_a_window_is_named_and_says_who_waits_for_it() -> None:
     policy = Policy(local_time="09:00", window_start="08:00", window_end="12:00")
     plan = timetable(policy=policy, home="Europe/Berlin", zones=ZONES, begins=BEGINS - timedelta(hours=4))

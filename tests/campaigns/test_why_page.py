@@ -11,6 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from campaigns.admin import why
 from campaigns.models import Campaign, Decision
 from delivery import presence
 from delivery.content import Content
@@ -50,6 +51,20 @@ def test_a_campaign_and_a_person_are_asked_about(meadow: World, client: Client) 
     page = text(client.get(PAGE, {"subscriber": "Meadow-person", "campaign": unsent.pk}))
     assert "Meadow-person did not get it" in page and "not met:</span> the language is" in page
     assert "They are not in the audience, because the language is" in page
+
+
+def test_a_campaign_older_than_those_to_choose_from_is_asked_about_from_its_own_page(
+    meadow: World, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(why, "MOST_CAMPAIGNS", 1)
+    old = meadow.of(Campaign)
+    Campaign.objects.create(application=meadow.application, name="Newer", title="x")
+    there = f"{PAGE}?campaign={old.pk}"
+    assert there in client.get(reverse("admin:campaigns_campaign_change", args=[old.pk])).content.decode()
+    page = text(client.get(there))
+    assert f'<option value="{old.pk}" selected>Meadow campaign</option>' in page and ">Newer</option>" in page
+    page = text(client.get(there, {"subscriber": "Meadow-person", "campaign": old.pk}))
+    assert "The run “Meadow run” began" in page and f'<option value="{old.pk}" selected>' in page
 
 
 def test_a_run_asks_about_itself(meadow: World, client: Client) -> None:

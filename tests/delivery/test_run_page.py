@@ -10,7 +10,7 @@ from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 
-from delivery import presence, runs
+from delivery import ages, presence, runs
 from delivery.admin import live, run_numbers
 from delivery.models import Page, Parcel, Run, WorkState
 from devices.models import Membership, Role
@@ -283,6 +283,25 @@ def test_the_numbers_say_what_became_of_each_platform_and_language(meadow: World
     assert platforms["TV"]["open"] == 9
     assert page.context["languages"] == [("de", 39), ("en", 1)]
     assert page.context["done_percent"] == pytest.approx(25.0)
+
+
+def test_rate_time_left_and_the_age_of_the_lane_stand_on_the_page(
+    meadow: World, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lately(applications: list[int], *, now: float, hours: int) -> dict[str, ages.Histogram]:
+        assert (applications, hours) == ([meadow.application.pk], 1)
+        histogram = ages.Histogram(within=97)
+        histogram.buckets[2] = 100
+        return {run.lane: histogram}
+
+    monkeypatch.setattr(ages, "lately", lately)
+    monkeypatch.setattr(runs, "pace", lambda run, so_far: runs.Pace(1_500.0, 1.0, 600.0))
+    page = signed_in(meadow, Role.VIEWER).get(reverse("admin:delivery_run_change", args=[run.pk]))
+    said = " ".join(page.content.decode().split())
+    assert "1,500 messages a second lately; about 10 min left" in said
+    objective = ages.objective(run.lane)
+    assert f"97.0 % of messages within {objective:,.0f} s. Half of them within 0.25 s." in said
+    assert 'role="progressbar"' in said and 'aria-valuenow="25"' in said
 
 
 def test_who_is_put_off_is_not_done() -> None:

@@ -243,6 +243,16 @@ def test_a_campaigns_page_is_reached_by_its_history(meadow: World) -> None:
     assert "Nothing was done to it" in page
 
 
+def test_what_a_button_did_is_called_as_the_button_is_in_the_viewers_language(meadow: World) -> None:
+    campaign, client = meadow.of(Campaign), chief(meadow)
+    audit.note(audit.command(), "launch", campaign)
+    client.cookies["django_language"] = "de"
+    for page in ("campaigns_campaign_history", "devices_auditentry_changelist"):
+        args = [campaign.pk] if page.endswith("history") else []
+        said = client.get(reverse(f"admin:{page}", args=args)).content.decode()
+        assert "Starten" in said and "Launch" not in said, page
+
+
 @pytest.mark.server
 def test_all_this_is_so_on_postgresql(postgres_server: Any) -> None:
     on_postgresql.run(postgres_server.url, [Path(__file__)])
