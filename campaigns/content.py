@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from delivery.links import RUNS_CODE, scheme_of
 from delivery.senders import options
 from delivery.snapshot import AUTO_BADGE, Text
 from devices.words import gettext as _
@@ -19,11 +20,6 @@ TEXT_LIMITS = {"title": 200, "subtitle": 200, "body": 2_000, "image": 500, "link
 """The most characters of each field, as templates."""
 DATA_KEYS_LIMIT = 50
 LARGEST_BADGE = 99_999
-
-_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
-_UNSEEN = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202e\ufeff]")
-RUNS_CODE = frozenset({"javascript", "vbscript", "data", "blob", "file", "about", "view-source"})
-"""Schemes that open no page but run code or read the device; browsers drop unseen characters in them."""
 
 _LOCALE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*")
 
@@ -110,12 +106,6 @@ def _text(where: str, fields: Any) -> Text:
             _("must not begin with %(scheme)s:; write https:// or the app's own scheme") % {"scheme": scheme},
         )
     return msgspec.convert({**fields, "badge": str(fields.get("badge", ""))}, Text)
-
-
-def scheme_of(link: str) -> str:
-    """Return the scheme of a link in small letters, as whoever opens it reads it; empty where it has none."""
-    found = _SCHEME.match(_UNSEEN.sub("", link))
-    return found.group(1).lower() if found else ""
 
 
 def _check_options(field: str, platform: str, value: dict[str, Any]) -> None:

@@ -12,10 +12,10 @@ import msgspec
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from campaigns.content import scheme_of
 from campaigns.suggestions import suggest
 from delivery import rendering
 from delivery.content import Content
+from delivery.links import scheme_of
 from delivery.models import Credential
 from delivery.rendering import Renderer, RenderError
 from delivery.senders.contract import Envelope

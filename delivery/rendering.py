@@ -13,6 +13,7 @@ from liquid import Environment
 from liquid.exceptions import LiquidError
 
 from delivery.content import Content
+from delivery.links import RUNS_CODE, scheme_of
 from delivery.snapshot import AUTO_BADGE, Snapshot, Text, best_locale
 from delivery.straight import Straight, Variables, straight, writer
 from devices.words import gettext as _
@@ -88,6 +89,9 @@ class _Message:
         self._fields = [_Template(f"{where}.{name}", getattr(text, name)) for name in _FIELDS]
         self._data = {key: _Template(f"{where}.data.{key}", value) for key, value in text.data.items()}
         self.text = text
+        link = self._fields[-1]
+        # what it begins with may be anything where a person's or an event's value stands first
+        self._any_scheme = link.constant is None and not scheme_of(text.link)
         plain = [each.straight for each in self._fields if each.straight is not None]
         self._at_once = writer(plain) if len(plain) == len(_FIELDS) else None
         varies = any(template.constant is None for template in self._data.values())
@@ -109,6 +113,9 @@ class _Message:
                 data = {key: template.write(variables) for key, template in self._data.items()}
         except LiquidError:
             raise self._blame(variables) from None
+        if self._any_scheme and (scheme := scheme_of(link)) in RUNS_CODE:
+            said = _("the link must not begin with %(scheme)s:") % {"scheme": scheme}
+            raise RenderError(self._fields[-1].field, 1, said)
         text = self.text
         return Content(
             title=title[:TITLE_LIMIT],

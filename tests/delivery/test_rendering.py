@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delivery import rendering
-from delivery.rendering import Renderer
+from delivery.rendering import Renderer, RenderError
 from delivery.snapshot import Snapshot, Text
 
 
@@ -135,6 +135,29 @@ def test_a_hostile_text_is_stopped_by_its_limits() -> None:
         snapshot("{% for i in (1..100000000) %}{% for j in (1..100000) %}x{% endfor %}{% endfor %}")
     )
     assert "limit" in problem.reason
+
+
+@pytest.mark.parametrize(
+    ("source", "link", "refused"),
+    [
+        ("{{ link }}", "javascript:alert(1)", True),
+        ("{{ link }}", " java\u200bscript:alert(1)", True),
+        ("{{ link | strip }}", "DATA:text/html,x", True),
+        ("java{{ link }}", "script:alert(1)", True),
+        ("{{ link }}", "https://example.com/?q=javascript:", False),
+        ("{{ link }}", "shop://offers", False),
+        ("https://example.com/{{ link }}", "javascript:", False),
+    ],
+)
+def test_a_link_that_somebodys_value_makes_run_code_is_not_sent(
+    source: str, link: str, refused: bool
+) -> None:
+    renderer = Renderer(Snapshot(texts={"en": Text(title="t", link=source)}))
+    if refused:
+        with pytest.raises(RenderError, match=r"texts\.en\.link"):
+            renderer.render("en", "", {"link": link})
+    else:
+        assert link in renderer.render("en", "", {"link": link}).link
 
 
 def test_a_campaign_that_says_nothing_is_refused() -> None:
