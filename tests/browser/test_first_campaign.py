@@ -206,7 +206,7 @@ def test_a_marketers_first_campaign(album: Album, admin_hub: AdminHub) -> None:
     expect(page.get_by_text("That is you.")).to_be_visible()
     press(page, launch)
     expect(page.get_by_text(f"Launched: it is on its way to {PEOPLE} people.")).to_be_visible()
-    until_done(admin_hub)
+    admin_hub.wait_for("Run.objects.filter(origin__startswith='campaign:', state='done').exists()")
     page.reload()
     page.locator("a[href*='/admin/delivery/run/']").last.click()
     expect(page.get_by_text(re.compile(rf"{PEOPLE}\s+in the audience"))).to_be_visible()
@@ -243,18 +243,6 @@ def test_a_recurring_campaign_stands_in_the_calendar(album: Album, admin_hub: Ad
     page.goto(f"{admin_hub.base_url}/admin/campaigns/campaign/calendar/?month=2031-03")
     expect(page.get_by_role("link", name=re.compile("Good morning")).first).to_contain_text("15:00")
     album.take("calendar", axe=".nh-composer")
-
-
-def until_done(hub: AdminHub) -> None:
-    """Wait until the campaign's run is over."""
-    hub.python(
-        "import time\n"
-        "from delivery.models import Run\n"
-        "for _ in range(300):\n"
-        "    if Run.objects.filter(origin__startswith='campaign:', state='done').exists(): break\n"
-        "    time.sleep(0.1)\n"
-        "else: raise SystemExit('the run did not end')"
-    )
 
 
 def picture() -> bytes:
