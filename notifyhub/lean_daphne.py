@@ -50,12 +50,17 @@ def server() -> Any:
                 running.add_done_callback(lambda done: self._forget(protocol, done))
             return queue
 
+        def protocol_disconnected(self, protocol: Any) -> None:
+            super().protocol_disconnected(protocol)
+            closed = getattr(protocol, "is_closed", None)  # a WebSocket's; nobody asks for it any more
+            if closed is not None and closed.called:
+                protocol.is_closed = None  # its result is the protocol itself
+
         def _forget(self, protocol: Any, done: Any) -> None:
             """Forget a socket whose device is gone and whose application has ended well; others are looked at."""
             details = self.connections.get(protocol, {})
             if details.get("disconnected") and not done.cancelled() and done.exception() is None:
                 del self.connections[protocol]
-                protocol.is_closed = None  # its result is the protocol itself
 
     return Lean
 

@@ -1,10 +1,12 @@
 """The environment of every test: made before Django reads its settings, so that no test meets real data."""
 
 import atexit
+import gc
 import importlib.util
 import os
 import shutil
 import tempfile
+from collections.abc import Generator
 
 import hypothesis
 import pytest
@@ -49,8 +51,21 @@ from devices import known_attributes, known_zones  # noqa: E402
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 
-# Read now, with the environment above: pytest-django sets up only what has been configured.
-_ = settings.DATABASES
+# Setting it reads the others too, with the environment above: pytest-django sets up only what has been configured.
+# A password's digest is meant to be slow (half a second), and most tests that sign somebody in are not about that.
+settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Do not look for rings of references among what stays to the end: the modules, and thousands of tests."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(autouse=True)

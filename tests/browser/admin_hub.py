@@ -108,6 +108,18 @@ class AdminHub(Server):
         lines = self.manage("shell", "-v", "0", "-c", code).splitlines()
         return lines[-1] if lines else ""
 
+    def wait_for(self, condition: str, *, seconds: int = 120) -> None:
+        """Wait until an expression over `Experiment`, `Entry`, `Run` and `Tally` is true in the hub."""
+        self.python(
+            "import time\n"
+            "from campaigns.models import Experiment\n"
+            "from delivery.models import Entry, Run, Tally\n"
+            f"until = time.monotonic() + {seconds}\n"
+            f"while not ({condition}):\n"
+            f"    if time.monotonic() > until: raise SystemExit({condition + ' did not come true'!r})\n"
+            "    time.sleep(0.2)  # a database tells nobody: it is asked again\n"
+        )
+
     def stop(self) -> None:
         """Stop the hub as Ctrl-C does, and remove its data."""
         self._end_orderly()

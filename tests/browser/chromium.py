@@ -47,9 +47,9 @@ def find_chromium() -> Path:
     )
 
 
-def wait_until(page: Page, look: Callable[[], object]) -> None:
-    """Let the page's events through until `look` is true; asserts that this happens within `WAIT_MS`."""
-    until = time.monotonic() + WAIT_MS / 1000
+def wait_until(page: Page, look: Callable[[], object], *, within: float = WAIT_MS) -> None:
+    """Let the page's events through until `look` is true; asserts that this happens within so many milliseconds."""
+    until = time.monotonic() + within / 1000
     while not look():
         assert time.monotonic() < until, "it did not come"
         page.evaluate("1")

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.admin_hub import SUBSCRIBERS, AdminHub
 from tests.browser.album import Album
-from tests.browser.test_first_campaign import drawn, sign_in, tab_to, write
+from tests.browser.test_first_campaign import add_row, drawn, sign_in, tab_to, write
 
 pytestmark = pytest.mark.server
 
@@ -61,9 +61,7 @@ def test_a_marketer_says_it_otherwise_on_each_platform(album: Album, admin_hub: 
     expect(page.locator("#nh-screen-ios .nh-app")).to_have_attribute("data-badge", "7")
     expect(page.locator("#nh-screen-android .nh-app")).to_have_attribute("data-badge", "2")
     page.locator("#nh-panel-ios").get_by_role("button", name="+ Add an option").focus()
-    page.keyboard.press("Enter")
-    page.keyboard.insert_text("relevance_scor")
-    drawn(page)
+    add_row(page, "relevance_scor")
     expect(page.locator("#nh-panel-ios .nh-live")).to_have_text(re.compile("did you mean “relevance_score”?"))
     page.keyboard.insert_text("e")
     page.keyboard.press("Tab")
@@ -75,22 +73,14 @@ def test_a_marketer_says_it_otherwise_on_each_platform(album: Album, admin_hub: 
     # a button that browsers alone draw
     open_tab(page, "web")
     tab_to(page, "#nh-panel-web [data-rows='web__buttons'] [data-add]")
-    page.keyboard.press("Enter")
-    page.keyboard.insert_text("Shop now")
-    page.keyboard.press("Tab")
-    page.keyboard.insert_text("https://shop.example/")
-    drawn(page)
+    add_row(page, "Shop now", "https://shop.example/")
     expect(page.locator("#nh-screen-web [data-buttons]")).to_have_text("Shop now")
     album.take("platforms-web", axe=".nh-composer")
 
     # data for the TV's app, with something about the person
     open_tab(page, "tv")
     tab_to(page, "#nh-panel-tv [data-add]")
-    page.keyboard.press("Enter")
-    page.keyboard.insert_text("row")
-    page.keyboard.press("Tab")
-    page.keyboard.insert_text("{{ first_name | shout }}")
-    drawn(page)
+    add_row(page, "row", "{{ first_name | shout }}")
     expect(page.locator("#nh-panel-tv .nh-cell-value .nh-live")).to_have_text("unknown filter 'shout'")
     page.keyboard.press("Control+a")
     page.keyboard.insert_text("{{ first_name }}")

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from notifyhub.demo.stage import PROJECT
 from tests.browser.admin_hub import PASSWORD, STAFF
+from tests.browser.chromium import WAIT_MS, wait_until
 from tests.browser.test_first_campaign import sign_in, sign_out
 from tests.browser.test_stories import approve, check, compose, save
 from tests.pipeline.live_hub import LiveHub
@@ -74,6 +75,11 @@ def sent(hub: LiveHub, run: str) -> int:
     return int(outcomes.get("sent", 0) + outcomes.get("stored", 0))
 
 
+def funnel(hub: LiveHub, run: str) -> dict[str, int]:
+    """Return how many people each stage of a run's report counts."""
+    return {stage["name"]: stage["people"] for stage in hub.api("GET", f"runs/{run}/report")["funnel"]}
+
+
 def told(page: Page) -> int:
     text = page.locator("#run-numbers").inner_text()
     return int(text.split(" told")[0].rsplit(" ", 1)[1].replace(",", ""))
@@ -128,12 +134,11 @@ def test_one_recalled_in_flight(page: Page, crowded: LiveHub) -> None:
     page.get_by_role("button", name="Recall the run").click()
     began = time.monotonic()
     expect(page.locator("#run-state")).to_have_text("Recalled")
-    time.sleep(
-        max(0.0, 2.0 - (time.monotonic() - began))
-    )  # the promise is one of time: from here on nothing starts
+    # the promise is one of time: two seconds after the recall nothing starts any more
+    time.sleep(max(0.0, 2.0 - (time.monotonic() - began)))
     held = sent(crowded, run)
     arrived = crowded.fleet.arrived(run=run)["total"]["accepted"]
-    time.sleep(3.0)
+    time.sleep(3.0)  # in which the rate would have let 750 more start
     assert sent(crowded, run) == held < PEOPLE
     assert crowded.fleet.arrived(run=run)["total"]["accepted"] == arrived
     shoot(page, "run-recalled")
@@ -185,9 +190,8 @@ def test_a_report_shows_what_devices_said(page: Page, crowded: LiveHub) -> None:
     sign_in(page, crowded, "ada")
     name = "Reported, in full"
     run = launch(crowded, name)
-    page.goto(f"{crowded.base_url}/admin/")
-    while crowded.api("GET", f"runs/{run}")["state"] == "running":
-        time.sleep(0.5)
+    open_run(page, crowded, name)
+    expect(page.locator("#run-state")).to_have_text("Done", timeout=12 * WAIT_MS)
     for number in range(30):
         person = f"crowd-{PHONES + number}"
         device = crowded.api("GET", f"devices?subscriber={person}")["items"][0]["id"]
@@ -197,14 +201,10 @@ def test_a_report_shows_what_devices_said(page: Page, crowded: LiveHub) -> None:
         kinds = ("acknowledged", "displayed", "opened")[: 1 + number % 3]
         body = {"receipts": [{"kind": kind, "ids": ids} for kind in kinds]}
         crowded.api("POST", "receipts", body, secret=token)
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        funnel = {stage["name"]: stage for stage in crowded.api("GET", f"runs/{run}/report")["funnel"]}
-        if funnel["opened"]["people"] >= 10:
-            break
-        time.sleep(0.5)
-    assert funnel["opened"]["people"] == 10 and funnel["displayed"]["people"] == 20
-    assert funnel["told"]["people"] > PEOPLE
+    wait_until(page, lambda: funnel(crowded, run)["opened"] >= 10, within=3 * WAIT_MS)
+    people = funnel(crowded, run)
+    assert (people["opened"], people["displayed"]) == (10, 20)
+    assert people["told"] > PEOPLE
     open_run(page, crowded, name)
     page.locator("#run-button-report").click()
     expect(page.get_by_role("heading", name="How far it got")).to_be_visible()
@@ -236,17 +236,13 @@ def test_an_alert_rule_is_made_and_tried(page: Page, crowded: LiveHub) -> None:
     page.get_by_role("link", name="Send a test alert").click()
     page.get_by_role("button", name="Send it").click()
     expect(page.get_by_text("is on its way")).to_be_visible()
-    assert tried(page)
+    wait_until(page, lambda: tried(page), within=3 * WAIT_MS)
     shoot(page, "alert-rule-tested")
     page.goto(f"{crowded.base_url}/admin/")
     shoot(page, "dashboard-busy")
 
 
 def tried(page: Page) -> bool:
-    """Reload until the note was tried; this hub has no mail server, and the page says so."""
-    for _ in range(20):
-        page.reload()
-        if page.get_by_text("NOTIFYHUB_EMAIL_URL").count():
-            return True
-        time.sleep(0.5)
-    return False
+    """Return whether the note was tried by now; this hub has no mail server, and the page says so."""
+    page.reload()
+    return page.get_by_text("NOTIFYHUB_EMAIL_URL").count() > 0

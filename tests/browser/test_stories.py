@@ -106,19 +106,6 @@ def write_variants(page: Page, *titles: str) -> None:
         page.locator(f"[name='{row}-title']").fill(title)
 
 
-def wait_for(hub: AdminHub, condition: str, *, seconds: int = 120) -> None:
-    """Wait until an expression over `Run` and the like is true in the hub."""
-    hub.python(
-        "import time\n"
-        "from campaigns.models import Experiment\n"
-        "from delivery.models import Entry, Run, Tally\n"
-        f"until = time.time() + {seconds}\n"
-        f"while not ({condition}):\n"
-        "    if time.time() > until: raise SystemExit('it did not come true')\n"
-        "    time.sleep(0.2)\n"
-    )
-
-
 def told(hub: AdminHub, title: str) -> list[str]:
     """Return whom the runs of a campaign told so far."""
     found = hub.python(
@@ -193,8 +180,8 @@ def test_one_that_repeats_at_everybodys_own_time_with_a_second_persons_approval(
     expect(page.get_by_text("Planned: it starts at")).to_be_visible()
 
     # the clock brings it out: those in Berlin now, those in Tokyo when it is that time with them
-    wait_for(shop, "Run.objects.filter(title='Good evening').exists()", seconds=220)
-    wait_for(shop, f"Entry.objects.using('log').count() >= {PEOPLE // 2}")
+    shop.wait_for("Run.objects.filter(title='Good evening').exists()", seconds=220)
+    shop.wait_for(f"Entry.objects.using('log').count() >= {PEOPLE // 2}")
     assert told(shop, "Good evening") == sorted(f"p{number}" for number in range(0, PEOPLE, 2))
     open_campaign(page, shop, "Good evening")
     page.locator("a[href*='/admin/delivery/run/'][href$='/change/']").first.click()
@@ -262,7 +249,7 @@ def test_an_experiment_to_its_winner(album: Album, shop: AdminHub) -> None:
     approve(page)
     page.get_by_role("button", name=re.compile(r"^Launch to \d+ people now")).click()
     expect(page.get_by_text("Launched: it is on its way")).to_be_visible()
-    wait_for(shop, "Run.objects.filter(title='Two ways', state='done').exists()")
+    shop.wait_for("Run.objects.filter(title='Two ways', state='done').exists()")
 
     # nobody has opened it yet: nothing is said
     page.get_by_role("link", name="The experiment").click()
@@ -273,7 +260,7 @@ def test_an_experiment_to_its_winner(album: Album, shop: AdminHub) -> None:
     # people open it, B's more than A's: the clock looks when the time has come, and later launches tell B
     opened = shop.python(OPENED)
     tallies = "Tally.objects.filter(kind='opened', run__title='Two ways', dimension='platform')"
-    wait_for(shop, f"sum({tallies}.values_list('people', flat=True)) == {opened}")
+    shop.wait_for(f"sum({tallies}.values_list('people', flat=True)) == {opened}")
     run = "Run.objects.filter(title='Two ways')"
     shop.python(
         "from datetime import timedelta\nfrom django.db.models import F\nfrom delivery.models import Run\n"
@@ -282,7 +269,7 @@ def test_an_experiment_to_its_winner(album: Album, shop: AdminHub) -> None:
         "from django.utils import timezone\nfrom campaigns import experimenting\n"
         "experimenting.decide_due(timezone.now())"
     )
-    wait_for(shop, "Experiment.objects.filter(campaign__name='Two ways', winner='B').exists()")
+    shop.wait_for("Experiment.objects.filter(campaign__name='Two ways', winner='B').exists()")
     open_campaign(page, shop, "Two ways")
     expect(page.get_by_text("Winner: B")).to_be_visible()
     page.get_by_role("link", name="The experiment").click()
@@ -313,7 +300,7 @@ def test_half_try_two_texts_and_the_others_are_told_the_winner(album: Album, sho
     page.get_by_label("Per cent told first").fill("50")
     page.get_by_role("button", name=re.compile(r"^Launch to \d+ people now")).click()
     expect(page.get_by_text("Launched to 50 % of its people first.")).to_be_visible()
-    wait_for(shop, "Run.objects.filter(title='Half first: first 50%', state='done').exists()")
+    shop.wait_for("Run.objects.filter(title='Half first: first 50%', state='done').exists()")
     first = told(shop, "Half first: first 50%")
     check(page)
     expect(page.get_by_role("heading", name="The first 50 % have been told. Go on?")).to_be_visible()
@@ -327,7 +314,7 @@ def test_half_try_two_texts_and_the_others_are_told_the_winner(album: Album, sho
     expect(page.get_by_text("The winner is B: the others are told that variant alone.")).to_be_visible()
     page.get_by_role("button", name="Go on: tell the others").click()
     expect(page.get_by_text("It goes on: the others are being told.")).to_be_visible()
-    wait_for(shop, "Run.objects.filter(title='Half first', state='done').exists()")
+    shop.wait_for("Run.objects.filter(title='Half first', state='done').exists()")
     rest = told(shop, "Half first")
     assert rest and not set(first) & set(rest)
     assert read(shop, "Half first") == ["Shoes that fit"]

@@ -45,6 +45,11 @@ def shown(client: Client, **changes: Any) -> dict[str, Any]:
     return found
 
 
+def seen(world: World, editor: str = "eva", **changes: Any) -> dict[str, Any]:
+    """Return what a new marketer is shown."""
+    return shown(editor_of(world, editor), **changes)
+
+
 def screen(found: dict[str, Any], platform: str) -> dict[str, Any]:
     return next(one for one in found["screens"] if one["platform"] == platform)
 
@@ -65,7 +70,7 @@ VERSIONS = {"versions-TOTAL_FORMS": 0, "versions-INITIAL_FORMS": 0}
 
 def test_a_real_subscriber_reads_what_is_written_now_and_nothing_is_stored(meadow: World) -> None:
     before = Campaign.objects.count()
-    found = shown(editor_of(meadow), title="Hi {{ first_name }}", body="News from {{ address.city }}")
+    found = seen(meadow, title="Hi {{ first_name }}", body="News from {{ address.city }}")
     assert found["person"] == "Meadow-person"
     assert (screen(found, "android")["title"], screen(found, "ios")["body"]) == ("Hi Zoë", "News from Bern")
     assert Campaign.objects.count() == before
@@ -94,7 +99,7 @@ def test_somebody_at_random_is_somebody_whom_the_segment_chooses(meadow: World) 
 
 
 def test_every_platform_says_how_many_bytes_its_providers_take(meadow: World) -> None:
-    found = shown(editor_of(meadow), body="x" * 1_900 + "é" * 100)
+    found = seen(meadow, body="x" * 1_900 + "é" * 100)
     # the application has credentials for APNs alone
     (apns,) = screen(found, "ios")["weights"]
     assert apns["provider"] == "APNs" and apns["limit"] == 4_096 and 2_000 < apns["size"] < 4_096
@@ -102,8 +107,8 @@ def test_every_platform_says_how_many_bytes_its_providers_take(meadow: World) ->
 
 
 def test_a_text_that_is_too_long_is_shown_cut_as_the_sender_cuts_it(meadow: World) -> None:
-    found = shown(
-        editor_of(meadow),
+    found = seen(
+        meadow,
         body="é" * 2_000,
         **{f"data-{n}-key": f"k{n}" for n in range(1)},
         **{"data-0-value": "d" * 1_900},
@@ -117,8 +122,8 @@ def test_a_text_that_is_too_long_is_shown_cut_as_the_sender_cuts_it(meadow: Worl
 
 
 def test_a_platforms_own_words_and_a_language_are_shown(meadow: World) -> None:
-    found = shown(
-        editor_of(meadow),
+    found = seen(
+        meadow,
         **{
             "tv__title": "On the TV",
             "locales-0-tag": "de",
@@ -134,8 +139,8 @@ def test_a_platforms_own_words_and_a_language_are_shown(meadow: World) -> None:
 
 
 def test_a_name_nobody_knows_stands_beside_its_field_with_what_was_meant(meadow: World) -> None:
-    found = shown(
-        editor_of(meadow),
+    found = seen(
+        meadow,
         title="Hi {{ first_nam }}",
         **{"locales-3-tag": "de", "locales-3-body": "{{ addres.city }}"},
     )
@@ -147,7 +152,7 @@ def test_a_name_nobody_knows_stands_beside_its_field_with_what_was_meant(meadow:
 
 
 def test_what_cannot_be_rendered_is_named_with_its_line_and_the_rest_is_shown(meadow: World) -> None:
-    found = shown(editor_of(meadow), title="Still here", body="one\n{{ first_name | shout }}")
+    found = seen(meadow, title="Still here", body="one\n{{ first_name | shout }}")
     assert [(one["field"], one["line"], one["level"]) for one in found["problems"]] == [("body", 2, "error")]
     assert (
         screen(found, "android")["title"] == "Still here"
@@ -174,7 +179,7 @@ def test_what_cannot_be_rendered_is_named_with_its_line_and_the_rest_is_shown(me
 def test_what_is_wrong_is_said_while_it_is_written(
     meadow: World, changes: dict[str, str], field: str, said: str
 ) -> None:
-    found = shown(editor_of(meadow), **changes)
+    found = seen(meadow, **changes)
     assert said in problems(found)[field] and found["screens"]
 
 
@@ -192,14 +197,14 @@ def test_what_is_wrong_for_one_person_is_said_in_the_editors_language(meadow: Wo
 
 
 def test_somebody_who_is_not_there_is_said_so(meadow: World) -> None:
-    found = shown(editor_of(meadow), as_person="Meadow-persno")
+    found = seen(meadow, as_person="Meadow-persno")
     assert found["person"] == "" and "Did you mean “Meadow-person”?" in found["whom"]
 
 
 def test_the_preview_says_when_it_is_really_told(meadow: World) -> None:
     Subscriber.objects.update(time_zone="Asia/Tokyo")
-    found = shown(
-        editor_of(meadow),
+    found = seen(
+        meadow,
         send_at_0="2030-03-01",
         send_at_1="12:00:00",
         local_time="09:00",
@@ -211,12 +216,12 @@ def test_the_preview_says_when_it_is_really_told(meadow: World) -> None:
 
 def test_the_preview_names_the_window_and_what_is_wrong_with_it(meadow: World) -> None:
     at = {"send_at_0": "2030-03-01", "send_at_1": "21:00:00", "viewer_zone": "Europe/Berlin"}
-    found = shown(editor_of(meadow), window_start="18:00", window_end="20:00", **at)
+    found = seen(meadow, window_start="18:00", window_end="20:00", **at)
     home = meadow.application.time_zone
     assert f"Its window is shut then; it opens at Sat 2 Mar 2030, 18:00 ({home})." in found["when"]
     assert "It starts for you at Sat 2 Mar 2030, 19:00 (Europe/Berlin)." in found["when"]
     assert any(f"outside 18:00 to 20:00 in {home}" in sentence for sentence in found["when"])
-    found = shown(editor_of(meadow, "tom"), window_start="20:00", window_end="18:00", **at)
+    found = seen(meadow, "tom", window_start="20:00", window_end="18:00", **at)
     assert "ends before it begins" in problems(found)["window_end"]
 
 
@@ -230,10 +235,10 @@ def test_the_preview_says_what_the_recipients_clocks_say(meadow: World) -> None:
         "By the clocks of its recipients that is between Fri 1 Mar 2030, 07:00 (America/New_York) and Fri 1 Mar"
         " 2030, 21:00 (Asia/Tokyo)."
     )
-    assert between in shown(editor_of(meadow), **at)["when"]
+    assert between in seen(meadow, **at)["when"]
     known_zones.forget()
     other.delete()
-    found = shown(editor_of(meadow, "tom"), **at)["when"]
+    found = seen(meadow, "tom", **at)["when"]
     assert not any("By the clocks" in sentence for sentence in found)
 
 
@@ -407,14 +412,14 @@ def test_who_may_only_look_sees_what_differs_and_no_json(meadow: World) -> None:
 
 
 def test_a_wrong_text_of_one_platform_takes_nothing_of_the_others_from_the_preview(meadow: World) -> None:
-    found = shown(editor_of(meadow), ios__badge="many", tv__title="On the TV", ios__title="Phone")
+    found = seen(meadow, ios__badge="many", tv__title="On the TV", ios__title="Phone")
     assert "must be auto" in problems(found)["ios__badge"]
     assert (screen(found, "tv")["title"], screen(found, "ios")["title"]) == ("On the TV", "Phone")
 
 
 def test_every_override_is_shown_while_it_is_written(meadow: World) -> None:
-    found = shown(
-        editor_of(meadow),
+    found = seen(
+        meadow,
         **{
             "badge": "2",
             "ios__badge": "7",

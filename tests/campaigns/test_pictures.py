@@ -1,6 +1,7 @@
 """Uploaded pictures: what is kept is small, upright and without what the camera wrote."""
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,10 +12,17 @@ from campaigns.pictures import LARGEST, PictureError, checked
 
 
 def upload(
-    kind: str = "JPEG", size: tuple[int, int] = (3_000, 2_000), mode: str = "RGB", **options: Any
+    kind: str = "JPEG",
+    size: tuple[int, int] = (3_000, 2_000),
+    mode: str = "RGB",
+    *,
+    plain: bool = False,
+    **options: Any,
 ) -> io.BytesIO:
+    """Make a picture of noise, which compresses badly; a plain one is black, and quickly made."""
     made = io.BytesIO()
-    Image.effect_noise(size, 90).convert(mode).save(made, kind, **options)
+    image = Image.new("L", size) if plain else Image.effect_noise(size, 90)
+    image.convert(mode).save(made, kind, **options)
     made.seek(0)
     return made
 
@@ -46,17 +54,19 @@ def test_what_can_be_seen_through_stays_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "said"),
+    ("make", "said"),
     [
-        (io.BytesIO(b"<svg onload=alert(1)>"), "no picture that can be read"),
-        (io.BytesIO(b"\xff\xd8\xff\xe0 broken"), "no picture that can be read"),
-        (io.BytesIO(upload("PNG").getvalue()[:5_000]), "no picture that can be read"),
-        (upload("BMP", (100, 100)), "no picture that can be read"),
-        (upload("PNG", (20, 20)), "at least 64"),
-        (upload("PNG", (8_000, 6_000), "1"), "make it smaller"),
+        (lambda: io.BytesIO(b"<svg onload=alert(1)>"), "no picture that can be read"),
+        (lambda: io.BytesIO(b"\xff\xd8\xff\xe0 broken"), "no picture that can be read"),
+        (lambda: io.BytesIO(upload("PNG", (300, 200)).getvalue()[:5_000]), "no picture that can be read"),
+        (lambda: upload("BMP", (100, 100)), "no picture that can be read"),
+        (lambda: upload("PNG", (20, 20)), "at least 64"),
+        (lambda: upload("PNG", (8_000, 6_000), "1", plain=True), "make it smaller"),
     ],
+    ids=["svg", "broken", "cut off", "another kind", "too small", "too large"],
 )
-def test_what_is_no_picture_or_too_large_is_refused(file: io.BytesIO, said: str) -> None:
+def test_what_is_no_picture_or_too_large_is_refused(make: Callable[[], io.BytesIO], said: str) -> None:
+    file = make()
     with pytest.raises(PictureError, match=said):
         checked(file, size=len(file.getvalue()))
 

@@ -15,10 +15,11 @@ from tests.servers.process import Process, free_port
 
 ROOT = Path(__file__).parents[2]
 MANY = 20
-PATIENCE = 10.0
+PATIENCE = 30.0
+"""Seconds; only a failure takes them: what goes is waited for, not timed."""
 
 
-@pytest.fixture(params=["daphne", "uvicorn"])
+@pytest.fixture(params=["daphne", "daphne-looking", "uvicorn"])
 def port(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[int]:
     """A server that says what it holds."""
     port = free_port()

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections.abc import Container
 from datetime import UTC, datetime
 from typing import Any
 
@@ -120,6 +121,32 @@ def test_everything_else_has_its_turn_while_very_many_lines_are_closed(
 
     asyncio.run(course())
     assert closed_by_then[:3] == [2, 4, 5]
+
+
+def test_everything_else_has_its_turn_while_very_many_notes_are_taken_up(
+    lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def newest(instant: datetime) -> int:
+        return 0
+
+    async def read(floor: int, known: Container[int]) -> list[Note]:
+        return [note(key, device=uuid.uuid4()) for key in range(1, 6)]
+
+    monkeypatch.setattr(closing_notes, "AT_ONCE", 2)
+    monkeypatch.setattr(closing_notes, "_newest_before", newest)
+    monkeypatch.setattr(closing_notes, "_read", read)
+    closings = Closings(lines)
+    taken_by_then: list[int] = []
+
+    async def course() -> None:
+        running = asyncio.create_task(closings.run())
+        for _ in range(3):
+            await asyncio.sleep(0)
+            taken_by_then.append(len(closings._seen))
+        running.cancel()
+
+    asyncio.run(course())
+    assert taken_by_then == [2, 4, 5]
 
 
 def test_a_signing_keys_note_ends_the_lines_of_its_tokens_however_late_they_were_shown(lines: Lines) -> None:
