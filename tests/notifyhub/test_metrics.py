@@ -1,7 +1,9 @@
 import time
 
 import pytest
+from django.utils import timezone
 
+from campaigns.models import Event, EventType
 from delivery import ages, presence
 from delivery.lanes import LANES
 from delivery.models import Gate, Hold, Page, Parcel, Run
@@ -34,6 +36,47 @@ def test_figures_tell_what_waits_and_which_gates_are_shut(client, application):
     assert 'notifyhub_runs{state="running"} 1.0' in text
     (oldest,) = [line for line in text.splitlines() if line.startswith("notifyhub_oldest_seconds{")]
     assert 60 <= float(oldest.split()[-1]) < 90
+
+
+def test_what_is_alike_is_one_figure(client, application):
+    now = time.time()
+    for number in range(3):
+        run = Run.objects.create(
+            application=application,
+            origin=str(number),
+            title="x",
+            kind="audience",
+            lane="bulk",
+            state="running",
+            snapshot={},
+        )
+        work = {"run": run, "application": application, "lane": "bulk", "created_at": now}
+        page = Page.objects.create(kind="people", due_at=now - 60 * (number + 1), **work)
+        Parcel.objects.create(page=page, provider="fcm", size=1, due_at=now, **work)
+        EventType.objects.create(application=application, name=f"a.{number}", lane="high")
+        Event.objects.create(
+            application=application,
+            source="/a",
+            event_id=str(number),
+            type=f"a.{number}",
+            lane="high",
+            received_at=now,
+            time=timezone.now(),
+        )
+        other = Application.objects.create(name=str(number), slug=f"shop-{number}")
+        Gate.objects.create(application=other, provider="fcm", state="shut")
+    lines = client.get("/metrics").content.decode().splitlines()
+    assert 'notifyhub_waiting{lane="bulk",stage="plan"} 3.0' in lines
+    assert 'notifyhub_waiting{lane="bulk",stage="fcm"} 3.0' in lines
+    assert 'notifyhub_waiting{lane="high",stage="decide"} 3.0' in lines
+    assert 'notifyhub_gates{provider="fcm",state="shut"} 3.0' in lines
+    assert 'notifyhub_runs{state="running"} 3.0' in lines
+    (oldest,) = [
+        line for line in lines if line.startswith('notifyhub_oldest_seconds{lane="bulk",stage="plan"}')
+    ]
+    assert 180 <= float(oldest.split()[-1]) < 210
+    names = [line.rpartition(" ")[0] for line in lines if not line.startswith("#")]
+    assert len(names) == len(set(names)), "Prometheus takes each figure once"
 
 
 def test_figures_tell_what_is_stuck_and_stopped(client, application):
