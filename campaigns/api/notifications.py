@@ -96,6 +96,7 @@ class NotificationView(Scoped):
     """Transactional notifications."""
 
     required_scope = "notifications:write"
+    parameters = ("wait",)
 
     @extend_schema(
         operation_id="notifications_send",

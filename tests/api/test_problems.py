@@ -108,6 +108,24 @@ def test_every_wrong_field_is_named_with_its_pointer(shop: World) -> None:
     ]
 
 
+def test_a_parameter_that_is_not_known_is_refused_where_it_would_choose_everything(shop: World) -> None:
+    told = problem(shop.service("GET", "subscribers?external_id=ada"), 400, "invalid")
+    assert told["errors"][0]["pointer"] == "/external_id" and "there are after, limit" in told["detail"]
+    told = problem(shop.service("GET", "runs?stat=paused"), 400, "invalid")
+    assert "did you mean “state”" in told["detail"]
+    told = problem(shop.service("GET", "runs?state=pausing"), 400, "invalid")
+    assert "not one of planned, running, paused" in told["detail"]
+    problem(shop.service("POST", "notifications?wiat=1", {"to": "x", "title": "x"}), 400, "invalid")
+
+
+def test_a_wrong_choice_is_told_the_right_ones(shop: World) -> None:
+    body = {"name": "a.b", "lane": "fast", "senders": ["me"]}
+    told = problem(shop.service("POST", "event-types", body), 400, "invalid")
+    said = {error["pointer"]: error["detail"] for error in told["errors"]}
+    assert said["/lane"] == "“fast” is not one of critical, high, normal, bulk."
+    assert said["/senders/0"].startswith("“me” is not one of keys, ")
+
+
 def test_a_body_of_another_shape_is_refused(shop: World) -> None:
     for body in ([], "x", 3, None, True):
         answer = shop.service("POST", "segments", b"null" if body is None else body)
