@@ -19,15 +19,27 @@ from redis.exceptions import RedisError
 from campaigns.models import Event
 from delivery import ages, dbclock, presence
 from delivery.models import Gate, Hold, Page, Parcel, Run, WorkState
+from notifyhub import health
 
 OPEN = [WorkState.WAITING, WorkState.CLAIMED]
 
 
 class HubCollector(Collector):
-    """Reads the figures from the database; every query is served by a partial index."""
+    """Reads the figures from the database and Redis; every query is served by a partial index."""
 
     def collect(self) -> Iterable[Metric]:
-        """Return the gauges."""
+        """Return which parts answer, and the figures of those that do: one that hangs costs two seconds, once."""
+        up = GaugeMetricFamily("notifyhub_up", "Whether a part answers, 1 or 0.", labels=["part"])
+        parts = {name: bool(part["ok"]) for name, part in health.examine().items()}
+        for name, answers in parts.items():
+            up.add_metric([name], float(answers))
+        yield up
+        if parts["database"]:
+            yield from self._of_database()
+        if parts["redis"]:
+            yield from _of_redis()
+
+    def _of_database(self) -> list[Metric]:
         now = dbclock.now()
         waiting = GaugeMetricFamily(
             "notifyhub_waiting", "Events to decide, pages to plan, parcels to send.", labels=["stage", "lane"]
@@ -55,7 +67,7 @@ class HubCollector(Collector):
         for stage, lane, count in _dead():
             dead.add_metric([stage, lane], count)
         holds = GaugeMetricFamily("notifyhub_holds", "Stops in force.", value=Hold.objects.count())
-        return [waiting, oldest, gates, runs, dead, holds, *_of_redis()]
+        return [waiting, oldest, gates, runs, dead, holds]
 
 
 def _waiting() -> Iterator[tuple[list[str], int, float]]:
@@ -90,7 +102,7 @@ def _counted(rows: Any, *by: str, least: str = "") -> Any:
 
 
 def _of_redis() -> list[Metric]:
-    """Return the figures that stand in Redis; none while it is away."""
+    """Return the figures that stand in Redis; none when it goes away meanwhile."""
     age = HistogramMetricFamily(
         "notifyhub_age_seconds", "Age of messages when a provider or socket took them.", labels=["lane"]
     )

@@ -1,6 +1,8 @@
+import threading
 import time
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
 from campaigns.models import Event, EventType
@@ -8,6 +10,7 @@ from delivery import ages, presence
 from delivery.lanes import LANES
 from delivery.models import Gate, Hold, Page, Parcel, Run
 from devices.models import Application
+from notifyhub import health
 
 
 @pytest.fixture
@@ -95,6 +98,7 @@ def test_figures_tell_what_is_stuck_and_stopped(client, application):
 
 @pytest.mark.django_db
 def test_age_at_delivery_is_a_histogram_with_its_objective(client, monkeypatch):
+    monkeypatch.setattr(health, "CHECKS", dict.fromkeys(health.CHECKS, lambda: None))
     found = {lane: ages.Histogram() for lane in LANES}
     found["critical"].add({b"2": b"6", b"3": b"3", b"15": b"1", b"within": b"9", b"ms": b"12500"})
     monkeypatch.setattr(ages, "totals", lambda: found)
@@ -114,6 +118,33 @@ def test_age_at_delivery_is_a_histogram_with_its_objective(client, monkeypatch):
 def test_without_redis_the_other_figures_are_told_all_the_same(client):
     text = client.get("/metrics").content.decode()
     assert "notifyhub_holds 0.0" in text and "notifyhub_age_seconds" not in text
+    assert 'notifyhub_up{part="redis"} 0.0' in text and 'notifyhub_up{part="database"} 1.0' in text
+
+
+def test_without_the_database_this_is_told(client, monkeypatch):
+    def refuse():
+        raise OperationalError("away")
+
+    monkeypatch.setattr(health, "CHECKS", {"database": refuse, "log": refuse, "redis": refuse})
+    answer = client.get("/metrics")
+    assert answer.status_code == 200
+    names = [line for line in answer.content.decode().splitlines() if not line.startswith("#")]
+    assert names == [f'notifyhub_up{{part="{part}"}} 0.0' for part in ("database", "log", "redis")]
+
+
+@pytest.mark.django_db
+def test_a_redis_that_hangs_holds_nothing_up(client, monkeypatch):
+    let_go = threading.Event()
+    monkeypatch.setattr(health, "TIMEOUT", 0.1)
+    monkeypatch.setattr(
+        health, "CHECKS", {**dict.fromkeys(health.CHECKS, lambda: None), "redis": lambda: let_go.wait(30)}
+    )
+    monkeypatch.setattr(ages, "totals", lambda: pytest.fail("asked a Redis that hangs"))
+    try:
+        text = client.get("/metrics").content.decode()
+    finally:
+        let_go.set()
+    assert 'notifyhub_up{part="redis"} 0.0' in text and "notifyhub_holds 0.0" in text
 
 
 @pytest.mark.django_db
