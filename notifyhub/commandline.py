@@ -4,8 +4,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import InterfaceError, OperationalError, ProgrammingError
 from redis.exceptions import RedisError
 
-UNTOLD = ("no such table", "no such column", "does not exist")
-"""What databases say of tables that a newer version has, or that were never made."""
+OLDER = ("no such table", "no such column")
+"""What SQLite says of tables that a newer version has, or that were never made; PostgreSQL has an error for it."""
 
 
 def sentence_of(error: BaseException) -> str:
@@ -13,7 +13,9 @@ def sentence_of(error: BaseException) -> str:
     said = " ".join(str(error).split())
     if isinstance(error, ImproperlyConfigured):
         return said
-    if isinstance(error, OperationalError | ProgrammingError) and any(text in said for text in UNTOLD):
+    if isinstance(error, ProgrammingError) or (
+        isinstance(error, OperationalError) and any(text in said for text in OLDER)
+    ):
         return f"The tables are missing or older than this version ({said}): run `manage.py prepare`."
     if isinstance(error, OperationalError | InterfaceError):
         return f"The database does not answer ({said}). DATABASE_URL says where it is."

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
-from django.db import OperationalError
+from django.db import OperationalError, ProgrammingError
 
 from delivery.redis_client import client
 from notifyhub.commandline import sentence_of
@@ -29,6 +29,7 @@ def run(folder: Path, *command: str, **environment: str) -> subprocess.Completed
         },
         capture_output=True,
         text=True,
+        timeout=120,
     )
 
 
@@ -61,6 +62,12 @@ def test_a_command_says_what_is_wrong_and_shows_no_traceback(tmp_path, command, 
     assert len(ended.stderr.splitlines()) == 1
 
 
+def test_the_hub_does_not_start_on_tables_of_another_version(tmp_path):
+    ended = run(tmp_path, "serve", "--only", "clock")
+    assert ended.returncode == 1
+    assert "run `manage.py prepare`" in ended.stderr and "Traceback" not in ended.stderr
+
+
 def test_who_wants_the_traceback_gets_it(tmp_path):
     assert "Traceback" in run(tmp_path, "drain", "--traceback").stderr
 
@@ -68,6 +75,13 @@ def test_who_wants_the_traceback_gets_it(tmp_path):
 def test_a_fault_of_ours_is_no_sentence():
     assert sentence_of(KeyError("page")) == ""
     assert sentence_of(OperationalError("server closed the connection")).startswith("The database")
+
+
+def test_a_database_that_is_not_there_is_no_table_that_is_missing():
+    away = sentence_of(OperationalError('connection failed: FATAL:  database "hub" does not exist'))
+    assert "DATABASE_URL" in away and "prepare" not in away
+    older = sentence_of(ProgrammingError('relation "delivery_run" does not exist'))
+    assert "prepare" in older
 
 
 def test_redis_is_named_with_the_setting_that_says_where_it_is():
