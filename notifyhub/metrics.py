@@ -41,14 +41,14 @@ class HubCollector(Collector):
 
     def _of_database(self) -> list[Metric]:
         now = dbclock.now()
-        waiting = GaugeMetricFamily(
+        works = GaugeMetricFamily(
             "notifyhub_waiting", "Events to decide, pages to plan, parcels to send.", labels=["stage", "lane"]
         )
         oldest = GaugeMetricFamily(
             "notifyhub_oldest_seconds", "How long the oldest of them is overdue.", labels=["stage", "lane"]
         )
-        for labels, count, since in _waiting():
-            waiting.add_metric(labels, count)
+        for labels, count, since in waiting():
+            works.add_metric(labels, count)
             oldest.add_metric(labels, max(0.0, now - since))
         gates = GaugeMetricFamily(
             "notifyhub_gates", "Gates by provider and state.", labels=["provider", "state"]
@@ -64,13 +64,13 @@ class HubCollector(Collector):
             "Pages and parcels set aside after too many tries.",
             labels=["stage", "lane"],
         )
-        for stage, lane, count in _dead():
+        for stage, lane, count in set_aside():
             dead.add_metric([stage, lane], count)
         holds = GaugeMetricFamily("notifyhub_holds", "Stops in force.", value=Hold.objects.count())
-        return [waiting, oldest, gates, runs, dead, holds]
+        return [works, oldest, gates, runs, dead, holds]
 
 
-def _waiting() -> Iterator[tuple[list[str], int, float]]:
+def waiting() -> Iterator[tuple[list[str], int, float]]:
     """Yield ([stage, lane], how many, since when the oldest) of all that waits."""
     events = Event.objects.filter(decided=False)
     for lane, count, since in _counted(events, "lane", least="received_at"):
@@ -83,7 +83,7 @@ def _waiting() -> Iterator[tuple[list[str], int, float]]:
         yield [provider, lane], count, since
 
 
-def _dead() -> Iterator[tuple[str, str, int]]:
+def set_aside() -> Iterator[tuple[str, str, int]]:
     """Yield (stage, lane, how many) of all that was set aside."""
     pages = Page.objects.filter(state=WorkState.DEAD)
     for lane, count in _counted(pages, "lane"):
