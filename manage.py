@@ -12,7 +12,15 @@ def main() -> None:
 
     import notifyhub  # noqa: F401  (prepares imports that daphne and apns2 need)
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except Exception as error:
+        from notifyhub.commandline import sentence_of
+
+        sentence = sentence_of(error)
+        if not sentence or "--traceback" in sys.argv:
+            raise
+        sys.exit(f"manage.py: {sentence}")
 
 
 if __name__ == "__main__":

@@ -6,17 +6,27 @@ from typing import Any, cast
 from django.core.exceptions import ValidationError
 from django.db.models import Model, ProtectedError, QuerySet
 from rest_framework import serializers, viewsets
+from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from devices import audit
 from devices.models import ApiKey, Application
 from devices.problems import refuse
+from devices.strictness import refuse_unknown
 
 
 class Scoped(APIView):
     """What every view has: the application of whoever sends the request."""
 
     required_scope: str | Mapping[str, str]
+    parameters: tuple[str, ...] = ()
+    """What may stand behind the `?` of the view's addresses, besides where and how long a page of a list is."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        # a filter that is not known would choose everything
+        paging = ("after", "limit") if getattr(self, "action", "") == "list" else ()
+        refuse_unknown(request.query_params, (*self.parameters, *paging), noun="parameter")
 
     @property
     def application(self) -> Application:

@@ -28,6 +28,14 @@ class LimitedJsonParser(BaseParser):
     def _body(self, stream: IO[Any], context: Mapping[str, Any] | None) -> bytes:
         limit: int = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         request = (context or {}).get("request")
+        coding = request.META.get("HTTP_CONTENT_ENCODING", "identity") if request is not None else "identity"
+        if coding.lower() != "identity":
+            raise refuse(
+                415,
+                "unsupported-media-type",
+                "This kind of body is not taken here",
+                "Bodies are read as they are: send it without “Content-Encoding”.",
+            )
         declared = request.META.get("CONTENT_LENGTH", "") if request is not None else ""
         if str(declared).isdigit() and int(declared) > limit:
             raise _too_large(limit)

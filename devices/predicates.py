@@ -1,12 +1,14 @@
 """The language of segments: reads a predicate's JSON into nodes, or says which place of it is wrong."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from difflib import get_close_matches
 from typing import Any
 
 import msgspec
 from django.utils.translation import gettext as _
+
+from devices.wall_time import zone_names
 
 PLATFORMS = ("android", "ios", "web", "tv", "stick")
 PROVIDERS = ("fcm", "apns", "webpush", "socket")
@@ -46,6 +48,7 @@ OPERATORS = {
 DEVICE_FIELDS = frozenset(
     {"platform", "provider", "app_version", "device_locale", "device_time_zone", "last_seen"}
 )
+ZONED = ("time_zone", "device_time_zone")
 BEHAVIOUR = ("event", "received", "opened")
 """Conditions about what a subscriber did, counted as facts (`devices.facts`)."""
 DAYS = ("within_days", "before_days")
@@ -105,10 +108,10 @@ Node = Condition | Group | Not
 def parse(predicate: Any, *, whole: bool = False) -> Node | None:
     """Return the nodes of a predicate's JSON; None stands for everybody.
 
-    Raises `PredicateError` for anything else than the language, deeper than 8 or of more than 100 nodes; with
-    `whole` (the segments inside it are put in their places) 40 and 500.
+    Raises `PredicateError` for anything else than the language, deeper than 8 or of more than 100 nodes, and for time
+    zones that there are not; with `whole` (the segments inside it are put in their places) 40 and 500, and any zones.
     """
-    reader = _Reader(WHOLE_DEPTH, WHOLE_NODES) if whole else _Reader(MAX_DEPTH, MAX_NODES)
+    reader = _Reader(WHOLE_DEPTH, WHOLE_NODES) if whole else _Reader(MAX_DEPTH, MAX_NODES, zones=zone_names())
     return None if predicate is None else reader.node(predicate, "", 1)
 
 
@@ -155,7 +158,9 @@ def _holds(node: Node, platform: str) -> bool | None:
 class _Reader:
     """Reads one predicate and counts its nodes."""
 
-    def __init__(self, most_deep: int, most_nodes: int) -> None:
+    def __init__(self, most_deep: int, most_nodes: int, *, zones: Container[str] | None = None) -> None:
+        # not of a predicate that was saved before: the time zone database may have lost a name since
+        self.zones = zones
         self.most_deep = most_deep
         self.most_nodes = most_nodes
         self.nodes = 0
@@ -212,7 +217,18 @@ class _Reader:
             )
         if operator not in OPERATORS[key]:
             raise PredicateError(place, _("%(key)s takes one value, not a list.") % {"key": key})
-        return Condition(key, operator, _texts(key, operator, operand, place))
+        texts = _texts(key, operator, operand, place)
+        if key in ZONED and self.zones is not None:
+            for part, name in _each(operator, operand, place):
+                if name not in self.zones:
+                    raise PredicateError(
+                        part,
+                        _(
+                            "“%(name)s” is no IANA time zone; write one such as Europe/Berlin or America/Sao_Paulo."
+                        )
+                        % {"name": name[:64]},
+                    )
+        return Condition(key, operator, texts)
 
     def _attribute(self, raw: dict[str, Any], at: str) -> Condition:
         name = raw["attribute"]

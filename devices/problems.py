@@ -30,6 +30,7 @@ TITLES = {
     415: ("unsupported-media-type", "This kind of body is not taken here"),
     429: ("too-many-requests", "Too many requests"),
 }
+NOT_HERE = "There is nothing at this address, or it is not yours."
 
 
 class ProblemError(Exception):
@@ -72,13 +73,13 @@ def _told(error: Exception, context: Mapping[str, Any]) -> Told:
     if isinstance(error, exceptions.ValidationError):
         return _invalid(error)
     if isinstance(error, Http404):
-        return Problem(404, *TITLES[404], "There is nothing at this address, or it is not yours."), {}, {}
+        return Problem(404, *TITLES[404], NOT_HERE), {}, {}
     if isinstance(error, PermissionDenied):
         return Problem(403, *TITLES[403], str(error) or "This key may not do that."), {}, {}
     if isinstance(error, RequestDataTooBig):
         return Problem(413, *TITLES[413], "Send less at once."), {}, {}
     if isinstance(error, exceptions.APIException):
-        return _of_framework(error)
+        return _of_framework(error, context.get("view"))
     view = type(context.get("view")).__name__
     if isinstance(error, OperationalError | InterfaceError):
         log.exception("api.database_unavailable", view=view)
@@ -94,7 +95,7 @@ def _told(error: Exception, context: Mapping[str, Any]) -> Told:
     )
 
 
-def _of_framework(error: exceptions.APIException) -> Told:
+def _of_framework(error: exceptions.APIException, view: Any) -> Told:
     code, title = TITLES.get(
         error.status_code, (str(error.default_code).replace("_", "-"), "The request was refused")
     )
@@ -103,12 +104,23 @@ def _of_framework(error: exceptions.APIException) -> Told:
         headers["WWW-Authenticate"] = challenge
     if wait := getattr(error, "wait", None):
         headers["Retry-After"] = str(int(wait) + 1)
-    detail = (
-        error.detail
-        if isinstance(error.detail, str)
-        else " ".join(said for _, said in _each(error.detail, ""))
-    )
-    return Problem(error.status_code, code, title, str(detail)), {}, headers
+    detail = _advice(error, view) or " ".join(said for _, said in _each(error.detail, ""))
+    return Problem(error.status_code, code, title, detail), {}, headers
+
+
+def _advice(error: exceptions.APIException, view: Any) -> str:
+    """Return how to ask instead where the framework's own words only say that this was wrong; else an empty text."""
+    if isinstance(error, exceptions.MethodNotAllowed):
+        return f"Here it is {' or '.join(name for name in view.allowed_methods if name != 'OPTIONS')}."
+    if isinstance(error, exceptions.UnsupportedMediaType):
+        taken = " or ".join(parser.media_type for parser in view.parser_classes)
+        return f"Send it with the header “Content-Type: {taken}”."
+    if isinstance(error, exceptions.NotAcceptable):
+        given = " or ".join(renderer.media_type for renderer in view.renderer_classes)
+        return f"Answers are {given}: leave the header “Accept” out, or let it name that."
+    if isinstance(error, exceptions.NotFound) and error.detail == exceptions.NotFound.default_detail:
+        return NOT_HERE
+    return ""
 
 
 def _invalid(error: exceptions.ValidationError) -> Told:

@@ -1,5 +1,6 @@
 """Serializers that refuse what they do not know instead of dropping it."""
 
+from collections.abc import Container, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any, cast
 
@@ -15,31 +16,45 @@ MOST_BYTES = 16_384
 
 
 class Strict:
-    """Mixin: an unknown field is an error that names the one that may have been meant."""
+    """Mixin: an error names the field that may have been meant, and the choices that there are."""
+
+    def get_fields(self) -> dict[str, Any]:
+        fields: dict[str, Any] = super().get_fields()  # type: ignore[misc]
+        for field in fields.values():
+            chooser = getattr(field, "child", field)
+            if isinstance(chooser, serializers.ChoiceField):
+                names = ", ".join(str(name) for name in chooser.choices if name != "")
+                chooser.error_messages["invalid_choice"] = f"“{{input}}” is not one of {names}."
+        return fields
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict):
             fields = self.fields  # type: ignore[attr-defined]
             writable = [name for name, field in fields.items() if not field.read_only]
-            errors = {
-                str(name)[:100]: [_unknown(str(name), fields, writable)]
-                for name in data
-                if name not in writable
-            }
-            if errors:
-                raise serializers.ValidationError(errors)
+            refuse_unknown(data, writable, known=fields)
         return super().to_internal_value(data)  # type: ignore[misc]
 
 
-def _unknown(name: str, fields: Any, writable: list[str]) -> str:
-    if name in fields:
-        return "This is set by the hub; leave it out."
-    near = get_close_matches(name, writable, n=1)
-    return (
-        f"There is no such field; did you mean “{near[0]}”?"
-        if near
-        else (f"There is no such field; there are {', '.join(writable)}.")
-    )
+def refuse_unknown(
+    names: Iterable[Any], taken: Sequence[str], *, known: Container[Any] = (), noun: str = "field"
+) -> None:
+    """Refuse names that are not `taken`, each with the one that may have been meant; `known` ones are the hub's."""
+    errors = {
+        str(name)[:100]: [
+            "This is set by the hub; leave it out." if name in known else unknown(name, taken, noun)
+        ]
+        for name in names
+        if name not in taken
+    }
+    if errors:
+        raise serializers.ValidationError(errors)
+
+
+def unknown(name: Any, taken: Sequence[str], noun: str = "field") -> str:
+    """Say that there is no such name, and which one may have been meant or which there are."""
+    near = get_close_matches(str(name), taken, n=1)
+    there = f"did you mean “{near[0]}”?" if near else f"there are {', '.join(taken) or 'none'}."
+    return f"There is no such {noun}; {there}"
 
 
 class StrictSerializer(Strict, serializers.Serializer[Any]):

@@ -57,7 +57,10 @@ class NothingHere(APIView):
     schema = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        raise NotFound("There is no such address; /api/v1/schema/ lists them all.")
+        raise NotFound(
+            "There is no such address; /api/v1/schema/ lists them all. Ids in addresses are UUIDs, "
+            "but for subscribers, who have the service's own."
+        )
 
 
 _nothing = NothingHere.as_view()

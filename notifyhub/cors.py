@@ -8,7 +8,18 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 PATHS = tuple(
-    f"/api/v1/{name}" for name in ("inbox", "receipts", "tickets", "preferences", "devices", "web-push-key")
+    f"/api/v1/{name}"
+    for name in (
+        "inbox",
+        "receipts",
+        "tickets",
+        "preferences",
+        "devices",
+        "device-messages",
+        "presence",
+        "events",
+        "web-push-key",
+    )
 )
 HEADERS = {
     "Access-Control-Allow-Origin": "*",

@@ -64,11 +64,12 @@ def _timed(check: Callable[[], None]) -> float:
     return time.perf_counter() - began
 
 
-def examine(*, timeout: float = TIMEOUT) -> dict[str, dict[str, object]]:
-    """Ask every part at once; return {part: {"ok", "ms"} or {"ok": False, "error"}} within `timeout` seconds.
+def examine(*, timeout: float | None = None) -> dict[str, dict[str, object]]:
+    """Ask every part at once; return {part: {"ok", "ms"} or {"ok": False, "error"}} within `timeout` seconds, else 2.
 
     An error is told by its kind only: its text may hold an address or a password, so it goes to the log.
     """
+    timeout = TIMEOUT if timeout is None else timeout
     asked: dict[str, Future[float]] = {
         name: _pool(os.getpid()).submit(_timed, check) for name, check in CHECKS.items()
     }

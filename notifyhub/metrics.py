@@ -5,6 +5,7 @@ The hub is several processes; what they share is the database and Redis, so thes
 
 import hmac
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from django.conf import settings
 from django.db.models import Count, Min
@@ -18,70 +19,90 @@ from redis.exceptions import RedisError
 from campaigns.models import Event
 from delivery import ages, dbclock, presence
 from delivery.models import Gate, Hold, Page, Parcel, Run, WorkState
+from notifyhub import health
 
 OPEN = [WorkState.WAITING, WorkState.CLAIMED]
 
 
 class HubCollector(Collector):
-    """Reads the figures from the database; every query is served by a partial index."""
+    """Reads the figures from the database and Redis; every query is served by a partial index."""
 
     def collect(self) -> Iterable[Metric]:
-        """Return the gauges."""
+        """Return which parts answer, and the figures of those that do: one that hangs costs two seconds, once."""
+        up = GaugeMetricFamily("notifyhub_up", "Whether a part answers, 1 or 0.", labels=["part"])
+        parts = {name: bool(part["ok"]) for name, part in health.examine().items()}
+        for name, answers in parts.items():
+            up.add_metric([name], float(answers))
+        yield up
+        if parts["database"]:
+            yield from self._of_database()
+        if parts["redis"]:
+            yield from _of_redis()
+
+    def _of_database(self) -> list[Metric]:
         now = dbclock.now()
-        waiting = GaugeMetricFamily(
+        works = GaugeMetricFamily(
             "notifyhub_waiting", "Events to decide, pages to plan, parcels to send.", labels=["stage", "lane"]
         )
         oldest = GaugeMetricFamily(
             "notifyhub_oldest_seconds", "How long the oldest of them is overdue.", labels=["stage", "lane"]
         )
-        for labels, count, since in _waiting():
-            waiting.add_metric(labels, count)
+        for labels, count, since in waiting():
+            works.add_metric(labels, count)
             oldest.add_metric(labels, max(0.0, now - since))
         gates = GaugeMetricFamily(
             "notifyhub_gates", "Gates by provider and state.", labels=["provider", "state"]
         )
-        for provider, state, count in Gate.objects.values_list("provider", "state", Count("pk")).order_by():
+        for provider, state, count in _counted(Gate.objects, "provider", "state"):
             gates.add_metric([provider, state], count)
         runs = GaugeMetricFamily("notifyhub_runs", "Runs that are not over, by state.", labels=["state"])
         active = Run.objects.filter(state__in=[Run.State.PLANNED, Run.State.RUNNING, Run.State.PAUSED])
-        for state, count in active.values_list("state", Count("pk")).order_by():
+        for state, count in _counted(active, "state"):
             runs.add_metric([state], count)
         dead = GaugeMetricFamily(
             "notifyhub_dead_letters",
             "Pages and parcels set aside after too many tries.",
             labels=["stage", "lane"],
         )
-        for stage, lane, count in _dead():
+        for stage, lane, count in set_aside():
             dead.add_metric([stage, lane], count)
         holds = GaugeMetricFamily("notifyhub_holds", "Stops in force.", value=Hold.objects.count())
-        return [waiting, oldest, gates, runs, dead, holds, *_of_redis()]
+        return [works, oldest, gates, runs, dead, holds]
 
 
-def _waiting() -> Iterator[tuple[list[str], int, float]]:
+def waiting() -> Iterator[tuple[list[str], int, float]]:
     """Yield ([stage, lane], how many, since when the oldest) of all that waits."""
     events = Event.objects.filter(decided=False)
-    for lane, count, since in events.values_list("lane", Count("pk"), Min("received_at")).order_by():
+    for lane, count, since in _counted(events, "lane", least="received_at"):
         yield ["decide", lane], count, since
     pages = Page.objects.filter(state__in=OPEN)
-    for lane, count, since in pages.values_list("lane", Count("pk"), Min("due_at")).order_by():
+    for lane, count, since in _counted(pages, "lane", least="due_at"):
         yield ["plan", lane], count, since
     parcels = Parcel.objects.filter(state__in=OPEN)
-    rows = parcels.values_list("provider", "lane", Count("pk"), Min("due_at")).order_by()
-    for provider, lane, count, since in rows:
+    for provider, lane, count, since in _counted(parcels, "provider", "lane", least="due_at"):
         yield [provider, lane], count, since
 
 
-def _dead() -> Iterator[tuple[str, str, int]]:
+def set_aside() -> Iterator[tuple[str, str, int]]:
     """Yield (stage, lane, how many) of all that was set aside."""
     pages = Page.objects.filter(state=WorkState.DEAD)
-    for lane, count in pages.values_list("lane").annotate(Count("pk")).order_by():
+    for lane, count in _counted(pages, "lane"):
         yield "plan", lane, count
     parcels = Parcel.objects.filter(state=WorkState.DEAD)
-    yield from parcels.values_list("provider", "lane").annotate(Count("pk")).order_by()
+    yield from _counted(parcels, "provider", "lane")
+
+
+def _counted(rows: Any, *by: str, least: str = "") -> Any:
+    """Return (values of `by`, how many, the least of `least` if asked): a row for each group.
+
+    Aggregates within `values_list` would be by row.
+    """
+    found = rows.order_by().values_list(*by).annotate(Count("pk"))
+    return found.annotate(Min(least)) if least else found
 
 
 def _of_redis() -> list[Metric]:
-    """Return the figures that stand in Redis; none while it is away."""
+    """Return the figures that stand in Redis; none when it goes away meanwhile."""
     age = HistogramMetricFamily(
         "notifyhub_age_seconds", "Age of messages when a provider or socket took them.", labels=["lane"]
     )

@@ -187,9 +187,8 @@ CHANNEL_LAYERS = {
 }
 
 # -- alerts to the staff
-_EMAIL = env.str("NOTIFYHUB_EMAIL_URL", "")
-EMAIL_SET = bool(_EMAIL)
-vars().update(env.email_url_config(_EMAIL or "dummymail://"))
+EMAIL_SET = bool(env.str("NOTIFYHUB_EMAIL_URL", ""))
+vars().update(env.email("NOTIFYHUB_EMAIL_URL"))
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.str("NOTIFYHUB_EMAIL_FROM", "notifyhub@localhost")
 # hosts of webhooks whose addresses need not be public, and which need no HTTPS, in a network of one's own
@@ -229,7 +228,7 @@ LANE_RESERVES = {
     "high": 0.05,
     "normal": 0.15,
     "bulk": 0.3,
-    **{lane: float(share) for lane, share in env.dict("NOTIFYHUB_LANE_RESERVES", default={}).items()},
+    **env.numbers("NOTIFYHUB_LANE_RESERVES"),
 }
 # seconds that a device with a WebSocket has to acknowledge before it is pushed to
 SILENCE_SECONDS = {
@@ -237,7 +236,7 @@ SILENCE_SECONDS = {
     "high": 5.0,
     "normal": 15.0,
     "bulk": 15.0,
-    **{lane: float(wait) for lane, wait in env.dict("NOTIFYHUB_SILENCE_SECONDS", default={}).items()},
+    **env.numbers("NOTIFYHUB_SILENCE_SECONDS"),
 }
 # a run in which this share of the last messages, of at least so many, finds its token refused is paused
 BRAKE_SHARE = env.float("NOTIFYHUB_BRAKE_SHARE", 0.2)
@@ -301,5 +300,5 @@ UNFOLD = {
     "DASHBOARD_CALLBACK": "notifyhub.dashboard.numbers",
 }
 LOGGING_CONFIG = "notifyhub.logs.configure"
-LOG_LEVEL = env.str("NOTIFYHUB_LOG_LEVEL", "INFO").upper()
+LOG_LEVEL = env.level("NOTIFYHUB_LOG_LEVEL", "INFO")
 LOGGING = {"level": LOG_LEVEL}  # Django hands this to LOGGING_CONFIG, and calls it only when it is not empty

@@ -5,7 +5,11 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from devices import preference_pages
-from notifyhub import demo_page, health, media, metrics, viewer
+from notifyhub import demo_page, health, media, metrics, refusals, viewer
+
+handler400 = "notifyhub.refusals.bad_request"
+handler404 = "notifyhub.refusals.not_found"
+handler500 = "notifyhub.refusals.failed"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
@@ -13,6 +17,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("media/pictures/<str:name>", media.picture, name="picture"),
     path("api/v1/", include("notifyhub.api")),
+    path("ws/v1/", refusals.plain_http),
     path("preferences/<str:token>/", preference_pages.page, name="preferences"),
     path("preferences/<str:token>/opt-out/", preference_pages.opt_out, name="preferences-opt-out"),
     path("-/health/live", health.live, name="health-live"),

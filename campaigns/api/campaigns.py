@@ -49,6 +49,7 @@ class CampaignViewSet(ScopedModelViewSet):
     model = Campaign
     related = ("category", "segment", "application", "event_type", "event_unless")
     serializer_class = CampaignSerializer
+    parameters = ("everybody",)
     required_scope = {
         "list": "campaigns:read",
         "retrieve": "campaigns:read",

@@ -81,7 +81,19 @@ class EventView(Scoped):
 
 
 def _documents(request: Request) -> list[Any]:
+    if "ce-specversion" in request.headers:
+        raise refuse(
+            415,
+            "unsupported-media-type",
+            "Events in binary mode are not taken",
+            f"Send it in structured mode: all of it as JSON in the body, as {CloudEventParser.media_type}; "
+            "the CloudEvents SDKs call that to_structured, or structured mode.",
+        )
     body = request.data
+    if body == {}:
+        raise refuse(
+            400, "invalid", "There is no event", "Send one as a JSON object, or a JSON array of them."
+        )
     kind = (request.content_type or "").partition(";")[0].strip().lower()
     if kind == CloudEventBatchParser.media_type and not isinstance(body, list):
         raise refuse(400, "invalid", "This is no batch", "A batch of events is a JSON array.")

@@ -20,6 +20,7 @@ from delivery.models import Run
 from devices.isolation import Scoped
 from devices.models import Application, Subscriber
 from devices.problems import ProblemError, refuse
+from devices.strictness import refuse_unknown
 
 MOST_SECONDS = 10.0
 LOOK_SECONDS = 0.05
@@ -96,6 +97,7 @@ class NotificationView(Scoped):
     """Transactional notifications."""
 
     required_scope = "notifications:write"
+    parameters = ("wait",)
 
     @extend_schema(
         operation_id="notifications_send",
@@ -122,6 +124,8 @@ class NotificationView(Scoped):
         idempotency_key = request.headers.get("Idempotency-Key", "").strip()
         if len(idempotency_key) > MOST_KEY:
             raise refuse(400, "invalid", "The Idempotency-Key is too long", f"At most {MOST_KEY} characters.")
+        if isinstance(request.data, dict):
+            refuse_unknown(request.data, notifications.Request.__struct_fields__)
         try:
             answer = notifications.send(self.application, self.key, request.data, idempotency_key)
         except notifications.SendError as error:

@@ -24,6 +24,7 @@ class WhyView(Scoped):
     """From the audience to the receipts, for one person."""
 
     required_scope = "why:read"
+    parameters = ("subscriber", "campaign", "run")
 
     @extend_schema(
         operation_id="why_ask",
@@ -39,11 +40,13 @@ class WhyView(Scoped):
     def get(self, request: Request) -> Response:
         """Say what became of a campaign or a run for a subscriber: in sentences, and stage by stage."""
         asked = request.query_params
-        missing = [] if asked.get("subscriber") else ["subscriber"]
+        missing = {}
+        if not asked.get("subscriber"):
+            missing["subscriber"] = ["Say whom, as ?subscriber=ada: the service's own id."]
         if not asked.get("campaign") and not asked.get("run"):
-            missing.append("campaign")
+            missing["campaign"] = ["Say of what: &campaign= and its id, or &run= and its id."]
         if missing:
-            raise serializers.ValidationError({name: ["Say which."] for name in missing})
+            raise serializers.ValidationError(missing)
         subscriber = (
             Subscriber.objects.filter(application=self.application, external_id=asked["subscriber"])
             .select_related("application")

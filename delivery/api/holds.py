@@ -24,6 +24,12 @@ class StopSerializer(StrictSerializer):
     reason = serializers.CharField(max_length=300, allow_blank=True, default="")
 
 
+class ResumeSerializer(StrictSerializer):
+    """What goes on: one lane, or without it all that is stopped."""
+
+    lane = serializers.ChoiceField(choices=LANE_CHOICES, allow_null=True, default=None)
+
+
 class HoldSerializer(serializers.ModelSerializer[Hold]):
     """A stop that is in force."""
 
@@ -49,6 +55,7 @@ class HoldView(Scoped):
     """Stop all, or one lane: acts within two seconds, also on what is being sent."""
 
     required_scope = "runs:write"
+    parameters = ("lane",)
 
     @extend_schema(operation_id="holds_list", responses=HoldListSerializer)
     def get(self, request: Request) -> Response:
@@ -74,8 +81,10 @@ class HoldView(Scoped):
         responses=HoldListSerializer,
     )
     def delete(self, request: Request) -> Response:
-        """Go on, with what waits first."""
-        lane = request.query_params.get("lane", "")
+        """Go on, with what waits first. The lane may stand in a body too, as it does when it is stopped."""
+        asked = ResumeSerializer(data=request.data or request.query_params.dict())
+        asked.is_valid(raise_exception=True)
+        lane = asked.validated_data["lane"] or ""
         self._require(lane)
         try:
             holds.resume(self.application, lane=lane, by=f"key {self.key.prefix}")

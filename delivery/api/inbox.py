@@ -53,6 +53,7 @@ class InboxView(Scoped):
 
     authentication_classes = [SubscriberTokenAuthentication]
     required_scope = ""
+    parameters = ("after", "limit", "wait")
 
     @extend_schema(
         operation_id="inbox_read",
@@ -115,6 +116,7 @@ class LatestView(Scoped):
 
     authentication_classes = [SubscriberTokenAuthentication]
     required_scope = ""
+    parameters = ("before", "limit")
 
     @extend_schema(
         operation_id="inbox_latest",
@@ -184,6 +186,7 @@ class MarksView(Scoped):
 
     authentication_classes = [SubscriberTokenAuthentication]
     required_scope = ""
+    parameters = ("id", "run")
 
     @extend_schema(
         operation_id="inbox_states",

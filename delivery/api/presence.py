@@ -57,6 +57,7 @@ class PresenceView(Scoped):
 
     authentication_classes = [ApiKeyAuthentication, SubscriberTokenAuthentication]
     required_scope = "subscribers:read"
+    parameters = ("subscriber",)
 
     @extend_schema(
         operation_id="presence_show",

@@ -230,6 +230,7 @@ class RunViewSet(ScopedViewSet, mixins.ListModelMixin, mixins.RetrieveModelMixin
     related = ("category", "application")
     serializer_class = RunSerializer
     required_scope = {"list": "runs:read", "retrieve": "runs:read", "report": "runs:read", "*": "runs:write"}
+    parameters = ("state", "origin")
 
     def get_serializer_class(self) -> Any:
         return RunSerializer if self.action == "list" else RunProgressSerializer
@@ -238,6 +239,10 @@ class RunViewSet(ScopedViewSet, mixins.ListModelMixin, mixins.RetrieveModelMixin
         rows = super().get_queryset()
         if self.action == "list":
             if state := self.request.query_params.get("state"):
+                if state not in Run.State.values:
+                    raise serializers.ValidationError(
+                        {"state": [f"“{state}” is not one of {', '.join(Run.State.values)}."]}
+                    )
                 rows = rows.filter(state=state)
             if origin := self.request.query_params.get("origin"):
                 rows = rows.filter(origin__startswith=origin)

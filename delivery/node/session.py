@@ -116,6 +116,10 @@ class Session:
     async def receipt(self, ids: Sequence[str], kind: str) -> None:
         """Store what happened to notifications on the device."""
         items = [UUID(bytes=item) for item in uuids(ids)]
+        if len(items) < len(ids):
+            wrong = next(one for one in ids if not uuids([one]))
+            detail = f"“{wrong[:100]}” is no id of an entry, which is a UUID; the others count."
+            self.connection.send(frames.error("An id was not understood.", detail))
         try:
             await lookups.record(self.identity.subscriber_uid, self.identity.device_uid, items, kind)
         except receipts.ReceiptError as error:

@@ -161,6 +161,7 @@ class DeviceViewSet(ScopedViewSet, mixins.ListModelMixin, mixins.RetrieveModelMi
     serializer_class = DeviceSerializer
     related = ("subscriber",)
     required_scope = {"list": "subscribers:read", "retrieve": "subscribers:read", "*": "subscribers:write"}
+    parameters = ("subscriber",)
 
     def get_authenticators(self) -> Any:
         return [ApiKeyAuthentication(), SubscriberTokenAuthentication(unregistered=True)]

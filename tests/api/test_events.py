@@ -51,6 +51,15 @@ def test_the_same_event_again_is_a_repeat_and_another_body_a_clash(shop: World) 
     assert Event.objects.get().data == {"order": 7}
 
 
+def test_an_event_in_binary_mode_is_told_the_mode_that_is_taken(shop: World) -> None:
+    answer = shop.service("POST", "events", {"order": 7}, ce_specversion="1.0", ce_id="1", ce_source="/shop")
+    assert "application/cloudevents+json" in problem(answer, 415, "unsupported-media-type")["detail"]
+
+
+def test_no_body_is_no_event(shop: World) -> None:
+    assert "a JSON object" in problem(shop.service("POST", "events"), 400, "invalid")["detail"]
+
+
 def test_an_unknown_type_is_400(shop: World) -> None:
     problem(shop.service("POST", "events", event(type="com.example.nothing")), 400, "event-type-unknown")
 

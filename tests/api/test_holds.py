@@ -26,7 +26,10 @@ def test_everything_is_stopped_and_goes_on_again(shop: World) -> None:
 def test_one_lane_is_stopped_and_resumed_alone(shop: World) -> None:
     shop.service("POST", "holds", {"lane": "bulk"})
     shop.service("POST", "holds", {"lane": "high"})
+    shop.service("POST", "holds", {"lane": "normal"})
     left = shop.service("DELETE", "holds?lane=bulk").json()["items"]
+    assert {hold["lane"] for hold in left} == {"high", "normal"}
+    left = shop.service("DELETE", "holds", {"lane": "normal"}).json()["items"]
     assert [hold["lane"] for hold in left] == ["high"]
 
 
@@ -46,4 +49,15 @@ def test_a_key_stops_only_lanes_it_was_granted(shop: World) -> None:
 def test_a_lane_that_there_is_not_is_refused(shop: World) -> None:
     assert shop.service("POST", "holds", {"lane": "fast"}).status_code == 400
     assert shop.service("POST", "holds", {"lanes": "bulk"}).status_code == 400
-    assert shop.service("DELETE", "holds?lane=fast").status_code == 403
+    for path, body in (("holds?lane=fast", None), ("holds?lane=", None), ("holds", {"lane": "fast"})):
+        answer = shop.service("DELETE", path, body)
+        assert answer.status_code == 400
+        assert "not one of critical, high, normal, bulk" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(("path", "body"), [("holds?laen=bulk", None), ("holds", {"laen": "bulk"})])
+def test_a_mistyped_lane_lets_nothing_go_on(shop: World, path: str, body: dict[str, str] | None) -> None:
+    shop.service("POST", "holds", {})
+    answer = shop.service("DELETE", path, body)
+    assert answer.status_code == 400 and "did you mean “lane”" in answer.json()["detail"]
+    assert Hold.objects.count() == 1

@@ -1,6 +1,8 @@
 """Every refusal is problem details: malformed bodies, wrong keys, wrong addresses, failures of the hub itself."""
 
+import gzip
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import OperationalError
@@ -52,8 +54,34 @@ def test_an_oversized_body_is_413(shop: World) -> None:
 
 
 def test_another_media_type_is_415_and_another_method_405(shop: World) -> None:
-    problem(shop.service("POST", "segments", b"name=x", kind="text/plain"), 415, "unsupported-media-type")
-    problem(shop.service("DELETE", "segments"), 405, "method-not-allowed")
+    told = problem(
+        shop.service("POST", "segments", b"name=x", kind="text/plain"), 415, "unsupported-media-type"
+    )
+    assert "“Content-Type: application/json”" in told["detail"]
+    told = problem(shop.service("DELETE", "segments"), 405, "method-not-allowed")
+    assert told["detail"] == "Here it is GET or POST or HEAD."
+    told = problem(shop.service("GET", "segments", accept="application/xml"), 406, "not-acceptable")
+    assert "Answers are application/json" in told["detail"]
+
+
+def test_a_compressed_body_is_refused_as_such(shop: World) -> None:
+    body = gzip.compress(b"{}")
+    told = problem(
+        shop.service("POST", "segments", body, Content_Encoding="gzip"), 415, "unsupported-media-type"
+    )
+    assert "without “Content-Encoding”" in told["detail"]
+
+
+def test_another_device_of_the_token_is_not_there(shop: World) -> None:
+    told = problem(shop.app()("PUT", f"devices/{uuid4()}", {"platform": "web"}), 404, "not-found")
+    assert told["detail"] == "There is nothing at this address, or it is not yours."
+
+
+def test_a_field_of_a_notification_that_is_not_known_names_the_one_that_is(shop: World) -> None:
+    told = problem(shop.service("POST", "notifications", {"to": "x", "titel": "x"}), 400, "invalid")
+    assert told["errors"] == [
+        {"pointer": "/titel", "detail": "There is no such field; did you mean “title”?"}
+    ]
 
 
 def test_an_address_that_is_not_there_is_a_404_problem(shop: World) -> None:
@@ -106,6 +134,24 @@ def test_every_wrong_field_is_named_with_its_pointer(shop: World) -> None:
             "detail": "At /plattform: “plattform” is not known; did you mean “platform”?",
         }
     ]
+
+
+def test_a_parameter_that_is_not_known_is_refused_where_it_would_choose_everything(shop: World) -> None:
+    told = problem(shop.service("GET", "subscribers?external_id=ada"), 400, "invalid")
+    assert told["errors"][0]["pointer"] == "/external_id" and "there are after, limit" in told["detail"]
+    told = problem(shop.service("GET", "runs?stat=paused"), 400, "invalid")
+    assert "did you mean “state”" in told["detail"]
+    told = problem(shop.service("GET", "runs?state=pausing"), 400, "invalid")
+    assert "not one of planned, running, paused" in told["detail"]
+    problem(shop.service("POST", "notifications?wiat=1", {"to": "x", "title": "x"}), 400, "invalid")
+
+
+def test_a_wrong_choice_is_told_the_right_ones(shop: World) -> None:
+    body = {"name": "a.b", "lane": "fast", "senders": ["me"]}
+    told = problem(shop.service("POST", "event-types", body), 400, "invalid")
+    said = {error["pointer"]: error["detail"] for error in told["errors"]}
+    assert said["/lane"] == "“fast” is not one of critical, high, normal, bulk."
+    assert said["/senders/0"].startswith("“me” is not one of keys, ")
 
 
 def test_a_body_of_another_shape_is_refused(shop: World) -> None:

@@ -195,6 +195,8 @@ def test_device_conditions_choose_devices(application: Application, predicate: A
         ({"provider": "gcm"}, "At /provider: “gcm” is not known; did you mean “fcm”?"),
         ({"device_locale": {"above": "de"}}, "At /device_locale/above: “above” is not known"),
         ({"device_time_zone": ""}, "At /device_time_zone: write a text of 1 to 255"),
+        ({"time_zone": "Europe/Berln"}, "At /time_zone: “Europe/Berln” is no IANA time zone"),
+        ({"device_time_zone": ["UTC", "Mars"]}, "At /device_time_zone/1: “Mars” is no IANA time zone"),
         ({"device_local": "de"}, "did you mean “device_locale”?"),
         ({"last_seen": 3}, "At /last_seen: last_seen is compared by exactly one of"),
         ({"created": {"within_days": 0}}, "At /created/within_days: write a whole number from 1 to 365"),
@@ -205,6 +207,10 @@ def test_a_wrong_predicate_is_refused_with_its_place(predicate: Any, message: st
     with pytest.raises(segments.PredicateError) as error:
         segments.parse(predicate)
     assert message in str(error.value)
+
+
+def test_a_zone_that_the_time_zone_database_has_lost_keeps_nobody_from_a_saved_segment() -> None:
+    assert segments.parse({"time_zone": "US/Pacific-New"}, whole=True) is not None
 
 
 def test_a_predicate_is_at_most_eight_deep_and_of_a_hundred_nodes() -> None:

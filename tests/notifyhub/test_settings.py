@@ -50,6 +50,47 @@ def test_a_value_that_cannot_be_read_is_refused_by_its_name(monkeypatch, name, v
     assert read.float("NOTIFYHUB_NOT_SET", 2.5) == 2.5
 
 
+@pytest.mark.parametrize(
+    ("way", "value", "said"),
+    [
+        ("bool", "perhaps", "X must be true or false, not 'perhaps'"),
+        ("numbers", "bulk", "X must be as bulk=0.5,high=0.1, not 'bulk'"),
+        ("numbers", "bulk=much", "X must be as bulk=0.5,high=0.1, not 'bulk=much'"),
+        ("email", "mail.example.com", "X must be as smtp+tls://"),
+        ("email", "smtp://mail.example.com:http", "X must be as smtp+tls://"),
+        ("db", "mysql://a:sesame@host/name", "X must be as postgres://"),
+        ("level", "loud", "X must be one of DEBUG, INFO"),
+    ],
+)
+def test_a_word_that_cannot_be_used_is_refused_by_its_name(monkeypatch, way, value, said):
+    monkeypatch.setenv("X", value)
+    with pytest.raises(ImproperlyConfigured, match=re.escape(said)) as caught:
+        getattr(Environment(), way)(*(("X", "INFO") if way in ("level", "db") else ("X",)))
+    assert "sesame" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_refused_by_its_variable(monkeypatch, tmp_path):
+    monkeypatch.setenv("X_FILE", str(tmp_path / "nothing"))
+    with pytest.raises(ImproperlyConfigured, match=r"X_FILE names .*nothing, which cannot be read"):
+        Environment().str("X", "")
+
+
+def test_words_that_can_be_used_are_read(monkeypatch):
+    monkeypatch.setenv("X", "bulk=0.5,high=0.1")
+    assert Environment().numbers("X") == {"bulk": 0.5, "high": 0.1}
+    assert Environment().numbers("Y") == {}
+    for text, value in (
+        ("no", False),
+        ("", False),
+        ("Yes", True),
+        ("1", True),
+        ("True", True),
+        ("false", False),
+    ):
+        monkeypatch.setenv("X", text)
+        assert Environment().bool("X", not value) is value
+
+
 def test_no_setting_is_documented_twice():
     assert len(_documented_names()) == len(set(_documented_names()))
 

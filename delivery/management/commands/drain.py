@@ -12,7 +12,6 @@ class Command(BaseCommand):
     """Ask a node to take no new devices and to have the ones it holds move; without a name, list the nodes."""
 
     help = __doc__
-    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("node", nargs="?", default="", help="A node's name, as the list shows it.")

@@ -1,4 +1,4 @@
-"""`manage.py doctor`: compares what the hub counted with what can be counted again, and asks the providers."""
+"""`manage.py doctor`: says what is wrong now, counts again what the hub counted, and asks the providers."""
 
 from typing import Any
 from uuid import UUID
@@ -8,19 +8,21 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from delivery import checking, runs
 from delivery.models import Credential, Run
 from devices.models import Application
+from notifyhub import examining
 
 
 class Command(BaseCommand):
     """Examine the hub.
 
-    `ledger`: does every run's sum agree with the rows of the stopped and with the log? `providers`: do FCM, APNs and
-    the push services take the credentials of every application?
+    `hub`: what keeps anything from being sent now? `ledger`: does every run's sum agree with the rows of the stopped
+    and with the log? `providers`: do FCM, APNs and the push services take the credentials of every application?
     """
 
     help = __doc__
 
     def add_arguments(self, parser: CommandParser) -> None:
         examinations = parser.add_subparsers(dest="examination", required=True)
+        examinations.add_parser("hub", help="say what is wrong now, and what to do about it")
         ledger = examinations.add_parser("ledger", help="compare every run's sums with independent counts")
         ledger.add_argument("--run", type=UUID, default=None, help="only this run (its uid)")
 
@@ -30,10 +32,20 @@ class Command(BaseCommand):
         providers.add_argument("--application", default="", help="only this application (its slug)")
 
     def handle(self, *args: Any, examination: str, **options: Any) -> None:
-        if examination == "ledger":
+        if examination == "hub":
+            self._hub()
+        elif examination == "ledger":
             self._ledger(options["run"])
         else:
             self._providers(options["application"])
+
+    def _hub(self) -> None:
+        found = list(examining.findings())
+        for finding in found:
+            self.stdout.write(f"{'!' if finding.wrong else ' '} {finding.sentence}")
+        if wrong := sum(finding.wrong for finding in found):
+            raise CommandError(f"{wrong} of these need somebody (marked !).", returncode=1)
+        self.stdout.write("Nothing is wrong.")
 
     def _providers(self, slug: str) -> None:
         chosen = Credential.objects.select_related("application").order_by("application__slug", "provider")

@@ -175,3 +175,23 @@ def test_a_live_entry_that_comes_while_a_page_is_awaited_follows_the_log(
         assert device.numbers == list(range(1, ENTRIES + 2))
 
     replaying(course)
+
+
+def test_an_id_that_is_none_is_told_and_the_others_of_its_receipt_count(
+    pieces: list[Piece], noted: Noted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded: list[tuple[list[UUID], str]] = []
+
+    async def record(subscriber: UUID, device: UUID, ids: list[UUID], kind: str) -> None:
+        recorded.append((ids, kind))
+
+    monkeypatch.setattr(lookups, "record", record)
+    good = uuid.uuid4()
+
+    async def course(session: Session, device: Device) -> None:
+        await session.receipt([str(good), "zzz"], "opened")
+        [told] = [frame["problem"] for frame in device.frames if frame["type"] == "error"]
+        assert "“zzz” is no id of an entry" in told["detail"]
+
+    replaying(course)
+    assert recorded == [([good], "opened")]
