@@ -15,6 +15,7 @@ from django.utils import timezone, translation
 from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
+from django.views.defaults import ERROR_404_TEMPLATE_NAME, page_not_found
 
 from devices.models import StaffSettings
 from devices.viewer_zone import browser_zone
@@ -67,6 +68,12 @@ def choose_language(request: HttpRequest) -> HttpResponse:
         secure=settings.SESSION_COOKIE_SECURE,
     )
     return answer
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer for a page that is not there: in the admin with one that leads back, elsewhere as Django does."""
+    admin = request.path_info.startswith("/admin/")
+    return page_not_found(request, exception, "admin/404.html" if admin else ERROR_404_TEMPLATE_NAME)
 
 
 def script(request: HttpRequest) -> str:
