@@ -168,8 +168,7 @@ def span(seconds: int) -> str:
 
 
 def seconds_of(text: str) -> int:
-    """Return the seconds of a time as people write it (`2 hours`, `90 min`, `1d 12h`, `2"
-    " Stunden`); raises `ValueError`."""
+    """Return the seconds of a time as people write it (`2 hours`, `1d 12h`, `2 Stunden`); raises `ValueError`."""
     left = text.strip().lower().replace(",", " ")
     total = 0
     while left:

@@ -5,6 +5,7 @@ notification is plain text. A template of text and plain variables alone is join
 which costs a fiftieth of a render; whatever depends on nobody is rendered once.
 """
 
+import difflib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -69,7 +70,14 @@ class _Template:
             raise _refusal(field, error) from None
         if unknown:
             line = next(at for at, text in enumerate(source.splitlines(), 1) if unknown in text)
-            raise RenderError(field, line, _("unknown filter '%(unknown)s'") % {"unknown": unknown})
+            near = difflib.get_close_matches(unknown, _liquid.filters, n=1)
+            said = _("unknown filter '%(unknown)s'") % {"unknown": unknown}
+            if near:
+                said = _("unknown filter '%(unknown)s': did you mean `%(meant)s`?") % {
+                    "unknown": unknown,
+                    "meant": near[0],
+                }
+            raise RenderError(field, line, said)
         self.straight = straight(list(template.nodes))
         self.constant = self.straight.texts[0] if self.straight and not self.straight.paths else None
         if self.straight is not None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
 from django.core.paginator import Paginator
-from django.db.models import Model
+from django.db.models import BooleanField, Model
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.html import format_html, format_html_join
@@ -29,7 +29,7 @@ _PIECES = re.compile(r"\w+|\s+|[^\w\s]")
 
 
 def word_of(name: str, page: Any = None) -> str:
-    """Return an action for people; what a button of the object's page did is called as the button is."""
+    """Return an action for people; what a button of a `page` did is called as the button is."""
     button = getattr(getattr(page, name, None), "short_description", "")
     return str(WORDS.get(name) or button or capfirst(name.replace("_", " ")))
 
@@ -53,16 +53,26 @@ def difference(before: str, after: str) -> SafeString:
 
 def changes_of(entry: AuditEntry, model: type[Model] | None) -> list[tuple[str, SafeString]]:
     """Return the fields that an entry says have changed, by the names that their pages use."""
-    return [(_field_name(model, name), difference(*pair)) for name, pair in entry.changes.items()]
+    found = []
+    for name, (before, after) in entry.changes.items():
+        field = _field(model, name)
+        shown = difference(_chosen(field, before), _chosen(field, after))
+        found.append((capfirst(str(getattr(field, "verbose_name", name))) if field else name, shown))
+    return found
 
 
-def _field_name(model: type[Model] | None, name: str) -> str:
-    if model is not None:
-        try:
-            return str(capfirst(str(getattr(model._meta.get_field(name), "verbose_name", name))))
-        except FieldDoesNotExist:
-            pass
-    return name
+def _field(model: type[Model] | None, name: str) -> Any:
+    try:
+        return model._meta.get_field(name) if model is not None else None
+    except FieldDoesNotExist:
+        return None
+
+
+def _chosen(field: Any, value: str) -> str:
+    """Return a value as the field's page says it, where there it is chosen."""
+    if isinstance(field, BooleanField):
+        return {"True": gettext("Yes"), "False": gettext("No")}.get(value, value)
+    return str(dict(getattr(field, "flatchoices", ())).get(value, value))
 
 
 def show(page: Any, request: HttpRequest, obj: Model) -> HttpResponse:
@@ -73,7 +83,10 @@ def show(page: Any, request: HttpRequest, obj: Model) -> HttpResponse:
         "title": gettext("History of “%(name)s”") % {"name": obj},
         "opts": page.opts,
         "object": obj,
-        "rows": [(one, word_of(one.action, page), changes_of(one, type(obj))) for one in found],
+        "rows": [
+            (one, one.actor.removeprefix("user:"), word_of(one.action, page), changes_of(one, type(obj)))
+            for one in found
+        ],
         "found": found,
     }
     return TemplateResponse(request, "admin/devices/history.html", context)

@@ -24,6 +24,14 @@ def application_id_of(instance: Model, path: str) -> int | None:
     return value
 
 
+def _say_how_times_are_written(field: forms.Field) -> None:
+    for one in field.fields if isinstance(field, forms.MultiValueField) else [field]:
+        if isinstance(one, forms.TimeField):
+            one.error_messages["invalid"] = _("Write a time as 18:00.")
+        elif isinstance(one, forms.DateField):
+            one.error_messages["invalid"] = _("Write a date as 2030-12-24.")
+
+
 class ScopedForm(forms.ModelForm):  # type: ignore[type-arg]  # it takes no parameters at run time
     """A form that keeps an object and everything it points to within one application.
 
@@ -50,6 +58,8 @@ class ScopedForm(forms.ModelForm):  # type: ignore[type-arg]  # it takes no para
                 field.queryset = field.queryset.filter(**{path: settled})
             elif self.names_application:
                 _name_application(field, path)
+        for shown in self.fields.values():
+            _say_how_times_are_written(shown)
         if self.in_a_row:
             for shown in self.fields.values():
                 widget: Any = getattr(shown.widget, "widget", shown.widget)

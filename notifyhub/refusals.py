@@ -25,9 +25,12 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer 404."""
+    """Answer 404; in the admin with a page that leads back."""
     if not request.path_info.startswith(PROGRAMS):
-        return defaults.page_not_found(request, exception)
+        ours = request.path_info.startswith("/admin/")
+        return defaults.page_not_found(
+            request, exception, "admin/404.html" if ours else defaults.ERROR_404_TEMPLATE_NAME
+        )
     said = "There is no such address; the API is under /api/v1/, and /api/v1/schema/ lists it."
     return _answer(Problem(404, "not-found", "There is no such thing", said))
 

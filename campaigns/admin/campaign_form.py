@@ -20,7 +20,7 @@ from campaigns.admin.repeat_field import RepeatField
 from campaigns.composing import TEXTS, WITH_OPTIONS, options_field, override_field
 from campaigns.content import PLATFORMS, TEXT_LIMITS
 from campaigns.models import Campaign
-from campaigns.models.limits import LONGEST_DELAY
+from campaigns.models.limits import LONGEST_DELAY, LONGEST_TTL
 from campaigns.policy import FIELDS as POLICY_FIELDS
 from delivery import rendering
 from delivery.snapshot import AUTO_BADGE
@@ -117,8 +117,9 @@ class DelayField(forms.CharField):
 
     widget = UnfoldAdminTextInputWidget
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(required=False, max_length=60, **options)
+    def __init__(self, *, longest: int = LONGEST_DELAY, **options: Any) -> None:
+        super().__init__(max_length=60, **options)
+        self.longest = longest
 
     def prepare_value(self, value: Any) -> Any:
         return triggering.span(value) if isinstance(value, int) else value
@@ -131,8 +132,10 @@ class DelayField(forms.CharField):
             raise forms.ValidationError(
                 _("“%(text)s” is no time; write one as 30 minutes, 2 hours or 1 day.") % {"text": text}
             ) from None
-        if seconds > LONGEST_DELAY:
-            raise forms.ValidationError(_("At most %(days)s days.") % {"days": LONGEST_DELAY // 86_400})
+        if self.required and not seconds:
+            raise forms.ValidationError(_("At least a second."))
+        if seconds > self.longest:
+            raise forms.ValidationError(_("At most %(days)s days.") % {"days": self.longest // 86_400})
         return seconds
 
     def has_changed(self, initial: Any, data: Any) -> bool:
@@ -217,8 +220,14 @@ class CampaignForm(ScopedForm):
         label=_("Stays until it is closed"), required=False, widget=UnfoldBooleanSwitchWidget()
     )
     repeat = RepeatField(label=_("Repeats"))
+    ttl = DelayField(
+        label=_("Time to live"),
+        help_text=_("How long it is worth telling, as 2 hours or 1 day; who was not told by then is not."),
+        longest=LONGEST_TTL,
+        initial=Campaign().ttl,
+    )
     event_delay = DelayField(
-        label=_("Delay"), help_text=_("So long after the event, as 2 hours; empty: at once.")
+        label=_("Delay"), required=False, help_text=_("So long after the event, as 2 hours; empty: at once.")
     )
     base_revision = forms.CharField(required=False, widget=forms.HiddenInput())
 
@@ -276,7 +285,6 @@ class CampaignForm(ScopedForm):
             "window_end": _(
                 "Nobody is told from this time on, as 20:00; who is left is told in the next day's window."
             ),
-            "ttl": _("Seconds after which it is no longer worth telling; 86400 is a day."),
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -379,7 +387,7 @@ class CampaignForm(ScopedForm):
             snapshot = launching.snapshot_of(self.instance)
         except launching.LaunchError as error:
             field, place = composing.field_of(error.field, locale=locale)
-            return [(field, _without_place(str(error), error.field), place)]
+            return [(field, without_place(error), place)]
         found = []
         for problem in rendering.check(snapshot):
             field, place = composing.field_of(problem.field, locale=locale)
@@ -416,6 +424,6 @@ class CampaignForm(ScopedForm):
             pictures.keep(self._picture)
 
 
-def _without_place(said: str, place: str) -> str:
-    """Return a sentence without the place before it, which the field says by itself."""
-    return said.removeprefix(f"{place}: ")
+def without_place(error: launching.LaunchError) -> str:
+    """Return what is wrong without the place before it, which the field says by itself."""
+    return error.reason.removeprefix(f"{error.field}: ")

@@ -8,6 +8,7 @@ from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
+from campaigns import triggering
 from campaigns.admin.campaign_form import CampaignForm
 from campaigns.composing import PLACES, TEXTS, WITH_OPTIONS, opened, options_field, override_field
 from campaigns.suggestions import SUBSCRIBER
@@ -109,8 +110,9 @@ FIELDSETS: list[tuple[Any, dict[str, Any]]] = [
 ]
 
 
-_SHOWN = {"data": "data_shown", "locales": "locales_shown"}
-"""What is shown in place of a field to whoever may only look: these hold objects."""
+_SPANS = {"ttl": "ttl_shown", "event_delay": "event_delay_shown"}
+_SHOWN = {"data": "data_shown", "locales": "locales_shown", **_SPANS}
+"""What is shown in place of a field to whoever may only look: these hold objects, and seconds."""
 
 
 def for_reading(fieldsets: Any) -> Any:
@@ -131,6 +133,8 @@ def readers() -> dict[str, Any]:
 
 def _reader(name: str, label: Any) -> Any:
     def read(admin: Any, campaign: Any) -> Any:
+        if name in _SPANS:
+            return triggering.span(getattr(campaign, name)) or "-"
         return _said(getattr(campaign, name) if name in _SHOWN else opened(campaign)[name])
 
     return display(description=label)(read)

@@ -88,6 +88,10 @@ class VariantFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
             raise ValidationError(
                 gettext("At most %(most)s variants.") % {"most": experimenting.MOST_VARIANTS}
             )
+        if not (kept or self.instance.control or self.instance.goal_id):
+            raise ValidationError(
+                gettext("It compares nothing yet. Add two variants, a control group or a goal.")
+            )
         if len(kept) == 1 and not self.instance.control:
             raise ValidationError(
                 gettext("One variant alone is compared with nothing: add another, or a control group.")

@@ -8,6 +8,7 @@ from django.http import HttpRequest, JsonResponse
 from django.utils.translation import gettext as _
 
 from campaigns import composing, editing, launching, previewing, triggering
+from campaigns.admin.campaign_form import without_place
 from campaigns.admin.when import viewer_zone, when_sentences
 from campaigns.models import Campaign
 from delivery.snapshot import Snapshot
@@ -19,6 +20,8 @@ MOST_BYTES = 128 * 1024
 """Of a form without its picture; the most that fits is far less."""
 MOST_REFUSALS = 12
 """Fields that are left out of a preview because they cannot be."""
+EVENTS = ("event_condition", "event_delay", "event_unless_id", "event_once_days")
+"""What goes with the event that starts a campaign."""
 QUIET = ("name", "application")
 """Fields that may still be empty while the text is written."""
 
@@ -65,7 +68,12 @@ def _answer(request: HttpRequest, form: Any, application: Application) -> dict[s
         field, place = composing.field_of(error.field, locale=application.locale)
         if field not in form.errors:
             problems.append(
-                {"field": form.input_of(field, place), "line": 0, "text": str(error), "level": "error"}
+                {
+                    "field": form.input_of(field, place),
+                    "line": 0,
+                    "text": without_place(error),
+                    "level": "error",
+                }
             )
     if snapshot is None:
         return {"screens": [], "problems": problems}
@@ -117,6 +125,10 @@ def _speakable(campaign: Campaign) -> tuple[Snapshot | None, list[launching.Laun
         except launching.LaunchError as error:
             refused.append(error)
             name, *within = error.field.split(".")
+            if name == "event_type":
+                for one in EVENTS:
+                    setattr(campaign, one, getattr(Campaign(), one))
+                continue
             if name not in editing.EDITED:
                 break
             whole = getattr(campaign, name)

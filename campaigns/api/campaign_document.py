@@ -6,6 +6,7 @@ from rest_framework import serializers
 
 from campaigns import launching
 from campaigns.models import Campaign, EventType
+from campaigns.models.limits import LONGEST_TTL
 from campaigns.policy import FIELDS as POLICY_FIELDS
 from devices.isolation import ScopedRelatedField
 from devices.models import Category, Segment
@@ -17,8 +18,6 @@ OPTIONS = {
     "web": "Options of a browser's notification, as icon, actions, require_interaction.",
 }
 """What only one platform knows; `docs/reference/content.md` lists them."""
-LONGEST_TTL = 28 * 86_400
-"""Seconds; FCM keeps a message four weeks at most (its `android.ttl`)."""
 
 
 class CampaignSerializer(StrictModelSerializer):

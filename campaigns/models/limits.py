@@ -1,4 +1,4 @@
-"""What rules and campaigns that an event starts may ask for."""
+"""What campaigns, and rules, may ask for."""
 
 from django.core.exceptions import ValidationError
 
@@ -7,6 +7,8 @@ from campaigns import rules
 LONGEST_DELAY = 90 * 86_400
 """Seconds."""
 LONGEST_ONCE_DAYS = 365
+LONGEST_TTL = 28 * 86_400
+"""Seconds; FCM keeps a message four weeks at most (its `android.ttl`)."""
 
 
 def validate_condition(text: str) -> None:

@@ -183,6 +183,7 @@ def words() -> dict[str, str]:
         "noSegments": _("There is no other segment yet"),
         "asJson": _("Condition as JSON"),
         "notJson": _("This is not JSON:"),
+        "fillThis": _("Fill this in, or take the condition out."),
         "fillIn": _("Fill in every condition, and it is counted at once."),
         "chooseApplication": _("Choose the application first."),
         "noAnswer": _("It could not be counted: the hub did not answer. Change something to try again."),

@@ -1,5 +1,6 @@
 """The pages of imports: a CSV file goes in, a bar says how far it is, and what was refused comes back as a file."""
 
+from itertools import islice
 from typing import Any
 
 from django import forms
@@ -22,6 +23,8 @@ from devices.scoped_admin import Empty, ReadOnlyAdmin
 from devices.words import number
 
 State = Import.State
+SHOWN = 5
+"""Rows that were refused, on the page of an import; all of them are in the file."""
 
 
 class UploadForm(forms.Form):
@@ -126,7 +129,10 @@ class ImportAdmin(ReadOnlyAdmin):
 
     @display(description=gettext_lazy("Rows"))
     def progress(self, source: Import) -> str:
-        return f"{number(source.done)} / {number(source.rows)}"
+        through = f"{number(source.done)} / {number(source.rows)}"
+        if not source.refused:
+            return through
+        return _("%(through)s, %(refused)s refused") % {"through": through, "refused": number(source.refused)}
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return staff.may(request, Power.WRITE)
@@ -214,7 +220,13 @@ class ImportAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         source: Import = self.get_object(request, object_id)
-        more = {**(extra_context or {}), "source": source, "sentence": sentence(source)}
+        mine = source.refused and self.has_refused_permission(request, source)
+        more = {
+            **(extra_context or {}),
+            "source": source,
+            "sentence": sentence(source),
+            "refused": list(islice(importing.refused_rows(source), SHOWN)) if mine else [],
+        }
         return super().change_view(request, object_id, form_url, more)
 
     @action(

@@ -1,5 +1,6 @@
 """The pages of segments: who is in one, built of conditions, and how many that is now."""
 
+import difflib
 import json
 from typing import Any
 
@@ -22,6 +23,7 @@ from unfold.decorators import action, display
 from devices import counting, csv_out, facts, staff
 from devices.admin.builder import PredicateWidget, bind, words
 from devices.isolation import users_of
+from devices.known_attributes import MOST, known_attributes
 from devices.models import Application, FactKind, Platform, Segment
 from devices.models.segment import want_facts
 from devices.predicates import BEHAVIOUR
@@ -245,6 +247,9 @@ def _notes(application: Application, predicate: Any, found: counting.Count) -> l
         notes.append(_("%(number)s of them want no notifications.") % {"number": number(away)})
     if not found.everybody:
         notes.append(_("The application has no subscribers yet: import a CSV file, or add them by the API."))
+    notes += _unknown(
+        application, {one.name for one in conditions(parse(predicate)) if one.field == "attribute"}
+    )
     asked = {one.kind for one in conditions(parse(predicate)) if one.field in BEHAVIOUR}
     if asked:
         since = dict(
@@ -261,4 +266,21 @@ def _notes(application: Application, predicate: Any, found: counting.Count) -> l
                 )
             else:
                 notes.append(_("“%(what)s” is counted from when this segment is saved.") % {"what": what})
+    return notes
+
+
+def _unknown(application: Application, names: set[str]) -> list[str]:
+    """Return a sentence for each attribute that no subscriber looked at has; none where none, or not all, are known."""
+    known = {one.name for one in known_attributes(application.pk)}
+    if len(known) == MOST:
+        return []
+    known |= {name.partition(".")[0] for name in known}
+    notes = []
+    for name in sorted(names - known) if known else []:
+        near = difflib.get_close_matches(name, sorted(known), n=1)
+        notes.append(
+            _("`%(name)s`: did you mean `%(meant)s`?") % {"name": name, "meant": near[0]}
+            if near
+            else _("`%(name)s`: no subscriber looked at has this attribute.") % {"name": name}
+        )
     return notes

@@ -200,7 +200,7 @@ def test_a_mistake_that_the_check_finds(album: Album, shop: AdminHub) -> None:
         body="<b>Only today</b>",
         link="http://shop.example",
     )
-    write(page, "ttl", "60")
+    write(page, "ttl", "1 minute")
     save(page)
     check(page)
     warnings = page.locator("li", has_text="first_nam")
@@ -212,7 +212,7 @@ def test_a_mistake_that_the_check_finds(album: Album, shop: AdminHub) -> None:
     expect(page.locator("[data-composer][data-drawn]")).to_be_visible()
     write(page, "title", "Hi {{ first_name }}")
     write(page, "body", "Only today")
-    write(page, "ttl", "86400")
+    write(page, "ttl", "1 day")
     save(page)
     check(page)
     for said in ("did you mean", "60 seconds after it begins", "HTML"):

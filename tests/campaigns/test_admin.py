@@ -38,7 +38,7 @@ def sign_in(world: World, role: Role) -> Client:
 
 
 def content(**changes: Any) -> dict[str, Any]:
-    whole = {"name": "Autumn", "title": "20 % off", "body": "Until Sunday", "lane": "bulk", "ttl": 3600}
+    whole = {"name": "Autumn", "title": "20 % off", "body": "Until Sunday", "lane": "bulk", "ttl": "1 hour"}
     return {**whole, **changes}
 
 
@@ -206,7 +206,14 @@ def test_the_page_before_a_launch_rehearses_it(meadow: World) -> None:
         ({"ramp": "5"}, "ramp", "rate"),
         ({"critical_override": "on"}, "critical_override", "lane critical"),
         ({"jitter": "4000"}, "jitter", "3,600"),
-        ({"local_time": "9 o'clock"}, "local_time", "valid time"),
+        ({"local_time": "9 o'clock"}, "local_time", "Write a time as 18:00."),
+        ({"window_start": "25:00"}, "window_start", "Write a time as 18:00."),
+        ({"send_at_0": "tomorrow", "send_at_1": "09:00"}, "send_at", "Write a date as 2030-12-24."),
+        ({"send_at_0": "2030-01-01", "send_at_1": "noon"}, "send_at", "Write a time as 18:00."),
+        ({"ttl": "2"}, "ttl", "“2” is no time; write one as 30 minutes, 2 hours or 1 day."),
+        ({"ttl": "0 days"}, "ttl", "At least a second."),
+        ({"ttl": "29 days"}, "ttl", "At most 28 days."),
+        ({"ttl": ""}, "ttl", "This field is required."),
     ],
 )
 def test_what_is_wrong_with_a_policy_stands_beside_its_field(
@@ -223,6 +230,28 @@ def test_a_policy_is_composed_and_left_empty(meadow: World) -> None:
     add(client, "campaign", content(name="Slow", rate="60", rate_per="minute", local_time="09:00"))
     slow = Campaign.objects.get(name="Slow")
     assert (slow.rate, slow.rate_per, str(slow.local_time)) == (60, "minute", "09:00:00")
+
+
+@pytest.mark.parametrize(
+    ("written", "hour"),
+    [("9am", "09:00:00"), ("6 PM", "18:00:00"), ("6:30 pm", "18:30:00"), ("18:30", "18:30:00")],
+)
+def test_a_time_may_be_written_by_a_clock_of_twelve_hours(meadow: World, written: str, hour: str) -> None:
+    add(sign_in(meadow, Role.MARKETER), "campaign", content(local_time=written))
+    assert str(Campaign.objects.get(name="Autumn").local_time) == hour
+
+
+def test_a_time_to_live_is_written_and_read_as_people_say_it(meadow: World) -> None:
+    client = sign_in(meadow, Role.MARKETER)
+    assert 'name="ttl" value="1 day"' in client.get(reverse("admin:campaigns_campaign_add")).content.decode()
+    add(client, "campaign", content(ttl="2 days 12 hours"))
+    made = Campaign.objects.get(name="Autumn")
+    assert made.ttl == 216_000
+    page = client.get(reverse("admin:campaigns_campaign_change", args=[made.pk])).content.decode()
+    assert 'value="2 days 12 hours"' in page
+    reader = sign_in(meadow, Role.VIEWER)
+    page = reader.get(reverse("admin:campaigns_campaign_change", args=[made.pk])).content.decode()
+    assert "2 days 12 hours" in page and "216000" not in page
 
 
 def test_an_approver_may_launch_what_overrides(meadow: World) -> None:

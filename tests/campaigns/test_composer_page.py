@@ -440,6 +440,20 @@ def test_every_override_is_shown_while_it_is_written(meadow: World) -> None:
     assert ios["data"] == {"screen": "offers"}
 
 
+def test_beside_a_field_its_name_in_the_api_is_not_said(meadow: World) -> None:
+    found = problems(shown(editor_of(meadow), image="http://x.example/a.png", badge="lots"))
+    assert found["image"] == "must be an address that begins with https://."
+    assert found["badge"].startswith("must be auto")
+
+
+def test_a_delay_without_its_event_takes_nothing_else_from_the_preview(meadow: World) -> None:
+    found = shown(editor_of(meadow), title="{{ first_nam }}", event_delay="2 hours", event_condition="true")
+    assert "Choose the event that starts it" in problems(found)["event_type"]
+    assert problems(found)["title"] == "`first_nam`: did you mean `first_name`?"
+    assert screen(found, "tv")["body"]
+    assert [one["field"] for one in found["problems"]].count("event_type") == 1
+
+
 # -- two at once
 
 

@@ -245,6 +245,7 @@ def save(client: Client, shop: World, **values: Any) -> Any:
     [
         ({"metric": "converted"}, "choose the event that is the goal"),
         ({"rows": [("A", "")]}, "compared with nothing"),
+        ({"rows": []}, "Add two variants, a control group or a goal"),
         ({"rows": [("control", ""), ("B", "")]}, "told nothing; choose another name"),
         ({"control": 60}, "less than or equal to 50"),
         ({"rows": [("A", ""), ("B", "{% if %}")]}, "title, line 1: "),

@@ -112,6 +112,7 @@ def test_what_depends_on_nobody_is_rendered_once() -> None:
     [
         ("one\n{{ name ", 2, "expected '}}'"),
         ("{{ name | shout }}", 1, "unknown filter 'shout'"),
+        ("{{ name | defualt: 'you' }}", 1, "unknown filter 'defualt': did you mean `default`?"),
         ("{% if a %}", 1, ""),
         ("a\nb\n{% nothing %}", 3, "nothing"),
         ("{{ 'a' | divided_by: 0 }}", 1, "divide by 0"),

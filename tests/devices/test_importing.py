@@ -16,6 +16,7 @@ from django.utils.translation import override
 from devices import csv_in, importing, segments
 from devices.admin.imports import sentence
 from devices.models import Application, Import, ImportPart, Membership, Role, Segment, Subscriber
+from tests.admin_world import member
 
 Start = Callable[..., Import]
 
@@ -244,6 +245,24 @@ def test_a_file_is_uploaded_watched_and_its_refused_rows_downloaded(editor: Clie
     assert file.getvalue().decode() == (
         '\ufeffline,reason,external_id,note\r\n3,"it has 1 cells, the header 2",bob\r\n'
     )
+
+
+def test_the_page_of_an_import_shows_why_rows_were_refused_to_whoever_may_have_them(
+    editor: Client, application: Application
+) -> None:
+    upload(editor, b"external_id\n" + b"".join(b"p%d,more\n" % number for number in range(7)))
+    source = Import.objects.get()
+    work()
+    address = reverse("admin:devices_import_change", args=[source.pk])
+    page = editor.get(address).content.decode()
+    for line in range(2, 7):
+        assert f"Line {line}: it has 2 cells, the header 1" in page
+    assert "Line 7" not in page and page.count("All 7 as a file") == 1
+    assert "7 / 7, 7 refused" in editor.get(reverse("admin:devices_import_changelist")).content.decode()
+    reader = Client()
+    reader.force_login(member("reader", application, Role.VIEWER))
+    page = reader.get(address).content.decode()
+    assert "it has 2 cells" not in page and "as a file" not in page
 
 
 def test_a_new_list_is_made_with_its_file_and_goes_with_a_bad_one(editor: Client) -> None:

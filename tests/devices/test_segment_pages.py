@@ -9,7 +9,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from devices import facts
+from devices import facts, known_attributes
 from devices.models import Application, AuditEntry, Device, Import, Membership, Role, Segment, Subscriber
 from tests.admin_world import World, build, member
 
@@ -43,6 +43,22 @@ def test_the_builder_is_told_how_many_and_how_many_devices(meadow: World, editor
     told = count(editor, meadow.application, {"locale": "de"}).json()
     assert told["sentence"] == "2 people of 2" and told["devices"] == {"Android": 1} and told["exact"]
     assert told["notes"] == ["1 of them want no notifications."]
+
+
+def test_an_attribute_that_nobody_has_is_told_with_what_was_meant(meadow: World, editor: Client) -> None:
+    Subscriber.objects.filter(application=meadow.application).update(
+        attributes={"plan": "pro", "address": {"city": "Bern"}}
+    )
+    known_attributes.forget()
+    asked = {"any": [{"attribute": "plann", "is": "pro"}, {"attribute": "colour", "exists": True}]}
+    notes = count(editor, meadow.application, asked).json()["notes"]
+    assert notes == [
+        "`colour`: no subscriber looked at has this attribute.",
+        "`plann`: did you mean `plan`?",
+    ]
+    for name in ("plan", "address", "address.city"):
+        asked = {"attribute": name, "exists": True}
+        assert count(editor, meadow.application, asked).json()["notes"] == []
 
 
 def test_what_is_wrong_is_told_with_its_place(meadow: World, editor: Client) -> None:

@@ -40,6 +40,18 @@ def test_the_admin_is_in_the_language_that_the_browser_asks_for(anna: Client) ->
     assert "Latest runs" in said(anna, accept_language="fr")
 
 
+def test_a_page_that_is_not_there_says_so_and_leads_back(anna: Client) -> None:
+    address = reverse("admin:campaigns_campaign_change", args=[999_999])
+    for missing in (address, "/admin/nowhere/"):
+        answer = anna.get(missing, headers={"accept_language": "de"})
+        assert answer.status_code == 404
+        page = answer.content.decode()
+        assert 'lang="de"' in page and "notifyhub" in page
+        assert f'href="{reverse("admin:index")}"' in page
+    elsewhere = anna.get("/nowhere")
+    assert elsewhere.status_code == 404 and reverse("admin:index") not in elsewhere.content.decode()
+
+
 def test_a_language_that_was_chosen_is_kept_for_the_person(anna: Client, world: World) -> None:
     answer = anna.post(reverse("choose-language"), {"language": "ja", "next": "/admin/campaigns/campaign/"})
     assert (answer.status_code, answer.headers["Location"]) == (302, "/admin/campaigns/campaign/")

@@ -210,8 +210,15 @@
     return made;
   }
 
+  function described(input) {
+    return (input.getAttribute("aria-describedby") || "").split(" ").filter(Boolean);
+  }
+
   function problems(found) {
     for (const old of all(".nh-live", form)) old.remove();
+    for (const input of all("[aria-describedby*='_live_']", form)) {
+      input.setAttribute("aria-describedby", described(input).filter((id) => !id.includes("_live_")).join(" "));
+    }
     const elsewhere = [];
     for (const problem of found) {
       const text = (problem.line > 1 ? `${words.line} ${problem.line}: ` : "") + problem.text;
@@ -221,8 +228,15 @@
         continue;
       }
       const note = element("em", text, `nh-live nh-${problem.level}`);
-      const group = input.closest(".nh-cell") || input.closest(".nh-rows") || input.parentElement;
+      note.id = `${input.id}_live_${found.indexOf(problem)}`;
+      input.setAttribute("aria-describedby", [...described(input), note.id].join(" "));
+      // within the box of a select its arrow would move
+      const box = input.matches("select") ? (input.closest(".related-widget-wrapper") || input.parentElement).parentElement : input.parentElement;
+      const group = input.closest(".nh-cell") || input.closest(".nh-rows") || box;
       group.append(note);
+      // what the last save was refused for is said once, and no longer than it is so
+      const refused = document.getElementById(`${input.id}_error`);
+      for (const one of refused ? all("li", refused) : []) if (one.textContent.trim().endsWith(problem.text)) one.remove();
     }
     one("[data-warnings]").replaceChildren(...elsewhere);
   }
@@ -242,6 +256,7 @@
       lines.push(`${words.untold} ${found.untold.map((each) => each.locale).join(", ")}.`);
     }
     const missing = one("[data-missing]");
+    if (!missing) return; // whoever may only look writes no languages
     missing.hidden = !lines.length;
     missing.textContent = lines.join(" ");
   }

@@ -151,6 +151,8 @@ class Builder {
     this.rows.before(make("datalist", { id: `${this.list}-attributes` }), make("datalist", { id: `${this.list}-tags` }));
     this.rows.before(make("datalist", { id: `${this.list}-events` }), make("datalist", { id: `${this.list}-values` }));
     this.area.addEventListener("change", () => this.load());
+    this.lacking = [];
+    this.area.form?.addEventListener("submit", (event) => this.refuse(event));
     const application = document.getElementById("id_application");
     if (application) application.addEventListener("change", () => this.suggest());
     root.querySelector("[data-builder-body]").hidden = false;
@@ -333,9 +335,13 @@ class Builder {
       return parts;
     }
     const id = fresh("values");
-    parts.push(make("datalist", { id }, ...(known?.values || []).map((value) => make("option", { value: String(value) }))));
+    parts.push(make("datalist", { id }, ...this.suggested(known)));
     parts.push(this.input(row, "text", row.op === "in" ? this.t.list : this.t.value, { list: row.op === "in" ? null : id, type: row.type === "number" && row.op !== "in" ? "number" : "text", step: "any", placeholder: row.op === "in" ? this.t.list : "" }));
     return parts;
+  }
+
+  suggested(attribute) {
+    return (attribute?.values || []).map((value) => make("option", { value: String(value) }));
   }
 
   choices(row, field) {
@@ -371,7 +377,13 @@ class Builder {
       onchange: () => {
         const known = redraw && this.known.attributes?.find((one) => one.name === row.name);
         if (!known || row.text) return;
-        Object.assign(row, { number: { type: "number" }, boolean: { type: "boolean", text: "true" }, list: { op: "contains", not: false } }[known.kind] || { type: "text" });
+        const wanted = { number: { type: "number" }, boolean: { type: "boolean", text: "true" }, list: { op: "contains", not: false } }[known.kind] || { type: "text" };
+        if (Object.keys(wanted).every((key) => row[key] === wanted[key])) {
+          // whoever clicked into the value's input is in it already: it stays
+          input.closest(".nh-line").querySelector("datalist")?.replaceChildren(...this.suggested(known));
+          return;
+        }
+        Object.assign(row, wanted);
         this.redraw(row, input);
         this.changed();
       },
@@ -382,7 +394,7 @@ class Builder {
   // -- what it comes to
 
   changed() {
-    const lacking = [];
+    const lacking = (this.lacking = []);
     const json = write(this.tree, "", lacking, this.fields);
     this.area.value = JSON.stringify(json, null, 1);
     this.area.dispatchEvent(new Event("input", { bubbles: true }));
@@ -392,6 +404,16 @@ class Builder {
       return;
     }
     this.result.count(this.root.dataset.count, this.application, json, (errors) => this.errors(errors));
+  }
+
+  // What is not filled in would come back from the hub with a place in the JSON: it is said here, beside it.
+  refuse(event) {
+    if (!this.lacking.length) return;
+    event.preventDefault();
+    this.errors(this.lacking.map((node) => ({ pointer: node.at, reason: this.t.fillThis })));
+    const row = this.rows.querySelector(`[data-node="${this.lacking[0].key}"]`);
+    const controls = [...row.querySelectorAll("input, select, button")];
+    (controls.find((one) => one.value === "" && !one.matches("button")) || controls[0]).focus();
   }
 
   errors(found) {
