@@ -59,8 +59,26 @@ def refuse(
 def handle(error: Exception, context: Mapping[str, Any]) -> Response:
     """Answer an exception with problem details; what nobody expected is logged and answered with 500."""
     problem, members, headers = _told(error, context)
-    return Response(
+    response = Response(
         {**problem.as_dict(), **members}, status=problem.status, headers=headers, content_type=MEDIA_TYPE
+    )
+    if problem.status < 500:
+        _note(problem, members, context.get("request"))
+        response._has_been_logged = True  # type: ignore[attr-defined]  # by Django, which knows the address alone
+    return response
+
+
+def _note(problem: Problem, members: Mapping[str, Any], request: Any) -> None:
+    """Log what was refused and to whom, without the values that were sent: they may be about people."""
+    auth = getattr(request, "_auth", None)  # the property would sign in whoever was refused before that
+    log.warning(
+        "api.refused",
+        method=getattr(request, "method", ""),
+        path=getattr(request, "path", ""),
+        status=problem.status,
+        code=problem.code,
+        pointers=[error["pointer"] for error in members.get("errors", [])][:5] or [problem.pointer],
+        key=getattr(auth, "prefix", ""),
     )
 
 

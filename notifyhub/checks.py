@@ -87,15 +87,6 @@ def check_servers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 id="notifyhub.E011",
             )
         )
-    found.extend(
-        Error(
-            f"NOTIFYHUB_{name} must be from 1 to 65535, not {getattr(settings, name)}.",
-            hint="See docs/reference/settings.md.",
-            id="notifyhub.E007",
-        )
-        for name in ("PORT", "REDIS_PORT")
-        if not 1 <= getattr(settings, name) <= 65_535
-    )
     for name, least in (
         ("LEASE_SECONDS", 2),
         ("PAGE_PEOPLE", 1),

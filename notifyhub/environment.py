@@ -49,6 +49,13 @@ class Environment(environ.FileAwareEnv):  # type: ignore[misc]  # django-environ
             raise ImproperlyConfigured(_said(var, f"must be as {wanted}"))
         return found
 
+    def port(self, var: str, default: int) -> int:
+        """Return the number of a port."""
+        found: int = self.int(var, default)
+        if not 1 <= found <= 65_535:
+            raise ImproperlyConfigured(_said(var, f"must be from 1 to 65535, not {found}"))
+        return found
+
     def email(self, var: str) -> Any:
         """Return a mail server's settings for Django; without one mails go nowhere."""
         try:

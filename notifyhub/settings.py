@@ -20,7 +20,7 @@ KEY_RING = [
 
 DEBUG = env.bool("DEBUG", False)
 BIND = env.str("NOTIFYHUB_BIND", "127.0.0.1")
-PORT = env.int("NOTIFYHUB_PORT", 8000)
+PORT = env.port("NOTIFYHUB_PORT", 8000)
 SERVER = env.str("NOTIFYHUB_SERVER", "daphne")  # or "uvicorn"
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
@@ -145,7 +145,7 @@ DATABASE_ROUTERS = ["notifyhub.routers.LogRouter"]
 LOG_STORE = env.str("NOTIFYHUB_LOG_STORE", "relational")
 LOG_DAYS = env.int("NOTIFYHUB_LOG_DAYS", 30)
 CASSANDRA_HOSTS = env.list("NOTIFYHUB_CASSANDRA_HOSTS", default=["127.0.0.1"])
-CASSANDRA_PORT = env.int("NOTIFYHUB_CASSANDRA_PORT", 9042)
+CASSANDRA_PORT = env.port("NOTIFYHUB_CASSANDRA_PORT", 9042)
 CASSANDRA_KEYSPACE = env.str("NOTIFYHUB_CASSANDRA_KEYSPACE", "notifyhub")
 CASSANDRA_REPLICATION = env.int("NOTIFYHUB_CASSANDRA_REPLICATION", 1)
 CASSANDRA_DATACENTER = env.str("NOTIFYHUB_CASSANDRA_DATACENTER", "")
@@ -166,7 +166,7 @@ if LOG_STORE == "cassandra":
     )
 
 # -- Redis and the broker
-REDIS_PORT = env.int("NOTIFYHUB_REDIS_PORT", 8056)
+REDIS_PORT = env.port("NOTIFYHUB_REDIS_PORT", 8056)
 REDIS_EMBEDDED = not env.str("NOTIFYHUB_REDIS_URL", "")
 REDIS_PASSWORD = read_secret(DATA_DIR / "redis_password") if REDIS_EMBEDDED else ""
 REDIS_URL = env.str(

@@ -7,9 +7,11 @@ from uuid import uuid4
 import pytest
 from django.db import OperationalError
 from django.test import override_settings
+from structlog.testing import capture_logs
 
 from devices import keys
 from devices.api import segments as segments_api
+from devices.models import ApiKey
 from tests.api_world import Caller, World
 
 
@@ -152,6 +154,18 @@ def test_a_wrong_choice_is_told_the_right_ones(shop: World) -> None:
     said = {error["pointer"]: error["detail"] for error in told["errors"]}
     assert said["/lane"] == "“fast” is not one of critical, high, normal, bulk."
     assert said["/senders/0"].startswith("“me” is not one of keys, ")
+
+
+def test_the_log_tells_what_was_refused_to_which_key_and_nothing_that_was_sent(shop: World) -> None:
+    with capture_logs() as logged:
+        shop.service("POST", "segments", {"nam": "Sesame", "predicate": {"locale": "de"}})
+        Caller("nh_000000000000_x")("GET", "segments?after=1")
+    [refused, stranger] = [line for line in logged if line["event"] == "api.refused"]
+    assert (refused["status"], refused["code"], refused["pointers"]) == (400, "invalid", ["/nam"])
+    assert (refused["method"], refused["path"]) == ("POST", "/api/v1/segments")
+    assert refused["key"] == ApiKey.objects.get(application=shop.application, name="all").prefix
+    assert (stranger["status"], stranger["key"]) == (401, "")
+    assert "Sesame" not in str(logged)
 
 
 def test_a_body_of_another_shape_is_refused(shop: World) -> None:

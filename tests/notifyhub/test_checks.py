@@ -47,7 +47,6 @@ def test_a_missing_secret_key_is_found(monkeypatch):
         ("BROKER_URL", "kafka://example.com", "notifyhub.E005"),
         ("LOG_STORE", "mongo", "notifyhub.E006"),
         ("PAGE_PEOPLE", 0, "notifyhub.E007"),
-        ("PORT", 80_000, "notifyhub.E007"),
         ("LEASE_SECONDS", 1, "notifyhub.E007"),
     ],
 )

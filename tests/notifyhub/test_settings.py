@@ -60,12 +60,14 @@ def test_a_value_that_cannot_be_read_is_refused_by_its_name(monkeypatch, name, v
         ("email", "smtp://mail.example.com:http", "X must be as smtp+tls://"),
         ("db", "mysql://a:sesame@host/name", "X must be as postgres://"),
         ("level", "loud", "X must be one of DEBUG, INFO"),
+        ("port", "80000", "X must be from 1 to 65535, not 80000"),
+        ("port", "0", "X must be from 1 to 65535, not 0"),
     ],
 )
 def test_a_word_that_cannot_be_used_is_refused_by_its_name(monkeypatch, way, value, said):
     monkeypatch.setenv("X", value)
     with pytest.raises(ImproperlyConfigured, match=re.escape(said)) as caught:
-        getattr(Environment(), way)(*(("X", "INFO") if way in ("level", "db") else ("X",)))
+        getattr(Environment(), way)(*(("X", "INFO") if way in ("level", "db", "port") else ("X",)))
     assert "sesame" not in str(caught.value)
 
 
