@@ -7,6 +7,7 @@ from django.views.generic import RedirectView
 from devices import preference_pages
 from notifyhub import demo_page, health, media, metrics, viewer
 
+handler403 = viewer.not_allowed
 handler404 = viewer.not_found
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),

@@ -8,14 +8,16 @@ from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
 from django.templatetags.static import static
 from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
-from django.views.defaults import ERROR_404_TEMPLATE_NAME, page_not_found
+from django.views.defaults import page_not_found, permission_denied
 
 from devices.models import StaffSettings
 from devices.viewer_zone import browser_zone
@@ -28,13 +30,13 @@ class ViewerMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        admin = request.path_info.startswith("/admin/")
-        language = viewer_language(request) if admin else settings.LANGUAGE_CODE
-        zone = browser_zone(request) if admin else ""
+        in_admin = request.path_info.startswith("/admin/")
+        language = viewer_language(request) if in_admin else settings.LANGUAGE_CODE
+        zone = browser_zone(request) if in_admin else ""
         request.LANGUAGE_CODE = language
         with translation.override(language), timezone.override(ZoneInfo(zone) if zone else None):
             answer = self.get_response(request)
-        if admin:
+        if in_admin:
             answer.headers.setdefault("Content-Language", language)
             patch_vary_headers(answer, ("Accept-Language",))
         return answer
@@ -72,8 +74,16 @@ def choose_language(request: HttpRequest) -> HttpResponse:
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer for a page that is not there: in the admin with one that leads back, elsewhere as Django does."""
-    admin = request.path_info.startswith("/admin/")
-    return page_not_found(request, exception, "admin/404.html" if admin else ERROR_404_TEMPLATE_NAME)
+    if not request.path_info.startswith("/admin/"):
+        return page_not_found(request, exception)
+    return render(request, "admin/404.html", admin.site.each_context(request), status=404)
+
+
+def not_allowed(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer for what a role does not allow, in the admin in its colours."""
+    if not request.path_info.startswith("/admin/"):
+        return permission_denied(request, exception)
+    return render(request, "403.html", admin.site.each_context(request), status=403)
 
 
 def script(request: HttpRequest) -> str:
