@@ -70,7 +70,7 @@ class _Template:
             raise _refusal(field, error) from None
         if unknown:
             line = next(at for at, text in enumerate(source.splitlines(), 1) if unknown in text)
-            near = difflib.get_close_matches(unknown, _liquid.filters, n=1)
+            near = difflib.get_close_matches(unknown, _liquid.filters, n=1, cutoff=0.7)
             said = _("unknown filter '%(unknown)s'") % {"unknown": unknown}
             if near:
                 said = _("unknown filter '%(unknown)s': did you mean `%(meant)s`?") % {

@@ -2,14 +2,17 @@
 
 import json
 
+from django.contrib import admin
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.views import defaults
 
 from devices.problem_values import Problem
 
 PROGRAMS = ("/api/", "/ws/")
 """What addresses of programs begin with."""
+ADMIN = "/admin/"
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -24,13 +27,21 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _answer(Problem(400, "bad-request", "The request cannot be read", "Nothing was stored."))
 
 
+def not_allowed(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer 403 for what a role does not allow; in the admin in its colours."""
+    if request.path_info.startswith(ADMIN):
+        return render(request, "403.html", admin.site.each_context(request), status=403)
+    if not request.path_info.startswith(PROGRAMS):
+        return defaults.permission_denied(request, exception)
+    return _answer(Problem(403, "forbidden", "It is not allowed", "Nothing was done."))
+
+
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer 404; in the admin with a page that leads back."""
+    if request.path_info.startswith(ADMIN):
+        return render(request, "admin/404.html", admin.site.each_context(request), status=404)
     if not request.path_info.startswith(PROGRAMS):
-        ours = request.path_info.startswith("/admin/")
-        return defaults.page_not_found(
-            request, exception, "admin/404.html" if ours else defaults.ERROR_404_TEMPLATE_NAME
-        )
+        return defaults.page_not_found(request, exception)
     said = "There is no such address; the API is under /api/v1/, and /api/v1/schema/ lists it."
     return _answer(Problem(404, "not-found", "There is no such thing", said))
 

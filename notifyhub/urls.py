@@ -8,6 +8,7 @@ from devices import preference_pages
 from notifyhub import demo_page, health, media, metrics, refusals, viewer
 
 handler400 = "notifyhub.refusals.bad_request"
+handler403 = "notifyhub.refusals.not_allowed"
 handler404 = "notifyhub.refusals.not_found"
 handler500 = "notifyhub.refusals.failed"
 

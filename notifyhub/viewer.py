@@ -27,13 +27,13 @@ class ViewerMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        admin = request.path_info.startswith("/admin/")
-        language = viewer_language(request) if admin else settings.LANGUAGE_CODE
-        zone = browser_zone(request) if admin else ""
+        in_admin = request.path_info.startswith("/admin/")
+        language = viewer_language(request) if in_admin else settings.LANGUAGE_CODE
+        zone = browser_zone(request) if in_admin else ""
         request.LANGUAGE_CODE = language
         with translation.override(language), timezone.override(ZoneInfo(zone) if zone else None):
             answer = self.get_response(request)
-        if admin:
+        if in_admin:
             answer.headers.setdefault("Content-Language", language)
             patch_vary_headers(answer, ("Accept-Language",))
         return answer

@@ -55,7 +55,7 @@ def when_sentences(campaign: Campaign, snapshot: Snapshot, zone: str) -> list[st
         opens = opened_by(snapshot.policy, begins, home)
         if opens > begins:
             said.append(_("Its window is shut then; it opens at %(at)s.") % {"at": shown(opens, home)})
-        elif not campaign.send_at:
+        elif not campaign.send_at and not (snapshot.policy.own_times and plan.first > now):
             said.append(_("It starts at once when it is launched."))
     if (plan.first > now and not campaign.repeat) or snapshot.policy.own_times:
         said.append(_("It starts for you at %(at)s.") % {"at": shown(plan.first, zone)})

@@ -214,6 +214,12 @@ def test_the_preview_says_when_it_is_really_told(meadow: World) -> None:
     assert any("Asia/Tokyo" in sentence for sentence in found["when"])
 
 
+def test_what_waits_for_its_local_day_is_not_said_to_start_at_once(meadow: World) -> None:
+    found = shown(editor_of(meadow), local_time="12:00", local_date="2030-12-24", viewer_zone="Europe/Berlin")
+    assert not any("starts at once" in sentence for sentence in found["when"])
+    assert any(sentence.startswith("It starts for you at Tue 24 Dec 2030") for sentence in found["when"])
+
+
 def test_the_preview_names_the_window_and_what_is_wrong_with_it(meadow: World) -> None:
     at = {"send_at_0": "2030-03-01", "send_at_1": "21:00:00", "viewer_zone": "Europe/Berlin"}
     found = seen(meadow, window_start="18:00", window_end="20:00", **at)

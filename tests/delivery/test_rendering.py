@@ -127,6 +127,11 @@ def test_a_text_that_cannot_be_rendered_is_named_with_line_and_reason(
     assert reason in problem.reason
 
 
+def test_a_filter_that_is_like_none_is_not_taken_for_another() -> None:
+    [problem] = rendering.check(snapshot("ok", "{{ name | shout }}"))
+    assert problem.reason == "unknown filter 'shout'"
+
+
 def test_an_unknown_filter_is_found_in_a_branch_that_is_not_taken() -> None:
     assert rendering.check(snapshot("{% if never %}{{ a | shout }}{% endif %}"))
 

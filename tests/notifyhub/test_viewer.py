@@ -48,8 +48,17 @@ def test_a_page_that_is_not_there_says_so_and_leads_back(anna: Client) -> None:
         page = answer.content.decode()
         assert 'lang="de"' in page and "notifyhub" in page
         assert f'href="{reverse("admin:index")}"' in page
+        assert "--color-base-900" in page, "a dark page needs the colours"
     elsewhere = anna.get("/nowhere")
     assert elsewhere.status_code == 404 and reverse("admin:index") not in elsewhere.content.decode()
+
+
+def test_a_page_that_is_refused_has_the_admins_colours(anna: Client, world: World) -> None:
+    Membership.objects.update(role="viewer")
+    refused = anna.get(reverse("admin:campaigns_campaign_add"))
+    assert refused.status_code == 403
+    page = refused.content.decode()
+    assert "Your role does not allow this." in page and "--color-base-900" in page
 
 
 def test_a_language_that_was_chosen_is_kept_for_the_person(anna: Client, world: World) -> None:
