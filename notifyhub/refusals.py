@@ -33,7 +33,7 @@ def not_allowed(request: HttpRequest, exception: Exception) -> HttpResponse:
         return render(request, "403.html", admin.site.each_context(request), status=403)
     if not request.path_info.startswith(PROGRAMS):
         return defaults.permission_denied(request, exception)
-    return _answer(Problem(403, "forbidden", "It is not allowed", "Nothing was done."))
+    return _answer(Problem(403, "not-allowed", "That is not allowed", "Nothing was done."))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
