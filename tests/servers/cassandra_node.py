@@ -24,7 +24,8 @@ _OPENS = """
 """
 
 # One token a node, spread evenly, is known beforehand: no bootstrap, and readiness can be asked range by range.
-# The timeouts are longer than the defaults (2 s and 5 s) because tests share few cores with the servers.
+# The timeouts are longer than the defaults (2 s and 5 s) because tests share few cores with the servers. Memtables and the
+# size of batches that is warned of are as docs/how-to/operate.md advises.
 _YAML = """
 cluster_name: notifyhub-tests-{port}
 num_tokens: 1
@@ -50,6 +51,14 @@ commitlog_sync: {commitlog_sync}
 commitlog_total_space: 256MiB
 commitlog_segment_size: 16MiB
 auto_snapshot: false
+memtable:
+  configurations:
+    trie:
+      class_name: TrieMemtable
+    default:
+      inherits: trie
+memtable_allocation_type: offheap_objects
+batch_size_warn_threshold: 40KiB
 read_request_timeout: 15s
 range_request_timeout: 15s
 write_request_timeout: 15s
