@@ -29,21 +29,22 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def not_allowed(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer 403 for what a role does not allow; in the admin in its colours."""
-    if request.path_info.startswith(ADMIN):
-        return render(request, "403.html", admin.site.each_context(request), status=403)
-    if not request.path_info.startswith(PROGRAMS):
-        return defaults.permission_denied(request, exception)
-    return _answer(Problem(403, "not-allowed", "That is not allowed", "Nothing was done."))
+    problem = Problem(403, "not-allowed", "That is not allowed", "Nothing was done.")
+    return _page("403.html", request, problem) or defaults.permission_denied(request, exception)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer 404; in the admin with a page that leads back."""
-    if request.path_info.startswith(ADMIN):
-        return render(request, "admin/404.html", admin.site.each_context(request), status=404)
-    if not request.path_info.startswith(PROGRAMS):
-        return defaults.page_not_found(request, exception)
     said = "There is no such address; the API is under /api/v1/, and /api/v1/schema/ lists it."
-    return _answer(Problem(404, "not-found", "There is no such thing", said))
+    problem = Problem(404, "not-found", "There is no such thing", said)
+    return _page("admin/404.html", request, problem) or defaults.page_not_found(request, exception)
+
+
+def _page(template: str, request: HttpRequest, problem: Problem) -> HttpResponse | None:
+    """Return the page of the admin or the problem for a program; None for everybody else."""
+    if request.path_info.startswith(ADMIN):
+        return render(request, template, admin.site.each_context(request), status=problem.status)
+    return _answer(problem) if request.path_info.startswith(PROGRAMS) else None
 
 
 def failed(request: HttpRequest) -> HttpResponse:

@@ -24,8 +24,8 @@ _OPENS = """
 """
 
 # One token a node, spread evenly, is known beforehand: no bootstrap, and readiness can be asked range by range.
-# The timeouts are longer than the defaults (2 s and 5 s) because tests share few cores with the servers. Memtables and the
-# size of batches that is warned of are as docs/how-to/operate.md advises.
+# The timeouts are longer than the defaults (2 s and 5 s) because tests share few cores with the servers. Memtables
+# and the size of batches that is warned of are as docs/how-to/operate.md advises.
 _YAML = """
 cluster_name: notifyhub-tests-{port}
 num_tokens: 1
