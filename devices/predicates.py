@@ -9,6 +9,7 @@ import msgspec
 from django.utils.translation import gettext as _
 
 from devices.wall_time import zone_names
+from devices.words import no_zone
 
 PLATFORMS = ("android", "ios", "web", "tv", "stick")
 PROVIDERS = ("fcm", "apns", "webpush", "socket")
@@ -221,13 +222,7 @@ class _Reader:
         if key in ZONED and self.zones is not None:
             for part, name in _each(operator, operand, place):
                 if name not in self.zones:
-                    raise PredicateError(
-                        part,
-                        _(
-                            "“%(name)s” is no IANA time zone; write one such as Europe/Berlin or America/Sao_Paulo."
-                        )
-                        % {"name": name[:64]},
-                    )
+                    raise PredicateError(part, no_zone(name[:64]))
         return Condition(key, operator, texts)
 
     def _attribute(self, raw: dict[str, Any], at: str) -> Condition:

@@ -86,6 +86,13 @@ def within(label: object) -> str:
     return _tongue.within(str(label))
 
 
+def no_zone(name: str) -> str:
+    """Say that a name is in no time zone database, and how one is written."""
+    return gettext(
+        "“%(name)s” is no IANA time zone; write one such as Europe/Berlin or America/Sao_Paulo."
+    ) % {"name": name}
+
+
 def one_of(items: Sequence[str]) -> str:
     """Return `a, b or c`."""
     if len(items) < 2:

@@ -181,7 +181,9 @@ class CassandraLogStore:
                     _encode(part),
                 )
                 for neighbours, found in together.items()
-                for part in (found[at : at + ROW_OUTCOMES] for at in range(0, len(found), ROW_OUTCOMES))
+                for part in (
+                    found[start : start + ROW_OUTCOMES] for start in range(0, len(found), ROW_OUTCOMES)
+                )
             ],
             key=batches.of_two,
         )

@@ -247,10 +247,9 @@ def _notes(application: Application, predicate: Any, found: counting.Count) -> l
         notes.append(_("%(number)s of them want no notifications.") % {"number": number(away)})
     if not found.everybody:
         notes.append(_("The application has no subscribers yet: import a CSV file, or add them by the API."))
-    notes += _unknown(
-        application, {one.name for one in conditions(parse(predicate)) if one.field == "attribute"}
-    )
-    asked = {one.kind for one in conditions(parse(predicate)) if one.field in BEHAVIOUR}
+    chosen = list(conditions(parse(predicate)))
+    notes += _unknown(application, {one.name for one in chosen if one.field == "attribute"})
+    asked = {one.kind for one in chosen if one.field in BEHAVIOUR}
     if asked:
         since = dict(
             FactKind.objects.filter(application=application, wanted=True, name__in=asked).values_list(

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from devices import frequency_caps, quiet_hours
 from devices.secrets import EncryptedJSONField
 from devices.wall_time import zone_names
+from devices.words import no_zone
 
 LANES = ("critical", "high", "normal", "bulk")
 LANE_CHOICES = [
@@ -28,10 +29,7 @@ LANE_CHOICES = [
 def validate_time_zone(name: str) -> None:
     """Refuse a name that is not in the IANA time zone database."""
     if name and name not in zone_names():
-        raise ValidationError(
-            gettext("“%(name)s” is no IANA time zone; write one such as Europe/Berlin or America/Sao_Paulo.")
-            % {"name": name}
-        )
+        raise ValidationError(no_zone(name))
 
 
 def validate_quiet_hours(text: str) -> None:

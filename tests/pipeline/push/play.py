@@ -188,14 +188,16 @@ class Play:
         before = {node: one.get("given_up", 0.0) for node, one in presence.read_figures().items()}
         if not crowd.stopped:
             crowd.ask("deaf", name=name)
-        until, hearing = [0.0], [False]
+        until, hearing = 0.0, False
 
         def tell() -> None:
+            nonlocal until, hearing
             for _ in range(FATS):
                 self._tell_them([self.people.subscriber_of[name]], "high", FAT)
-            until[0], hearing[0] = time.monotonic() + 20.0, False
+            until, hearing = time.monotonic() + 20.0, False
 
         def given_up() -> bool:
+            nonlocal hearing
             if crowd.stopped:
                 return False
             figures = _asked(presence.read_figures) or {}
@@ -203,15 +205,15 @@ class Play:
                 crowd.ask("hear", name=name)
                 self.struck["given_up"] += 1
                 return True
-            if hearing[0]:
+            if hearing:
                 if crowd.ask("have")[name] >= len(self.owed[name]):
                     crowd.ask("deaf", name=name)
                     tell()
-            elif time.monotonic() > until[0]:
+            elif time.monotonic() > until:
                 # its node was killed, or it was away when it was told: what waits in the log is too much for no
                 # socket, as each page waits for the one before to be acknowledged; so it reads that, and is told again
                 crowd.ask("hear", name=name)
-                hearing[0] = True
+                hearing = True
             return False
 
         tell()
